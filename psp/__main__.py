@@ -1,0 +1,5 @@
+"""`python -m psp` is `psp`."""
+
+from psp.cli import main
+
+main()

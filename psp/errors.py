@@ -1,0 +1,18 @@
+"""The one kind of error that is the user's to mend.
+
+A message says what is wrong, where, and the next command, in one line. The command line shows it
+without a traceback and exits with code 2; anything else that is raised is a bug of ours.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class PspError(Exception):
+    """Something outside psp is wrong: a file, a folder, a setting. The message is one line."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the known word closest to `word`, or "" when none is close."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" Did you mean '{close[0]}'?" if close else ""

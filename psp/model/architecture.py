@@ -1,0 +1,62 @@
+"""Everything that fixes a network's tensors and arithmetic, in one plain record.
+
+The defaults are the paper's network. The other values are choices of its ablation (table 1), or
+details in which published weights of other tools differ. The record is stored with the weights.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from psp.config import BACKBONES
+from psp.errors import PspError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """Fields of a PSPNet. Raises PspError for a value that no network has."""
+
+    classes: int
+    backbone: str = "resnet50"
+    stem: str = "deep"  # "deep": three 3x3 convolutions; "7x7": one, as in torchvision
+    stem_widths: tuple[int, int, int] = (64, 64, 128)  # of the deep stem (others use 32, 32, 64)
+    first_dilation: str = "full"  # of the first block in stages 4 and 5; others use "half"
+    bins: tuple[int, ...] = (1, 2, 3, 6)
+    pooling: str = "average"  # or "max"
+    reduce: bool = True  # each level to 1/len(bins) of the channels by a 1x1 convolution
+    head_width: int = 512
+    aux: bool = True  # an auxiliary head on stage 4, used while training
+    aux_width: int = 256
+    align_corners: bool = True  # of every bilinear upsampling
+    dropout: float = 0.1
+    dropout_kind: str = "element"  # "element" (Caffe release) or "channel" (semseg)
+    norm_momentum: float = 0.1  # torch's sense
+
+    def __post_init__(self) -> None:
+        known = {
+            "backbone": BACKBONES,
+            "stem": ("deep", "7x7"),
+            "first_dilation": ("full", "half"),
+            "pooling": ("average", "max"),
+            "dropout_kind": ("element", "channel"),
+        }
+        for name, choices in known.items():
+            if getattr(self, name) not in choices:
+                raise PspError(
+                    f"architecture: {name} '{getattr(self, name)}' is none of {', '.join(choices)}."
+                )
+        if self.classes < 1:
+            raise PspError(f"architecture: {self.classes} classes.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as plain JSON types."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+
+
+def architecture_from(values: Mapping[str, Any]) -> Architecture:
+    """Rebuild what `Architecture.to_dict` wrote. Raises PspError for a field this version lacks."""
+    known = Architecture.__dataclass_fields__
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise PspError(f"architecture: unknown field '{unknown[0]}'; written by a newer psp?")
+    return Architecture(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

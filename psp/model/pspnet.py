@@ -1,0 +1,81 @@
+"""PSPNet: a dilated residual network, the pyramid, two classifiers.
+
+Source: Zhao et al., "Pyramid Scene Parsing Network", CVPR 2017, sections 3.2 and 3.3; details from
+the authors' releases (hszhao/PSPNet prototxt files, hszhao/semseg model/pspnet.py).
+"""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from psp.model.architecture import Architecture
+from psp.model.pyramid import PyramidConv
+from psp.model.resnet import DilatedResNet, conv3x3
+
+
+class Logits(NamedTuple):
+    """Class scores at 1/8 of the input's size, (B, classes, h, w). `aux` is None unless training."""
+
+    main: Tensor
+    aux: Tensor | None
+
+
+class Head(nn.Module):
+    """A 3x3 convolution, batch norm, ReLU, dropout, and a 1x1 classifier."""
+
+    def __init__(self, conv: nn.Module, width: int, spec: Architecture) -> None:
+        super().__init__()
+        self.conv = conv
+        self.bn = nn.BatchNorm2d(width, momentum=spec.norm_momentum)
+        dropout = nn.Dropout2d if spec.dropout_kind == "channel" else nn.Dropout
+        self.dropout = dropout(spec.dropout)
+        self.classifier = nn.Conv2d(width, spec.classes, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, channels, h, w) to logits (B, classes, h, w)."""
+        y = F.relu(self.bn(self.conv(x)), inplace=True)
+        return self.classifier(self.dropout(y))
+
+
+class PSPNet(nn.Module):
+    """Maps normalized pictures (B, 3, H, W) to `Logits` of (B, classes, h, w), h = ceil(H / 8)."""
+
+    def __init__(self, spec: Architecture) -> None:
+        super().__init__()
+        self.spec = spec
+        self.backbone = DilatedResNet(spec)
+        deep, deepest = self.backbone.channels
+        pyramid = PyramidConv(
+            deepest,
+            spec.head_width,
+            spec.bins,
+            pooling=spec.pooling,
+            reduce=spec.reduce,
+            align_corners=spec.align_corners,
+            momentum=spec.norm_momentum,
+        )
+        self.head = Head(pyramid, spec.head_width, spec)
+        self.aux = Head(conv3x3(deep, spec.aux_width), spec.aux_width, spec) if spec.aux else None
+
+    def forward(self, images: Tensor) -> Logits:
+        """Return the logits; the auxiliary ones only in training mode."""
+        stage4, stage5 = self.backbone(images)  # (B, 1024, h, w), (B, 2048, h, w)
+        main = self.head(stage5)  # (B, classes, h, w)
+        aux = self.aux(stage4) if self.aux is not None and self.training else None
+        return Logits(main, aux)
+
+    def use_plain_head(self, plain: bool) -> None:
+        """Compute the pyramid's convolution the paper's way (True) or factored (False, default)."""
+        assert isinstance(self.head.conv, PyramidConv)
+        self.head.conv.plain = plain
+
+
+def build(spec: Architecture) -> PSPNet:
+    """Return the network of an architecture, randomly initialized from torch's generator."""
+    return PSPNet(spec)
+
+
+def upsample(logits: Tensor, size: tuple[int, int], *, align_corners: bool = True) -> Tensor:
+    """Bring (B, classes, h, w) to (B, classes, *size), bilinearly."""
+    return F.interpolate(logits, size, mode="bilinear", align_corners=align_corners)

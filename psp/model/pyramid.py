@@ -1,0 +1,105 @@
+"""The pyramid pooling module with the 3x3 convolution behind it, as one piece.
+
+The paper pools the feature map to grids of 1, 2, 3 and 6 bins, reduces each by a 1x1 convolution,
+upsamples each to the map's size, concatenates them with the map and convolves by 3x3. Upsampling
+and convolution are both linear, so the convolution may be taken apart:
+
+    conv(concat(x, up(p1), ..., up(p6))) = conv_x(x) + sum_i spread_i(taps_i)
+
+where taps_i are the nine 1x1 products of p_i, mixed on its few pixels, and spread_i places them by
+two small matrices, one an axis. The concatenated map (4096 channels) never exists. The weight stays
+one (512, 4096, 3, 3) tensor, and `plain=True` computes the paper's way, as the reference.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class PyramidLevel(nn.Module):
+    """One grid: pool to (bin, bin), reduce the channels by a 1x1 convolution if asked to."""
+
+    def __init__(
+        self, inputs: int, outputs: int, bin_size: int, pooling: str, reduce: bool, momentum: float
+    ) -> None:
+        super().__init__()
+        self.bin_size = bin_size
+        self.pool = F.adaptive_max_pool2d if pooling == "max" else F.adaptive_avg_pool2d
+        self.reduce = reduce
+        if reduce:
+            self.conv = nn.Conv2d(inputs, outputs, 1, bias=False)
+            self.bn = nn.BatchNorm2d(outputs, momentum=momentum)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, inputs, h, w) to (B, outputs, bin, bin)."""
+        pooled: Tensor = self.pool(x, self.bin_size)
+        if not self.reduce:
+            return pooled
+        return F.relu(self.bn(self.conv(pooled)), inplace=True)
+
+
+class PyramidConv(nn.Module):
+    """Pyramid pooling, then a 3x3 convolution over the map and all upsampled levels.
+
+    Channels are ordered [x, level of bins[0], level of bins[1], ...], as in semseg.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        bins: tuple[int, ...],
+        *,
+        pooling: str,
+        reduce: bool,
+        align_corners: bool,
+        momentum: float,
+    ) -> None:
+        super().__init__()
+        width = inputs // len(bins) if reduce and bins else inputs
+        self.levels = nn.ModuleList(
+            PyramidLevel(inputs, width, size, pooling, reduce, momentum) for size in bins
+        )
+        self.widths = [inputs, *(width for _ in bins)]
+        self.conv = nn.Conv2d(sum(self.widths), outputs, 3, padding=1, bias=False)
+        self.align_corners = align_corners
+        self.plain = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, inputs, h, w) to (B, outputs, h, w)."""
+        levels = [level(x) for level in self.levels]  # (B, width, bin, bin) each
+        return self._plain(x, levels) if self.plain else self._factored(x, levels)
+
+    def _plain(self, x: Tensor, levels: list[Tensor]) -> Tensor:
+        spread = [
+            F.interpolate(level, x.shape[2:], mode="bilinear", align_corners=self.align_corners)
+            for level in levels
+        ]
+        return self.conv(torch.cat([x, *spread], dim=1))  # (B, outputs, h, w)
+
+    def _factored(self, x: Tensor, levels: list[Tensor]) -> Tensor:
+        here, *parts = self.conv.weight.split(self.widths, dim=1)  # (outputs, width, 3, 3) each
+        y = F.conv2d(x, here, padding=1)
+        if not parts:
+            return y
+        columns, down = [], []
+        for level, part in zip(levels, parts, strict=True):
+            size = level.shape[-1]
+            taps = torch.einsum("ocyx,bcij->boyixj", part, level)
+            taps = taps.flatten(4).flatten(2, 3)  # (B, outputs, 3 * bin, 3 * bin)
+            across = self._spread(x.shape[3], size, x)  # (w, 3 * bin)
+            columns.append(taps @ across.T)  # (B, outputs, 3 * bin, w)
+            down.append(self._spread(x.shape[2], size, x))  # (h, 3 * bin)
+        return y + torch.cat(down, dim=1) @ torch.cat(columns, dim=2)
+
+    def _spread(self, length: int, bins: int, like: Tensor) -> Tensor:
+        """Return the (length, 3 * bins) matrix of upsampling `bins` pixels and taking three taps.
+
+        Column t * bins + i is the weight of pixel i in the upsampled line shifted by t - 1, with
+        zeros outside, as a convolution with padding 1 sees it.
+        """
+        kind = torch.promote_types(like.dtype, torch.float32)
+        identity = torch.eye(bins, dtype=kind, device=like.device)[None]  # (1, bins, bins)
+        up = F.interpolate(identity, length, mode="linear", align_corners=self.align_corners)
+        padded = F.pad(up[0].T, (0, 0, 1, 1))  # (length + 2, bins)
+        return torch.cat([padded[tap : tap + length] for tap in range(3)], dim=1).to(like.dtype)

@@ -1,0 +1,150 @@
+"""Dilated residual networks: stages 4 and 5 keep 1/8 of the input's size.
+
+Stage names are the paper's: the stem is stage 1, then stages 2 to 5. The modules are called
+`layer1` to `layer4` as in torchvision and semseg, so that those weights fit by name.
+Sources: He et al. 2016; Yu et al. 2017 (dilation); semseg model/resnet.py (the deep stem, stride
+in the 3x3); the Caffe release's prototxt files.
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from psp.model.architecture import Architecture
+
+# Blocks in stages 2 to 5. ResNet-269 is the authors' deepest: 3 * (3 + 30 + 48 + 8) + 2 layers.
+BLOCKS = {
+    "resnet18": (2, 2, 2, 2),
+    "resnet34": (3, 4, 6, 3),
+    "resnet50": (3, 4, 6, 3),
+    "resnet101": (3, 4, 23, 3),
+    "resnet152": (3, 8, 36, 3),
+    "resnet269": (3, 30, 48, 8),
+}
+
+
+def conv3x3(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+    """A 3x3 convolution without bias that keeps the size at stride 1."""
+    return nn.Conv2d(
+        inputs, outputs, 3, stride=stride, padding=dilation, dilation=dilation, bias=False
+    )
+
+
+def conv1x1(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+    """A 1x1 convolution without bias."""
+    return nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions (depths 18 and 34). `first` is the dilation of the strided one."""
+
+    expansion = 1
+
+    def __init__(
+        self, inputs: int, width: int, stride: int, first: int, dilation: int, momentum: float
+    ) -> None:
+        super().__init__()
+        self.conv1 = conv3x3(inputs, width, stride, first)
+        self.bn1 = nn.BatchNorm2d(width, momentum=momentum)
+        self.conv2 = conv3x3(width, width, 1, dilation)
+        self.bn2 = nn.BatchNorm2d(width, momentum=momentum)
+        self.downsample = _shortcut(inputs, width, stride, momentum)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, inputs, H, W) to (B, width, H / stride, W / stride)."""
+        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        y = self.bn2(self.conv2(y))
+        return F.relu(y + self.downsample(x), inplace=True)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3, 1x1 (depths 50 and more); the stride is in the 3x3, as in semseg."""
+
+    expansion = 4
+
+    def __init__(
+        self, inputs: int, width: int, stride: int, first: int, dilation: int, momentum: float
+    ) -> None:
+        super().__init__()
+        self.conv1 = conv1x1(inputs, width)
+        self.bn1 = nn.BatchNorm2d(width, momentum=momentum)
+        self.conv2 = conv3x3(width, width, stride, first)
+        self.bn2 = nn.BatchNorm2d(width, momentum=momentum)
+        self.conv3 = conv1x1(width, 4 * width)
+        self.bn3 = nn.BatchNorm2d(4 * width, momentum=momentum)
+        self.downsample = _shortcut(inputs, 4 * width, stride, momentum)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, inputs, H, W) to (B, 4 * width, H / stride, W / stride)."""
+        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        y = F.relu(self.bn2(self.conv2(y)), inplace=True)
+        y = self.bn3(self.conv3(y))
+        return F.relu(y + self.downsample(x), inplace=True)
+
+
+def _shortcut(inputs: int, outputs: int, stride: int, momentum: float) -> nn.Module:
+    """The identity where shapes agree, else a strided 1x1 convolution with batch norm."""
+    if inputs == outputs and stride == 1:
+        return nn.Identity()
+    return nn.Sequential(
+        conv1x1(inputs, outputs, stride), nn.BatchNorm2d(outputs, momentum=momentum)
+    )
+
+
+class DilatedResNet(nn.Module):
+    """A residual network of output stride 8; `channels` are those of its stages 4 and 5."""
+
+    def __init__(self, spec: Architecture) -> None:
+        super().__init__()
+        momentum = spec.norm_momentum
+        self.deep = spec.stem == "deep"
+        if self.deep:
+            one, two, stem = spec.stem_widths
+            self.conv1 = conv3x3(3, one, stride=2)
+            self.bn1 = nn.BatchNorm2d(one, momentum=momentum)
+            self.conv2 = conv3x3(one, two)
+            self.bn2 = nn.BatchNorm2d(two, momentum=momentum)
+            self.conv3 = conv3x3(two, stem)
+            self.bn3 = nn.BatchNorm2d(stem, momentum=momentum)
+        else:
+            stem = 64
+            self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
+            self.bn1 = nn.BatchNorm2d(64, momentum=momentum)
+        block = BasicBlock if spec.backbone in ("resnet18", "resnet34") else Bottleneck
+        counts = BLOCKS[spec.backbone]
+        out = [width * block.expansion for width in (64, 128, 256, 512)]
+
+        def stage(inputs: int, index: int, stride: int, dilation: int) -> nn.Sequential:
+            width = 64 << index
+            half = spec.first_dilation == "half" and dilation > 1
+            first = block(
+                inputs, width, stride, dilation // 2 if half else dilation, dilation, momentum
+            )
+            rest = (
+                block(out[index], width, 1, dilation, dilation, momentum)
+                for _ in range(counts[index] - 1)
+            )
+            return nn.Sequential(first, *rest)
+
+        self.layer1 = stage(stem, 0, stride=1, dilation=1)
+        self.layer2 = stage(out[0], 1, stride=2, dilation=1)
+        self.layer3 = stage(out[1], 2, stride=1, dilation=2)
+        self.layer4 = stage(out[2], 3, stride=1, dilation=4)
+        self.channels = (out[2], out[3])
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):  # He et al. 2015, for training from scratch
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (B, 3, H, W) to stage 4 (B, 1024, h, w) and stage 5 (B, 2048, h, w), h = ceil(H/8).
+
+        Depths 18 and 34 have 256 and 512 channels there.
+        """
+        x = F.relu(self.bn1(self.conv1(images)), inplace=True)  # (B, 64, H/2, W/2)
+        if self.deep:
+            x = F.relu(self.bn2(self.conv2(x)), inplace=True)
+            x = F.relu(self.bn3(self.conv3(x)), inplace=True)  # (B, 128, H/2, W/2)
+        x = F.max_pool2d(x, 3, stride=2, padding=1)  # (B, 64 or 128, H/4, W/4)
+        x = self.layer1(x)
+        x = self.layer2(x)  # (B, 512, H/8, W/8)
+        stage4 = self.layer3(x)
+        return stage4, self.layer4(stage4)

@@ -1,0 +1,106 @@
+"""Picture files to arrays and back: the only place that decodes.
+
+Images become uint8 (H, W, 3) RGB, labels the raw integers of the file, uint8 or uint16 (H, W).
+Pillow does the work, because it refuses what is broken (truncation, PNG checksums) where other
+decoders fill in gray; one decoder everywhere also means that what is trained on, evaluated and
+predicted are the same pixels.
+"""
+
+import io
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from psp.errors import PspError
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+
+
+class PictureError(PspError):
+    """A file that is no readable picture, or not of the needed kind."""
+
+
+def decode_image(data: bytes, where: str, *, upright: bool = False) -> NDArray[np.uint8]:
+    """Return a picture file's pixels as uint8 (H, W, 3) RGB.
+
+    Gray is repeated, a palette applied, transparency dropped, CMYK converted, 16 bits reduced to 8.
+    `upright` honors an EXIF orientation; data sets are read without, as their masks ignore it.
+    Raises PictureError, which starts with `where`.
+    """
+    picture = _open(data, where)
+    if upright:
+        picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I"):  # 16-bit gray, which convert() would clip
+        gray = (np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+        return np.repeat(gray[:, :, None], 3, axis=2)
+    if picture.mode != "RGB":
+        picture = picture.convert("RGB")
+    return np.asarray(picture)
+
+
+def decode_label(data: bytes, where: str) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Return a label file's raw values, (H, W): palette indices for mode P, gray values for L.
+
+    Raises PictureError for a broken file, and for a color picture: those values are no labels.
+    """
+    picture = _open(data, where)
+    if picture.mode in ("P", "L"):
+        return np.asarray(picture)
+    if picture.mode == "1":
+        return np.asarray(picture).astype(np.uint8)
+    if picture.mode.startswith("I"):
+        values = np.asarray(picture)
+        if values.min() >= 0 and values.max() <= np.iinfo(np.uint16).max:
+            return values.astype(np.uint16)
+    raise PictureError(
+        f"{where}: a label must be a palette or gray PNG, this one has mode {picture.mode}: "
+        "colors are no class ids. Take the official files, not a colored copy of them."
+    )
+
+
+def encode_label(label: NDArray[np.uint8]) -> bytes:
+    """Return class ids, uint8 (H, W), as the bytes of a gray PNG (lossless)."""
+    return png(Image.fromarray(label))
+
+
+def encode_palette(label: NDArray[np.uint8], palette: tuple[tuple[int, int, int], ...]) -> bytes:
+    """Return class ids, uint8 (H, W), as a palette PNG: looks colored, its values are the ids."""
+    picture = Image.fromarray(label).convert("P")
+    picture.frombytes(label.tobytes())
+    # All 256 entries: with 16 or fewer Pillow packs 4 bits and 255 reads back as 15.
+    entries = [*palette, *[(0, 0, 0)] * (255 - len(palette)), (255, 255, 255)]
+    picture.putpalette([value for color in entries for value in color])
+    return png(picture)
+
+
+def encode_jpeg(image: NDArray[np.uint8], quality: int = 90) -> bytes:
+    """Return uint8 (H, W, 3) RGB as the bytes of a JPEG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def png(picture: Image.Image) -> bytes:
+    """Return a Pillow picture as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=6)
+    return buffer.getvalue()
+
+
+def _open(data: bytes, where: str) -> Image.Image:
+    """Decode a file fully. Pillow's many kinds of complaint become one PictureError."""
+    if not data:
+        raise PictureError(f"{where}: the file is empty. Copy it again from the download.")
+    try:
+        with warnings.catch_warnings():
+            # A large picture is no attack here, and odd EXIF data are no reason to worry anyone.
+            warnings.simplefilter("ignore")
+            picture = Image.open(io.BytesIO(data))
+            picture.load()
+    except UnidentifiedImageError:
+        raise PictureError(f"{where}: not a picture (it starts with {data[:8]!r}).") from None
+    except Exception as error:  # for a broken file Pillow's readers raise a dozen kinds
+        raise PictureError(f"{where}: broken picture: {error}") from None
+    return picture

@@ -1,0 +1,283 @@
+"""The walk over a raw data set: find the pairs, check every one, write shards, then the manifest.
+
+Everything is written to OUT.partial, which becomes OUT in one rename when it is complete. A walk
+that was killed finds its finished shards there and goes on.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from psp.cards import IGNORE, LARGEST_RAW, Card, SplitEntry
+from psp.errors import PspError, nearest
+from psp.files import write_json
+from psp.pictures import decode_image, decode_label, encode_label
+from psp.prepare import camvid, scenes, voc
+from psp.prepare.pairs import Pair
+from psp.shards import (
+    FORMAT,
+    MANIFEST,
+    VERSION,
+    Sample,
+    ShardError,
+    read_manifest,
+    shard_entry,
+    write_shard,
+)
+
+LAYOUTS: dict[str, Callable[[Path, SplitEntry], list[Pair]]] = {
+    "camvid": camvid.pairs,
+    "scenes": scenes.pairs,
+    "voc": voc.pairs,
+}
+SHARD_BYTES = 256 << 20  # of images; a shard holds at least one
+UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What the walk will do: images a split, and remarks on what is missing."""
+
+    images: dict[str, int]
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Done:
+    """One pair is in its shard."""
+
+    split: str
+    name: str
+
+
+def prepare(
+    card: Card,
+    raw: Path,
+    out: Path,
+    *,
+    allow_incomplete: bool = False,
+    overwrite: bool = False,
+    report: Callable[[Planned | Done], None] = lambda event: None,
+) -> dict[str, Any]:
+    """Convert the official files under `raw` into shards in the folder `out`; return the manifest.
+
+    An `out` that was made from the same input is left as it is. Raises PspError for anything in the
+    input that is missing, broken or unknown to the card, and for an `out` that holds something else;
+    then nothing is changed at `out`.
+    """
+    splits, remarks = _find(card, raw, allow_incomplete)
+    source = _source(card, splits)
+    if out.exists() and not overwrite:
+        return _existing(out, source)
+    report(Planned({name: len(pairs) for name, pairs in splits.items()}, tuple(remarks)))
+    partial = out.with_name(f"{out.name}.partial")
+    _begin(partial, {"source": source, "times": _times(splits)})
+    try:
+        manifest = _convert(card, splits, partial, source, report)
+    except BaseException:
+        if not any(partial.glob("*.h5")):
+            shutil.rmtree(partial)
+        raise
+    (partial / "plan.json").unlink()
+    if out.exists():
+        old = out.with_name(f"{out.name}.old")
+        out.rename(old)
+        partial.rename(out)
+        shutil.rmtree(old)
+    else:
+        partial.rename(out)
+    return manifest
+
+
+def _find(
+    card: Card, raw: Path, allow_incomplete: bool
+) -> tuple[dict[str, list[Pair]], list[str]]:
+    """Return the pairs of each split that are there, and remarks on what is not."""
+    if card.layout not in LAYOUTS:
+        raise PspError(
+            f"card {card.name}: layout '{card.layout}' is unknown (known: {', '.join(LAYOUTS)})."
+            f"{nearest(card.layout, LAYOUTS)}"
+        )
+    splits, remarks = {}, []
+    for split in card.splits:
+        pairs = LAYOUTS[card.layout](raw, split)
+        absent = [p for pair in pairs for p in (pair.image, pair.label) if not p.is_file()]
+        if absent and not allow_incomplete:
+            more = f" and {len(absent) - 1} more files" if len(absent) > 1 else ""
+            raise PspError(
+                f"{absent[0]}: missing{more} (split '{split.name}'). "
+                "Unpack the download again, or take what is there with --allow-incomplete"
+            )
+        lost = set(absent)
+        pairs = [pair for pair in pairs if not {pair.image, pair.label} & lost]
+        promised = split.images
+        if promised is not None and len(pairs) != promised:
+            found = f"split '{split.name}' has {len(pairs)} of the {promised} images of {card.name}"
+            if not allow_incomplete:
+                raise PspError(
+                    f"{raw}: {found}. Unpack the download again, or take what is there with "
+                    "--allow-incomplete"
+                )
+            remarks.append(found)
+        if pairs:
+            splits[split.name] = pairs
+    if not splits:
+        raise PspError(f"{raw}: no pictures of {card.name} found. Give the unpacked download.")
+    return splits, remarks
+
+
+def _source(card: Card, splits: dict[str, list[Pair]]) -> str:
+    """Return a digest of the card and of every input file's name and size."""
+    digest = hashlib.sha256(card.to_json().encode())
+    for split, pairs in splits.items():
+        for pair in pairs:
+            sizes = pair.image.stat().st_size, pair.label.stat().st_size
+            digest.update(json.dumps([split, pair.name, *sizes]).encode())
+    return digest.hexdigest()
+
+
+def _times(splits: dict[str, list[Pair]]) -> str:
+    """Return a digest of the input files' times, which decide whether finished shards still hold."""
+    digest = hashlib.sha256()
+    for pairs in splits.values():
+        for pair in pairs:
+            times = pair.image.stat().st_mtime_ns, pair.label.stat().st_mtime_ns
+            digest.update(json.dumps(times).encode())
+    return digest.hexdigest()
+
+
+def _existing(out: Path, source: str) -> dict[str, Any]:
+    """Return the manifest of an `out` made from the same input; refuse any other."""
+    try:
+        manifest = read_manifest(out)
+    except ShardError as error:
+        raise PspError(f"{out}: exists, and holds no finished shards. Choose another -o. ({error})") from None
+    if manifest["source"] != source:
+        raise PspError(
+            f"{out}: holds {manifest['dataset']} made from other input. "
+            "Choose another -o, or replace it with --overwrite"
+        )
+    return manifest
+
+
+def _begin(partial: Path, plan: dict[str, str]) -> None:
+    """Make the folder to write to; keep its finished shards only if they follow the same plan."""
+    path = partial / "plan.json"
+    if partial.exists():
+        if not path.exists() and any(partial.iterdir()):
+            raise PspError(f"{partial}: exists and is not psp's. Move it away, or choose another -o")
+        if not path.exists() or json.loads(path.read_text(encoding="utf-8")) != plan:
+            shutil.rmtree(partial)
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PspError(f"{partial}: cannot be made: {error.strerror}. Choose another -o") from None
+    write_json(path, plan)
+
+
+def _convert(
+    card: Card,
+    splits: dict[str, list[Pair]],
+    partial: Path,
+    source: str,
+    report: Callable[[Planned | Done], None],
+) -> dict[str, Any]:
+    table = _table(card)
+    entries: dict[str, Any] = {}
+    for split, pairs in splits.items():
+        shards = []
+        for number, group in enumerate(_groups(pairs)):
+            path = partial / f"{split}-{number:05d}.h5"
+            if path.exists():  # finished before the walk was killed
+                shards.append(shard_entry(path))
+                for pair in group:
+                    report(Done(split, pair.name))
+                continue
+            size = sum(pair.image.stat().st_size for pair in group)
+            samples = _samples(card, table, split, group, report)
+            shards.append(write_shard(path, split, card, size, samples))
+        entries[split] = {"images": len(pairs), "shards": shards}
+    manifest = {
+        "format": FORMAT,
+        "version": VERSION,
+        "dataset": card.name,
+        "card": json.loads(card.to_json()),
+        "source": source,
+        "splits": entries,
+    }
+    write_json(partial / MANIFEST, manifest)
+    return manifest
+
+
+def _groups(pairs: list[Pair]) -> Iterator[list[Pair]]:
+    """Cut the sorted pairs into shards by the images' sizes, before anything is read."""
+    group: list[Pair] = []
+    total = 0
+    for pair in pairs:
+        size = pair.image.stat().st_size
+        if group and total + size > SHARD_BYTES:
+            yield group
+            group, total = [], 0
+        group.append(pair)
+        total += size
+    yield group
+
+
+def _samples(
+    card: Card,
+    table: NDArray[np.int16],
+    split: str,
+    pairs: list[Pair],
+    report: Callable[[Planned | Done], None],
+) -> Iterator[Sample]:
+    for pair in pairs:
+        yield convert(card, table, pair)
+        report(Done(split, pair.name))
+
+
+def convert(card: Card, table: NDArray[np.int16], pair: Pair) -> Sample:
+    """Read, check and remap one pair. Raises PspError that names the file."""
+    image_bytes, label_bytes = _read(pair.image), _read(pair.label)
+    image = decode_image(image_bytes, str(pair.image))
+    raw = decode_label(label_bytes, str(pair.label))
+    if raw.shape != image.shape[:2]:
+        raise PspError(
+            f"{pair.label}: {raw.shape[1]}x{raw.shape[0]} pixels, but its picture {pair.image.name} "
+            f"has {image.shape[1]}x{image.shape[0]}. They do not belong together; replace one."
+        )
+    ids = table[raw]
+    if ids.min() == UNKNOWN:
+        values = np.unique(raw[ids == UNKNOWN])
+        shown = ", ".join(map(str, values[:8])) + (", …" if len(values) > 8 else "")
+        raise PspError(
+            f"{pair.label}: label values {shown} are unknown to card {card.name} (see: "
+            f"psp cards show {card.name}). Is it a label of this data set?"
+        )
+    label = ids.astype(np.uint8)
+    counts = np.bincount(label.ravel(), minlength=IGNORE + 1)
+    classes = len(card.classes)
+    pixels = np.append(counts[:classes], counts[IGNORE]).astype(np.int64)
+    height, width = label.shape
+    return Sample(pair.name, image_bytes, encode_label(label), (height, width), pixels)
+
+
+def _table(card: Card) -> NDArray[np.int16]:
+    """Return the lookup table from raw label values to class ids; UNKNOWN where there is none."""
+    table = np.full(LARGEST_RAW + 1, UNKNOWN, np.int16)
+    for raw, number in card.raw_to_id().items():
+        table[raw] = number
+    return table
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PspError(f"{path}: cannot be read: {error.strerror}.") from None
