@@ -69,13 +69,14 @@ class Card:
         return mapping
 
     def recipe_named(self, name: str | None) -> Mapping[str, Any]:
-        """Return the card's recipe, or a named one laid over it. Raises PspError if there is none."""
+        """Return the card's recipe, or a named one laid over it; PspError if there is none."""
         if name is None or name == "default":
             return self.recipe
         if name not in self.recipes:
             known = ", ".join(["default", *self.recipes])
             raise PspError(
-                f"card {self.name} has no recipe '{name}' (it has: {known}).{nearest(name, self.recipes)}"
+                f"card {self.name} has no recipe '{name}' (it has: {known})."
+                f"{nearest(name, self.recipes)}"
             )
         return {**self.recipe, **self.recipes[name]}
 
@@ -163,7 +164,14 @@ class _Reader:
             except PspError as error:
                 raise self.fail(str(error)) from None
         return Card(
-            value["name"], value["title"], value["layout"], classes, ignored, splits, recipe, recipes
+            value["name"],
+            value["title"],
+            value["layout"],
+            classes,
+            ignored,
+            splits,
+            recipe,
+            recipes,
         )
 
     def entry(self, item: Any, number: int) -> ClassEntry:
@@ -187,7 +195,11 @@ class _Reader:
         return SplitEntry(name, item.get("images"), item.get("list"))
 
     def keys(
-        self, value: dict[str, Any], needed: dict[str, type], optional: dict[str, type], where: str
+        self,
+        value: dict[str, Any],
+        needed: Mapping[str, type],
+        optional: Mapping[str, type],
+        where: str,
     ) -> None:
         known = {**needed, **optional}
         for key in value:
@@ -209,7 +221,9 @@ class _Reader:
 
     def no_doubles(self, classes: tuple[ClassEntry, ...], ignored: tuple[int, ...]) -> None:
         if not 1 <= len(classes) <= IGNORE:
-            raise self.fail(f"{len(classes)} classes: must be 1 to {IGNORE} (8-bit ids, 255 is ignore).")
+            raise self.fail(
+                f"{len(classes)} classes: must be 1 to {IGNORE} (8-bit ids, 255 is ignore)."
+            )
         names: dict[str, int] = {}
         colors: dict[tuple[int, int, int], str] = {}
         raws = dict.fromkeys(ignored, "ignore_from")
@@ -218,11 +232,17 @@ class _Reader:
         for number, entry in enumerate(classes):
             where = f"class {number} '{entry.name}'"
             if entry.name in names:
-                raise self.fail(f"{where}: key 'name': class {names[entry.name]} has the same name.")
+                raise self.fail(
+                    f"{where}: key 'name': class {names[entry.name]} has the same name."
+                )
             if entry.color in colors:
-                raise self.fail(f"{where}: key 'color': '{colors[entry.color]}' has the same color.")
+                raise self.fail(
+                    f"{where}: key 'color': '{colors[entry.color]}' has the same color."
+                )
             names[entry.name], colors[entry.color] = number, entry.name
             for raw in entry.raw:
                 if raw in raws:
-                    raise self.fail(f"{where}: key 'from': raw value {raw} is taken by {raws[raw]}.")
+                    raise self.fail(
+                        f"{where}: key 'from': raw value {raw} is taken by {raws[raw]}."
+                    )
                 raws[raw] = f"'{entry.name}'"

@@ -16,7 +16,12 @@ BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resn
 
 
 def _setting(
-    default: Any, help: str, *, choices: tuple[Any, ...] = (), low: float = -math.inf, high: float = math.inf
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[Any, ...] = (),
+    low: float = -math.inf,
+    high: float = math.inf,
 ) -> Any:
     return field(
         default=default, metadata={"help": help, "choices": choices, "low": low, "high": high}
@@ -30,22 +35,28 @@ class TrainConfig:
     # The network
     backbone: str = _setting("resnet50", "the dilated residual network", choices=BACKBONES)
     stem: str = _setting(
-        "7x7", "7x7: as torchvision's ImageNet weights; deep: three 3x3 convolutions, the authors' own",
+        "7x7",
+        "7x7: as torchvision's ImageNet weights; deep: three 3x3 convolutions, the authors' own",
         choices=("7x7", "deep"),
     )
-    bins: tuple[int, ...] = _setting((1, 2, 3, 6), "pyramid grid sizes; none: no pyramid", low=1, high=64)
+    bins: tuple[int, ...] = _setting(
+        (1, 2, 3, 6), "pyramid grid sizes; none: no pyramid", low=1, high=64
+    )
     pooling: str = _setting("average", "pyramid pooling", choices=("average", "max"))
     reduce: bool = _setting(True, "reduce each pyramid level to 1/len(bins) of the channels")
     aux_weight: float = _setting(0.4, "weight of the auxiliary loss; 0: no auxiliary head", low=0)
     dropout: float = _setting(0.1, "dropout before both classifiers", low=0, high=0.99)
     dropout_kind: str = _setting(
-        "element", "element: the paper's; channel: whole channels, as semseg", choices=("element", "channel")
+        "element",
+        "element: the paper's; channel: whole channels, as semseg",
+        choices=("element", "channel"),
     )
     norm_momentum: float = _setting(
         0.1, "batch norm momentum in torch's sense (the Caffe release: 0.05)", low=0, high=1
     )
     init: str = _setting(
-        "imagenet", "imagenet: torchvision's weights for the backbone; none: random; or a weights file"
+        "imagenet",
+        "imagenet: torchvision's weights for the backbone; none: random; or a weights file",
     )
 
     # The schedule
@@ -56,9 +67,13 @@ class TrainConfig:
     power: float = _setting(0.9, "lr * (1 - step / steps) ** power", low=0)
     momentum: float = _setting(0.9, "SGD momentum", low=0, high=1)
     weight_decay: float = _setting(1e-4, "SGD weight decay", low=0)
-    norm_decay: bool = _setting(False, "decay batch norms and biases too (semseg does, the paper does not)")
+    norm_decay: bool = _setting(
+        False, "decay batch norms and biases too (semseg does, the paper does not)"
+    )
     loss_stride: int = _setting(
-        8, "8: the loss compares at 1/8 of the crop, as the paper; 1: at full size, as semseg", choices=(1, 8)
+        8,
+        "8: the loss compares at 1/8 of the crop, as the paper; 1: at full size, as semseg",
+        choices=(1, 8),
     )
 
     # The pictures
@@ -69,8 +84,12 @@ class TrainConfig:
     scale_min: float = _setting(0.5, "smallest random scale", low=0.05)
     scale_max: float = _setting(2.0, "largest random scale", high=20)
     rotate: float = _setting(10.0, "largest random rotation, degrees either way", low=0, high=180)
-    rotate_probability: float = _setting(0.5, "share of crops that are rotated (semseg's)", low=0, high=1)
-    blur: float = _setting(0.5, "share of crops that get a 5x5 Gaussian blur (semseg's)", low=0, high=1)
+    rotate_probability: float = _setting(
+        0.5, "share of crops that are rotated (semseg's)", low=0, high=1
+    )
+    blur: float = _setting(
+        0.5, "share of crops that get a 5x5 Gaussian blur (semseg's)", low=0, high=1
+    )
     flip: float = _setting(0.5, "share of crops that are mirrored", low=0, high=1)
     train_split: str = _setting("train", "split to train on")
     val_split: str = _setting("val", "split to validate on")
@@ -82,15 +101,19 @@ class TrainConfig:
     )
     workers: int | None = _setting(None, "processes that load pictures; auto: by the cores", low=0)
     eval_every: int | None = _setting(None, "validate every N steps; auto: ten times a run", low=1)
-    save_every: int | None = _setting(None, "checkpoint every N steps; auto: ten times a run", low=1)
-    log_every: int | None = _setting(None, "log every N steps; auto: 100 times a run, every 50 at most", low=1)
+    save_every: int | None = _setting(
+        None, "checkpoint every N steps; auto: ten times a run", low=1
+    )
+    log_every: int | None = _setting(
+        None, "log every N steps; auto: 100 times a run, every 50 at most", low=1
+    )
 
     def __post_init__(self) -> None:
         for item in fields(self):
             _check_range(item.name, getattr(self, item.name), dict(item.metadata))
         if self.crop % 8 != 1:
             raise PspError(
-                f"crop={self.crop}: a crop must be 8n+1, and 48k-7 divides all pyramid bins evenly. "
+                f"crop={self.crop}: a crop must be 8n+1; 48k-7 also divides by all pyramid bins. "
                 f"Nearest: {' or '.join(map(str, nearest_crops(self.crop)))}."
             )
         if self.scale_min > self.scale_max:
@@ -144,7 +167,9 @@ def settings_from(values: Mapping[str, Any], source: str) -> dict[str, Any]:
     return typed
 
 
-def resolve(recipe: Mapping[str, Any], overrides: Mapping[str, Any], recipe_name: str) -> TrainConfig:
+def resolve(
+    recipe: Mapping[str, Any], overrides: Mapping[str, Any], recipe_name: str
+) -> TrainConfig:
     """Return defaults, overlaid by a card's recipe, overlaid by the command line's settings."""
     settings = settings_from(recipe, f"recipe {recipe_name}")
     return TrainConfig(**{**settings, **settings_from(overrides, "--set")})

@@ -13,6 +13,6 @@ class PspError(Exception):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return " Did you mean 'x'?" for the known word closest to `word`, or "" when none is close."""
+    """Return " Did you mean 'x'?" for the known word closest to `word`, or "" if none is."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f" Did you mean '{close[0]}'?" if close else ""

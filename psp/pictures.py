@@ -37,7 +37,7 @@ def decode_image(data: bytes, where: str, *, upright: bool = False) -> NDArray[n
         return np.repeat(gray[:, :, None], 3, axis=2)
     if picture.mode != "RGB":
         picture = picture.convert("RGB")
-    return np.asarray(picture)
+    return np.array(picture)  # a copy: Pillow's own memory is read-only
 
 
 def decode_label(data: bytes, where: str) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -47,7 +47,7 @@ def decode_label(data: bytes, where: str) -> NDArray[np.uint8] | NDArray[np.uint
     """
     picture = _open(data, where)
     if picture.mode in ("P", "L"):
-        return np.asarray(picture)
+        return np.array(picture)  # a copy: Pillow's own memory is read-only
     if picture.mode == "1":
         return np.asarray(picture).astype(np.uint8)
     if picture.mode.startswith("I"):
@@ -62,7 +62,7 @@ def decode_label(data: bytes, where: str) -> NDArray[np.uint8] | NDArray[np.uint
 
 def encode_label(label: NDArray[np.uint8]) -> bytes:
     """Return class ids, uint8 (H, W), as the bytes of a gray PNG (lossless)."""
-    return png(Image.fromarray(label))
+    return _png(Image.fromarray(label))
 
 
 def encode_palette(label: NDArray[np.uint8], palette: tuple[tuple[int, int, int], ...]) -> bytes:
@@ -72,7 +72,7 @@ def encode_palette(label: NDArray[np.uint8], palette: tuple[tuple[int, int, int]
     # All 256 entries: with 16 or fewer Pillow packs 4 bits and 255 reads back as 15.
     entries = [*palette, *[(0, 0, 0)] * (255 - len(palette)), (255, 255, 255)]
     picture.putpalette([value for color in entries for value in color])
-    return png(picture)
+    return _png(picture)
 
 
 def encode_jpeg(image: NDArray[np.uint8], quality: int = 90) -> bytes:
@@ -82,8 +82,12 @@ def encode_jpeg(image: NDArray[np.uint8], quality: int = 90) -> bytes:
     return buffer.getvalue()
 
 
-def png(picture: Image.Image) -> bytes:
-    """Return a Pillow picture as the bytes of a PNG file."""
+def encode_png(image: NDArray[np.uint8]) -> bytes:
+    """Return uint8 (H, W, 3) RGB as the bytes of a PNG file."""
+    return _png(Image.fromarray(image))
+
+
+def _png(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", compress_level=6)
     return buffer.getvalue()

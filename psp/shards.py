@@ -9,9 +9,10 @@
     /name            utf-8 (n,)       unique within a split
     /pixels          int64 (n, classes + 1)   label histogram; the last column is ignore
 
-Root attributes: format, version, card (JSON), split, made_by. Everything is stored contiguously, so
-a reader takes the offsets once and then reads the file without HDF5: no lock, safe across processes.
-The same samples give the same bytes. A folder of shards has a manifest.json, written last.
+Root attributes: format, version, card (JSON), split, made_by. Everything is stored contiguously:
+a reader takes the offsets once, then reads the file without HDF5, with no lock and safely across
+processes. The same samples give the same bytes. A folder of shards has a manifest.json, written
+last.
 """
 
 import hashlib
@@ -131,7 +132,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Return a shard folder's manifest. Raises ShardError with the way out."""
     path = folder / MANIFEST
     if not folder.is_dir():
-        raise ShardError(f"{folder}: no such folder. Make shards with: psp prepare CARD RAW -o {folder}")
+        raise ShardError(
+            f"{folder}: no such folder. Make shards with: psp prepare CARD RAW -o {folder}"
+        )
     if not path.exists():
         raise ShardError(
             f"{folder}: not a folder of shards (it has no {MANIFEST}). "
@@ -167,10 +170,14 @@ class ShardSplit:
         if split not in manifest["splits"]:
             known = ", ".join(manifest["splits"])
             raise ShardError(
-                f"{folder}: no split '{split}' (it has: {known}).{nearest(split, manifest['splits'])}"
+                f"{folder}: no split '{split}' (it has: {known})."
+                f"{nearest(split, manifest['splits'])}"
             )
         self.folder, self.split = folder, split
-        headers = [_read_header(folder / entry["file"], entry) for entry in manifest["splits"][split]["shards"]]
+        headers = [
+            _read_header(folder / entry["file"], entry)
+            for entry in manifest["splits"][split]["shards"]
+        ]
         self.paths = [header.path for header in headers]
         self.card = headers[0].card
         self.names: list[str] = [name for header in headers for name in header.names]
@@ -200,7 +207,9 @@ class ShardSplit:
 
     def label(self, index: int) -> NDArray[np.uint8]:
         """Return label `index` as uint8 (H, W) class ids, 255 = ignore."""
-        return decode_label(self.label_bytes(index), self._where(index)).astype(np.uint8, copy=False)
+        return decode_label(self.label_bytes(index), self._where(index)).astype(
+            np.uint8, copy=False
+        )
 
     def _where(self, index: int) -> str:
         return f"{self.paths[self._shard[index]]}: sample '{self.names[index]}'"

@@ -59,4 +59,7 @@ def architecture_from(values: Mapping[str, Any]) -> Architecture:
     unknown = sorted(set(values) - set(known))
     if unknown:
         raise PspError(f"architecture: unknown field '{unknown[0]}'; written by a newer psp?")
-    return Architecture(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    fields: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+    }
+    return Architecture(**fields)

@@ -15,7 +15,7 @@ from psp.model.resnet import DilatedResNet, conv3x3
 
 
 class Logits(NamedTuple):
-    """Class scores at 1/8 of the input's size, (B, classes, h, w). `aux` is None unless training."""
+    """Class scores at 1/8 of the input's size, (B, classes, h, w). `aux`: only while training."""
 
     main: Tensor
     aux: Tensor | None
@@ -35,7 +35,8 @@ class Head(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, channels, h, w) to logits (B, classes, h, w)."""
         y = F.relu(self.bn(self.conv(x)), inplace=True)
-        return self.classifier(self.dropout(y))
+        logits: Tensor = self.classifier(self.dropout(y))
+        return logits
 
 
 class PSPNet(nn.Module):

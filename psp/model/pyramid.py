@@ -75,10 +75,13 @@ class PyramidConv(nn.Module):
             F.interpolate(level, x.shape[2:], mode="bilinear", align_corners=self.align_corners)
             for level in levels
         ]
-        return self.conv(torch.cat([x, *spread], dim=1))  # (B, outputs, h, w)
+        found: Tensor = self.conv(torch.cat([x, *spread], dim=1))  # (B, outputs, h, w)
+        return found
 
     def _factored(self, x: Tensor, levels: list[Tensor]) -> Tensor:
-        here, *parts = self.conv.weight.split(self.widths, dim=1)  # (outputs, width, 3, 3) each
+        here, *parts = torch.split(
+            self.conv.weight, self.widths, dim=1
+        )  # (outputs, width, 3, 3) each
         y = F.conv2d(x, here, padding=1)
         if not parts:
             return y

@@ -12,5 +12,7 @@ from psp.prepare.pairs import Pair, find_root, match_stems
 
 def pairs(raw: Path, split: SplitEntry) -> list[Pair]:
     """Return the pairs of a split, sorted by name."""
-    root = find_root(raw, (".", "CamVid"), "train", "CamVid (a folder CamVid with train, trainannot, …)")
+    root = find_root(
+        raw, (".", "CamVid"), "train", "CamVid (a folder CamVid with train, trainannot, …)"
+    )
     return match_stems(root / split.name, root / f"{split.name}annot")

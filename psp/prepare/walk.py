@@ -7,7 +7,7 @@ that was killed finds its finished shards there and goes on.
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,26 +51,29 @@ class Planned:
 
 @dataclass(frozen=True)
 class Done:
-    """One pair is in its shard."""
+    """So many pairs are in their shards."""
 
-    split: str
-    name: str
+    done: int
+    total: int
+
+
+class OccupiedError(PspError):
+    """The output folder holds something else."""
 
 
 def prepare(
     card: Card,
     raw: Path,
     out: Path,
-    *,
     allow_incomplete: bool = False,
     overwrite: bool = False,
     report: Callable[[Planned | Done], None] = lambda event: None,
 ) -> dict[str, Any]:
     """Convert the official files under `raw` into shards in the folder `out`; return the manifest.
 
-    An `out` that was made from the same input is left as it is. Raises PspError for anything in the
-    input that is missing, broken or unknown to the card, and for an `out` that holds something else;
-    then nothing is changed at `out`.
+    An `out` that was made from the same input is left as it is. Raises PspError for anything in
+    the input that is missing, broken or unknown to the card, and for an `out` that holds something
+    else; then nothing is changed at `out`.
     """
     splits, remarks = _find(card, raw, allow_incomplete)
     source = _source(card, splits)
@@ -96,9 +99,7 @@ def prepare(
     return manifest
 
 
-def _find(
-    card: Card, raw: Path, allow_incomplete: bool
-) -> tuple[dict[str, list[Pair]], list[str]]:
+def _find(card: Card, raw: Path, allow_incomplete: bool) -> tuple[dict[str, list[Pair]], list[str]]:
     """Return the pairs of each split that are there, and remarks on what is not."""
     if card.layout not in LAYOUTS:
         raise PspError(
@@ -144,7 +145,7 @@ def _source(card: Card, splits: dict[str, list[Pair]]) -> str:
 
 
 def _times(splits: dict[str, list[Pair]]) -> str:
-    """Return a digest of the input files' times, which decide whether finished shards still hold."""
+    """Return a digest of the input files' times: if they changed, finished shards do not hold."""
     digest = hashlib.sha256()
     for pairs in splits.values():
         for pair in pairs:
@@ -158,9 +159,11 @@ def _existing(out: Path, source: str) -> dict[str, Any]:
     try:
         manifest = read_manifest(out)
     except ShardError as error:
-        raise PspError(f"{out}: exists, and holds no finished shards. Choose another -o. ({error})") from None
+        raise OccupiedError(
+            f"{out}: exists, but holds no finished shards ({error}). Choose another -o"
+        ) from None
     if manifest["source"] != source:
-        raise PspError(
+        raise OccupiedError(
             f"{out}: holds {manifest['dataset']} made from other input. "
             "Choose another -o, or replace it with --overwrite"
         )
@@ -172,7 +175,9 @@ def _begin(partial: Path, plan: dict[str, str]) -> None:
     path = partial / "plan.json"
     if partial.exists():
         if not path.exists() and any(partial.iterdir()):
-            raise PspError(f"{partial}: exists and is not psp's. Move it away, or choose another -o")
+            raise PspError(
+                f"{partial}: exists and is not psp's. Move it away, or choose another -o"
+            )
         if not path.exists() or json.loads(path.read_text(encoding="utf-8")) != plan:
             shutil.rmtree(partial)
     try:
@@ -191,18 +196,20 @@ def _convert(
 ) -> dict[str, Any]:
     table = _table(card)
     entries: dict[str, Any] = {}
+    total, finished = sum(map(len, splits.values())), 0
     for split, pairs in splits.items():
         shards = []
         for number, group in enumerate(_groups(pairs)):
             path = partial / f"{split}-{number:05d}.h5"
             if path.exists():  # finished before the walk was killed
                 shards.append(shard_entry(path))
-                for pair in group:
-                    report(Done(split, pair.name))
-                continue
-            size = sum(pair.image.stat().st_size for pair in group)
-            samples = _samples(card, table, split, group, report)
-            shards.append(write_shard(path, split, card, size, samples))
+            else:
+                size = sum(pair.image.stat().st_size for pair in group)
+                samples = (convert(card, table, pair) for pair in group)
+                counted = _counted(samples, lambda n: report(Done(finished + n, total)))
+                shards.append(write_shard(path, split, card, size, counted))
+            finished += len(group)
+            report(Done(finished, total))
         entries[split] = {"images": len(pairs), "shards": shards}
     manifest = {
         "format": FORMAT,
@@ -230,16 +237,10 @@ def _groups(pairs: list[Pair]) -> Iterator[list[Pair]]:
     yield group
 
 
-def _samples(
-    card: Card,
-    table: NDArray[np.int16],
-    split: str,
-    pairs: list[Pair],
-    report: Callable[[Planned | Done], None],
-) -> Iterator[Sample]:
-    for pair in pairs:
-        yield convert(card, table, pair)
-        report(Done(split, pair.name))
+def _counted(samples: Iterable[Sample], report: Callable[[int], None]) -> Iterator[Sample]:
+    for number, sample in enumerate(samples):
+        report(number)
+        yield sample
 
 
 def convert(card: Card, table: NDArray[np.int16], pair: Pair) -> Sample:
@@ -249,7 +250,7 @@ def convert(card: Card, table: NDArray[np.int16], pair: Pair) -> Sample:
     raw = decode_label(label_bytes, str(pair.label))
     if raw.shape != image.shape[:2]:
         raise PspError(
-            f"{pair.label}: {raw.shape[1]}x{raw.shape[0]} pixels, but its picture {pair.image.name} "
+            f"{pair.label}: {raw.shape[1]}x{raw.shape[0]} pixels, but {pair.image.name} "
             f"has {image.shape[1]}x{image.shape[0]}. They do not belong together; replace one."
         )
     ids = table[raw]

@@ -1,0 +1,131 @@
+"""Random crops for training: one warp an image, one a label.
+
+Scaling, rotation, mirroring and cropping are composed into a single affine matrix and sampled once
+at the crop's own size. The order is semseg's (scale, rotate, mirror, crop, each on the scaled
+canvas); the ranges are the paper's, section 5.1.
+"""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from psp.cards import IGNORE
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges of the random choices; `fill` is the (R, G, B) outside the picture."""
+
+    crop: int
+    scale_min: float = 0.5
+    scale_max: float = 2.0
+    rotate: float = 10.0  # degrees, either way
+    rotate_probability: float = 0.5
+    blur: float = 0.5  # probability
+    flip: float = 0.5  # probability
+    fill: tuple[int, int, int] = (124, 116, 104)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was drawn for one crop: where it lies on the scaled canvas and what is done to it."""
+
+    scale: float
+    angle: float  # degrees
+    flip: bool
+    blur: bool
+    top: int  # of the crop on the scaled canvas; negative when the canvas is smaller
+    left: int
+
+
+def choose(spec: Augmentation, height: int, width: int, rng: np.random.Generator) -> Choice:
+    """Draw the parameters for a picture of that size, always with the same number of draws."""
+    scale, rotated, angle, blur, flip, down, right = rng.random(7)
+    scale = spec.scale_min + (spec.scale_max - spec.scale_min) * scale  # uniform, as semseg
+    top, left = (
+        _offset(round(side * scale), spec.crop, position)
+        for side, position in ((height, down), (width, right))
+    )
+    turned = rotated < spec.rotate_probability
+    return Choice(
+        scale=scale,
+        angle=spec.rotate * (2 * angle - 1) if turned else 0.0,
+        flip=bool(flip < spec.flip),
+        blur=bool(blur < spec.blur),
+        top=top,
+        left=left,
+    )
+
+
+def _offset(side: int, crop: int, position: float) -> int:
+    """Return where the crop starts: anywhere inside, or centered on a smaller canvas."""
+    if side < crop:
+        return -((crop - side) // 2)
+    return int(position * (side - crop + 1))
+
+
+def matrix(choice: Choice, height: int, width: int) -> NDArray[np.float64]:
+    """Return the (2, 3) matrix that maps the crop's pixel indices (x, y) to the picture's.
+
+    Pixel centers lie at halves: index i is the point i + 0.5. The picture is height x width.
+    """
+    canvas_h, canvas_w = round(height * choice.scale), round(width * choice.scale)
+    center = _shift(canvas_w / 2, canvas_h / 2)
+    turn = math.radians(choice.angle)
+    cos, sin = math.cos(turn), math.sin(turn)
+    steps = [
+        _shift(0.5 + choice.left, 0.5 + choice.top),  # from crop indices to canvas points
+        np.array([[-1, 0, canvas_w], [0, 1, 0], [0, 0, 1]]) if choice.flip else np.eye(3),
+        center @ np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]) @ np.linalg.inv(center),
+        np.diag([1 / choice.scale, 1 / choice.scale, 1]),
+        _shift(-0.5, -0.5),  # from picture points to picture indices
+    ]
+    total = np.eye(3)
+    for step in steps:
+        total = step @ total
+    return total[:2]
+
+
+def _shift(x: float, y: float) -> NDArray[np.float64]:
+    return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64)
+
+
+def apply(
+    spec: Augmentation, choice: Choice, image: NDArray[np.uint8], label: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the crop: image uint8 (crop, crop, 3), bilinear; label uint8 (crop, crop), nearest.
+
+    Outside the picture the image is `fill` and the label 255.
+    """
+    height, width = label.shape
+    to_picture = matrix(choice, height, width)
+    size = (spec.crop, spec.crop)
+    nearest = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    # A constant border would bleed into the picture's edge, so the edge is repeated and what lies
+    # outside is filled afterwards.
+    crop = cv2.warpAffine(
+        image, to_picture, size,
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+    target = cv2.warpAffine(
+        label, to_picture, size, flags=nearest, borderMode=cv2.BORDER_CONSTANT, borderValue=IGNORE
+    )
+    if choice.blur:
+        crop = cv2.GaussianBlur(crop, (5, 5), 0)
+    if not _inside(to_picture, spec.crop, height, width):
+        inside = cv2.warpAffine(
+            np.ones_like(label), to_picture, size, flags=nearest, borderMode=cv2.BORDER_CONSTANT
+        )
+        crop[inside == 0] = spec.fill
+    return crop, target  # type: ignore[return-value]  # OpenCV's types do not keep uint8
+
+
+def _inside(to_picture: NDArray[np.float64], crop: int, height: int, width: int) -> bool:
+    """Whether all of the crop lies in the picture: its four corners do."""
+    last = crop - 1
+    corners = to_picture @ np.array([[0, last, 0, last], [0, 0, last, last], [1, 1, 1, 1]])
+    x, y = corners
+    return bool(x.min() >= 0 and y.min() >= 0 and x.max() <= width - 1 and y.max() <= height - 1)

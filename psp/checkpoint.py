@@ -1,0 +1,50 @@
+"""Training state on disk: {step}.pt files that hold tensors and plain types only.
+
+Written atomically; the two newest are kept; one that is damaged falls back to the one before.
+"""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from psp.errors import PspError
+from psp.files import whole_file
+
+KEPT = 2
+
+
+def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
+    """Write folder/{step}.pt, then remove all but the newest two."""
+    folder.mkdir(exist_ok=True)
+    with whole_file(folder / f"{step:08d}.pt") as temporary:
+        torch.save({"step": step, **state}, temporary)
+    for old in _newest_first(folder)[KEPT:]:
+        old.unlink()
+
+
+def load_checkpoint(folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """Return the newest whole state, on the CPU, and a remark on each damaged file passed over.
+
+    Nothing in a file is executed. Raises PspError when there is none to go on from.
+    """
+    remarks: list[str] = []
+    for path in _newest_first(folder):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()  # torch.load itself does not check every checksum
+            if damaged is None:
+                state = torch.load(path, map_location="cpu", weights_only=True)
+                return state, remarks
+            remarks.append(f"{path} is damaged ({damaged}); taking the one before.")
+        except (zipfile.BadZipFile, OSError, RuntimeError, EOFError) as error:
+            remarks.append(f"{path} is damaged ({error}); taking the one before.")
+    reason = " ".join(remarks) or "none was written yet."
+    raise PspError(
+        f"{folder}: no checkpoint to resume from: {reason} Remove the run, or choose another -o"
+    )
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9]*.pt"), reverse=True)

@@ -1,0 +1,42 @@
+"""Which processor computes, and in which precision."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from psp.errors import PspError
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device for auto, cpu, cuda, cuda:N or mps. Raises PspError if it is not there."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or not (number.isdigit() or name == kind):
+        raise PspError(f"--device {name}: one of auto, cpu, cuda, cuda:N, mps.")
+    if kind == "cuda":
+        if not torch.cuda.is_available():
+            raise PspError(f"--device {name}: torch sees no CUDA device here. Try --device cpu")
+        if number and int(number) >= torch.cuda.device_count():
+            raise PspError(f"--device {name}: there are {torch.cuda.device_count()} CUDA devices.")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise PspError("--device mps: torch sees no Apple GPU here. Try --device cpu")
+    return torch.device(name)
+
+
+def pick_precision(name: str, device: torch.device) -> torch.dtype:
+    """Return bfloat16 or float32; auto takes bfloat16 on a GPU that computes it in hardware."""
+    if name == "bf16":
+        return torch.bfloat16
+    if name == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported(False):
+        return torch.bfloat16
+    return torch.float32
+
+
+def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:
+    """Return the context in which a network computes in `precision`."""
+    if precision == torch.float32:
+        return nullcontext()
+    return torch.autocast(device.type, precision)

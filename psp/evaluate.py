@@ -1,0 +1,136 @@
+"""psp evaluate: score a model on a split."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from psp.errors import PspError
+from psp.files import write_json
+from psp.infer import Protocol, load_segmenter
+from psp.metrics import Scores
+from psp.runs import Model
+from psp.score import check_classes, score_split
+from psp.shards import ShardSplit, fingerprint
+from psp.weights import Header
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was scored, how, and the result. `saved` is the JSON in the run, if there is a run."""
+
+    scores: Scores
+    header: Header
+    protocol: Protocol
+    model: Model
+    dataset: str
+    split: str
+    images: int
+    same_data: bool  # the shards are those the model was trained with
+    precision: str
+    saved: Path | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types; undefined scores are null."""
+        scores = self.scores
+        return {
+            "dataset": self.dataset,
+            "split": self.split,
+            "images": self.images,
+            "model": str(self.model.path),
+            "weights": self.model.which,
+            "step": self.header.step,
+            "trained_on_these_shards": self.same_data,
+            "protocol": {
+                "name": self.protocol.name,
+                "crop": self.protocol.crop,
+                "base_size": self.protocol.base_size,
+                "scales": list(self.protocol.scales),
+                "flip": self.protocol.flip,
+                "precision": self.precision,
+                "miou": "mean over all classes; one without any pixel counts 0",
+            },
+            "miou": scores.miou,
+            "mean_accuracy": scores.mean_accuracy,
+            "pixel_accuracy": scores.pixel_accuracy,
+            "per_class": [
+                {
+                    "name": name,
+                    "iou": _number(iou),
+                    "accuracy": _number(accuracy),
+                    "pixels": int(pixels),
+                }
+                for name, iou, accuracy, pixels in zip(
+                    self.header.classes, scores.iou, scores.accuracy, scores.pixels, strict=True
+                )
+            ],
+        }
+
+
+def evaluate(
+    model: Model,
+    *,
+    data: Path | None = None,
+    split: str | None = None,
+    protocol: Callable[[Header], Protocol],
+    device: torch.device,
+    precision: torch.dtype = torch.float32,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluation:
+    """Score `model` on a split of the shards it was trained with, or of `data`.
+
+    `protocol` makes the test protocol from what the weights say of themselves; `report` gets the
+    pictures done and their total. The result is written into the run's `evaluations` folder.
+    Raises PspError when the shards are missing or have other classes.
+    """
+    config = model.run.read_config() if model.run else {}
+    folder = data or (Path(config["data"]) if config else None)
+    if folder is None:
+        raise PspError(f"{model.path}: a weights file does not know its shards. Add --data SHARDS")
+    split = split or (config["settings"]["val_split"] if config else "val")
+    shards = ShardSplit(folder, split)
+    segmenter, header = load_segmenter(model.path, device, precision)
+    check_classes(shards, header.classes, str(model.path))
+    chosen = protocol(header)
+    confusion = score_split(segmenter, shards, chosen, lambda done: report(done, len(shards)))
+    evaluation = Evaluation(
+        scores=confusion.scores(),
+        header=header,
+        protocol=chosen,
+        model=model,
+        dataset=shards.card.name,
+        split=split,
+        images=len(shards),
+        same_data=fingerprint(folder) == header.data,
+        precision=str(precision).removeprefix("torch."),
+        saved=_save_path(model, header, chosen, split, precision),
+    )
+    if evaluation.saved:
+        evaluation.saved.parent.mkdir(exist_ok=True)
+        write_json(evaluation.saved, evaluation.to_dict())
+    return evaluation
+
+
+def _save_path(
+    model: Model, header: Header, protocol: Protocol, split: str, precision: torch.dtype
+) -> Path | None:
+    """Return evaluations/{split}-{protocol}.json; what departs from the default is in the name."""
+    if model.run is None:
+        return None
+    name = f"{split}-{protocol.name}"
+    if protocol.crop != header.crop:
+        name += f"-crop{protocol.crop}"
+    if protocol.base_size != header.base_size:
+        name += f"-base{protocol.base_size}"
+    if precision != torch.float32:
+        name += "-bf16"
+    if model.which != "best":
+        name += f"-{model.which}"
+    return model.run.evaluations / f"{name}.json"
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

@@ -1,0 +1,138 @@
+"""What a network starts from: random values, ImageNet weights, or a model of ours.
+
+Strict: every tensor of the source is used or named, and a source that does not fit is an error.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from psp.errors import PspError
+from psp.model import PSPNet
+from psp.runs import find_model
+from psp.weights import read_weights
+
+WAYS_OUT = "give a weights file with --init PATH, or start from random weights with --init none"
+CLASSIFIER = ("fc.weight", "fc.bias")  # of an ImageNet network; the only tensors left aside
+
+
+def initialize(network: PSPNet, init: str, classes: tuple[str, ...]) -> str:
+    """Put initial values into `network`; return a sentence that says which.
+
+    `init` is none, imagenet, a run folder, a psp weights file, or the state of a torchvision ResNet
+    (.pth or .safetensors). Raises PspError when it cannot be had or does not fit.
+    """
+    if init == "none":
+        return "random initial weights"
+    if init == "imagenet":
+        return _imagenet(network)
+    path = Path(init)
+    if path.is_dir():
+        path = find_model(path).path
+    if not path.is_file():
+        raise PspError(f"--init {init}: no such file. Instead {WAYS_OUT}")
+    if path.suffix == ".safetensors" and _written_by_psp(path):
+        return _from_model(network, path, classes)
+    tensors = _read_tensors(path)
+    return _load_backbone(network, tensors, str(path))
+
+
+def _imagenet(network: PSPNet) -> str:
+    """Fetch torchvision's ImageNet weights (the first version, trained as in the paper's time)."""
+    spec = network.spec
+    if spec.stem != "7x7":
+        raise PspError(
+            "init=imagenet: torchvision's weights are for the 7x7 stem. Add --set stem=7x7, "
+            f"or {WAYS_OUT}"
+        )
+    from torchvision import models  # here, as it takes a second and most runs do without
+
+    if spec.backbone not in models.list_models():
+        raise PspError(f"init=imagenet: torchvision has no {spec.backbone}; {WAYS_OUT}")
+    weights = models.get_model_weights(spec.backbone).IMAGENET1K_V1
+    try:
+        tensors = weights.get_state_dict(progress=False, check_hash=True)
+    except (OSError, RuntimeError) as error:  # no network; a wrong checksum
+        reason = getattr(error, "reason", error)
+        raise PspError(
+            f"init=imagenet: {weights.url} could not be fetched ({reason}). "
+            "Bring that file from elsewhere and add --init PATH, or start from random weights with "
+            "--init none"
+        ) from None
+    return _load_backbone(network, tensors, f"torchvision's {spec.backbone} IMAGENET1K_V1")
+
+
+def _written_by_psp(path: Path) -> bool:
+    try:
+        read_weights(path)
+    except PspError:
+        return False
+    return True
+
+
+def _from_model(network: PSPNet, path: Path, classes: tuple[str, ...]) -> str:
+    """Take a psp model's tensors; its classifiers only if it has the same classes."""
+    header, tensors = read_weights(path)
+    if header.classes != classes:
+        tensors = {name: t for name, t in tensors.items() if ".classifier." not in name}
+    own = network.state_dict()
+    fitting = {n: t for n, t in tensors.items() if n in own and own[n].shape == t.shape}
+    missing = [name for name in own if name.startswith("backbone.") and name not in fitting]
+    if missing:
+        raise PspError(
+            f"--init {path}: its backbone ({header.architecture.backbone}, stem "
+            f"{header.architecture.stem}) does not fit {network.spec.backbone}, stem "
+            f"{network.spec.stem}: {missing[0]} differs."
+        )
+    network.load_state_dict(fitting, strict=False)  # both leftovers are named below
+    new = sorted({name.rsplit(".", 1)[0] for name in own if name not in fitting})
+    rest = f"; new: {', '.join(new)}" if new else ""
+    return f"initial weights from {path}{rest}"
+
+
+def _load_backbone(network: PSPNet, tensors: Mapping[str, Tensor], source: str) -> str:
+    """Load a torchvision ResNet's tensors into the backbone; only its classifier is left aside."""
+    own = network.backbone.state_dict()
+    given = {name: tensor for name, tensor in tensors.items() if name not in CLASSIFIER}
+    # Files of the first torchvision versions lack batch norm's step counters.
+    given = {n: t for n, t in own.items() if n.endswith("num_batches_tracked")} | given
+    problems = [f"{name} is missing" for name in own if name not in given]
+    problems += [f"{name} is not ours" for name in given if name not in own]
+    problems += [
+        f"{name} is {tuple(given[name].shape)} where ours is {tuple(own[name].shape)}"
+        for name in own
+        if name in given and given[name].shape != own[name].shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
+        raise PspError(
+            f"{source}: not the weights of a {network.spec.backbone} with the "
+            f"{network.spec.stem} stem: {problems[0]}{more}."
+        )
+    network.backbone.load_state_dict(given)
+    return f"backbone from {source}; new: pyramid and classifiers"
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a state dict; nothing in the file is executed."""
+    try:
+        value: Any
+        if path.suffix == ".safetensors":
+            value = load_file(path)
+        else:
+            value = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
+        raise PspError(f"--init {path}: damaged, or no weights file: {error}") from None
+    except Exception as error:  # pickle.UnpicklingError, for a file that would run code
+        raise PspError(f"--init {path}: refused: {str(error).splitlines()[0]}") from None
+    for key in ("state_dict", "model"):
+        if isinstance(value, dict) and isinstance(value.get(key), dict):
+            value = value[key]
+    if not isinstance(value, dict) or not all(isinstance(t, Tensor) for t in value.values()):
+        raise PspError(f"--init {path}: holds no dictionary of tensors.")
+    return {name.removeprefix("module."): tensor for name, tensor in value.items()}

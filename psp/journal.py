@@ -1,0 +1,157 @@
+"""A run's journal: what happens while training, as events, as metrics.jsonl and as log.txt."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from psp.config import TrainConfig
+from psp.errors import PspError
+from psp.runs import Run
+
+if TYPE_CHECKING:  # events are shown by code that does without torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something worth saying once."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """Steps done so far; means since the last report."""
+
+    step: int
+    loss: float
+    main: float
+    aux: float
+    lr: float
+    images_per_second: float
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class Validating:
+    """A validation has done this many of its pictures."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The scores at a step, whole pictures, single scale, no flip."""
+
+    step: int
+    miou: float
+    mean_accuracy: float
+    pixel_accuracy: float
+    best: bool
+    seconds: float
+
+
+Event = Notice | Step | Validating | Validation
+
+
+class Journal:
+    """metrics.jsonl and log.txt of a run; every event also goes to `report`."""
+
+    def __init__(self, run: Run, start: int, report: Callable[[Event], None]) -> None:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        self.run, self.report = run, report
+        if start and run.metrics.exists():  # what a killed run logged after its last checkpoint
+            lines = run.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [
+                line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= start
+            ]
+            run.metrics.write_text("".join(kept), encoding="utf-8")
+
+    def __call__(self, event: Event) -> None:
+        self.report(event)
+        with self.run.log.open("a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {describe(event)}\n")
+        if isinstance(event, (Step, Validation)):
+            record = {"event": type(event).__name__.lower(), **asdict(event)}
+            with self.run.metrics.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+
+
+class Meter:
+    """Means of the losses and the speed since the last report, without waiting for the device."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        self.sums: "Tensor | None" = None
+        self.steps, self.away, self.began = 0, 0.0, time.perf_counter()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave out the time of the block (a validation)."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.away += time.perf_counter() - begin
+
+    def add(self, values: "Tensor") -> None:
+        """Add (3,) losses of one step, on the device."""
+        self.sums = values if self.sums is None else self.sums + values
+        self.steps += 1
+
+    def report(self, step: int, lr: float) -> Step:
+        """Return the means since the last report. Raises PspError when they are not finite."""
+        assert self.sums is not None
+        loss, main, aux = (self.sums / self.steps).tolist()
+        if not math.isfinite(loss):
+            raise PspError(
+                f"the loss is {loss} by step {step}. Try a smaller --lr (now {self.config.lr:g}), "
+                "or --set precision=fp32"
+            )
+        seconds = (time.perf_counter() - self.began - self.away) / self.steps
+        result = Step(
+            step,
+            loss,
+            main,
+            aux,
+            lr,
+            self.config.batch / seconds,
+            (self.config.steps - step) * seconds,
+        )
+        self.sums, self.steps, self.away, self.began = None, 0, 0.0, time.perf_counter()
+        return result
+
+
+def describe(event: Event) -> str:
+    """Return an event as one plain line."""
+    if isinstance(event, Step):
+        return (
+            f"step {event.step}: loss {event.loss:.4f} "
+            f"(main {event.main:.4f}, aux {event.aux:.4f}), lr {event.lr:.2e}, "
+            f"{event.images_per_second:.1f} images/s, "
+            f"{duration(event.seconds_left)} left"
+        )
+    if isinstance(event, Validation):
+        return (
+            f"step {event.step}: mIoU {100 * event.miou:.2f}, mean accuracy "
+            f"{100 * event.mean_accuracy:.2f}, pixel accuracy {100 * event.pixel_accuracy:.2f}"
+            f"{', the best so far' if event.best else ''} ({duration(event.seconds)})"
+        )
+    if isinstance(event, Validating):
+        return f"validating {event.done} of {event.total}"
+    return event.text
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as 42s, 3m05s or 2h07m."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"

@@ -1,0 +1,152 @@
+"""psp predict: pictures in, label maps and overlays out."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from os.path import commonpath
+from pathlib import Path
+
+import torch
+
+from psp.errors import PspError
+from psp.files import free_name, whole_file
+from psp.infer import Protocol, load_segmenter
+from psp.pictures import (
+    SUFFIXES,
+    PictureError,
+    decode_image,
+    encode_jpeg,
+    encode_palette,
+    encode_png,
+)
+from psp.render import legend, overlay
+from psp.weights import Header
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A picture is done; or `error` says why not."""
+
+    name: str
+    done: int
+    total: int
+    seconds: float
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Where the results are, what was parsed and what failed (name, reason)."""
+
+    out: Path
+    parsed: tuple[str, ...]
+    failed: tuple[tuple[str, str], ...]
+
+
+def find_pictures(inputs: Sequence[Path]) -> dict[str, Path]:
+    """Return the pictures among files and folders (with their sub-folders), by output name.
+
+    A name is the path below the folder, or below what all inputs have in common, without suffix.
+    A picture keeps its suffix where the shorter name is another's too, so no two ever collide.
+    Raises PspError for a path that is missing and when there is no picture at all.
+    """
+    files: list[Path] = []
+    for path in inputs:
+        if path.is_dir():
+            below = sorted(
+                p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()
+            )
+            if not below:
+                raise PspError(
+                    f"{path}: no pictures in this folder ({', '.join(sorted(SUFFIXES))})."
+                )
+            files += below
+        elif path.is_file():
+            files.append(path)
+        else:
+            raise PspError(f"{path}: no such file or folder.")
+    files = sorted(set(files))
+    if len(inputs) == 1:
+        root = inputs[0] if inputs[0].is_dir() else inputs[0].parent
+    else:
+        root = Path(commonpath([path.absolute().parent for path in files]))
+        files = [path.absolute() for path in files]
+    names = [path.relative_to(root) for path in files]
+    taken = Counter(name.with_suffix("") for name in names) + Counter(names)
+    return {
+        str(short if taken[short := name.with_suffix("")] == 1 else name): path
+        for name, path in zip(names, files, strict=True)
+    }
+
+
+def default_out(inputs: Sequence[Path]) -> Path:
+    """Return a folder that does not exist yet: PHOTOS-parsed beside one input, else `parsed`."""
+    if len(inputs) > 1:
+        return free_name(Path("parsed"))
+    only = inputs[0].resolve() if inputs[0].name in ("", "..") else inputs[0]
+    return free_name(only.with_name(f"{only.stem if only.is_file() else only.name}-parsed"))
+
+
+def predict(
+    inputs: Sequence[Path],
+    weights: Path,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    protocol: Callable[[Header], Protocol],
+    device: torch.device,
+    precision: torch.dtype = torch.float32,
+    report: Callable[[Parsed], None] = lambda event: None,
+) -> Prediction:
+    """Write labels/NAME.png, overlays/NAME.jpg and legend.png for every picture into `out`.
+
+    A label map has exactly its picture's size, upright by EXIF; its values are class ids. A picture
+    that cannot be read is reported and the others are done. Raises PspError when none could be, or
+    when `out` exists and `overwrite` is not set.
+    """
+    if out.exists() and not overwrite:
+        raise PspError(f"{out}: exists already. Choose another -o, or replace it with --overwrite")
+    pictures = {
+        name: path
+        for name, path in find_pictures(inputs).items()
+        if not path.resolve().is_relative_to(out.resolve())
+    }
+    segmenter, header = load_segmenter(weights, device, precision)
+    chosen = protocol(header)
+    done: list[str] = []
+    failed: list[tuple[str, str]] = []
+    for number, (name, path) in enumerate(pictures.items(), start=1):
+        start = time.perf_counter()
+        error = None
+        try:
+            image = decode_image(_read(path), str(path), upright=True)
+        except PictureError as reason:
+            error = str(reason)
+            failed.append((name, error))
+        else:
+            label = segmenter.label_map(image, chosen).cpu().numpy()
+            drawn = overlay(image, label, header.palette)
+            _write(out / "labels" / f"{name}.png", encode_palette(label, header.palette))
+            _write(out / "overlays" / f"{name}.jpg", encode_jpeg(drawn))
+            done.append(name)
+        report(Parsed(name, number, len(pictures), time.perf_counter() - start, error))
+    if not done:
+        more = f" ({len(failed)} pictures, none could be read)" if len(failed) > 1 else ""
+        raise PspError(f"{failed[0][1]}{more}")
+    key = legend(header.classes, header.palette)
+    _write(out / "legend.png", encode_png(key))
+    return Prediction(out, tuple(done), tuple(failed))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PictureError(f"{path}: cannot be read: {error.strerror}.") from None
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data)

@@ -1,0 +1,89 @@
+"""Label maps as pictures: overlays, the legend, sheets of examples."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+Palette = Sequence[tuple[int, int, int]]
+Picture = NDArray[np.uint8]  # (H, W, 3) RGB
+
+INK, PAPER, FAINT = (30, 30, 30), (255, 255, 255), (150, 150, 150)
+
+
+def colors(label: NDArray[np.uint8], palette: Palette) -> Picture:
+    """Return class ids (H, W) in the palette's colors; what is no class (255) is white."""
+    table = np.full((256, 3), 255, np.uint8)
+    table[: len(palette)] = palette
+    return table[label]
+
+
+def overlay(
+    image: Picture, label: NDArray[np.uint8], palette: Palette, strength: float = 0.55
+) -> Picture:
+    """Return the picture with the classes' colors laid over it, a dark line between classes."""
+    mixed = (1 - strength) * image.astype(np.float32) + strength * colors(label, palette)
+    mixed[_borders(label)] *= 0.35
+    return (mixed + 0.5).astype(np.uint8)
+
+
+def _borders(label: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Mark the pixels whose right or lower neighbor is of another class."""
+    edge = np.zeros(label.shape, bool)
+    edge[:-1] |= label[:-1] != label[1:]
+    edge[:, :-1] |= label[:, :-1] != label[:, 1:]
+    return edge
+
+
+def legend(names: Sequence[str], palette: Palette, width: int = 640) -> Picture:
+    """Return a key of names and color chips, in columns, `width` pixels wide or a little more."""
+    font = _font(15)
+    longest = max(font.getlength(f"{number}  {name}") for number, name in enumerate(names))
+    cell, line, margin = int(longest) + 56, 26, 10
+    columns = max(1, (max(width, cell + 2 * margin) - 2 * margin) // cell)
+    rows = -(-len(names) // columns)
+    width = max(width, cell + 2 * margin)
+    sheet = Image.new("RGB", (width, rows * line + 2 * margin), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for number, (name, color) in enumerate(zip(names, palette, strict=True)):
+        column, row = divmod(number, rows)
+        x, y = margin + column * cell, margin + row * line
+        draw.rectangle((x, y + 3, x + 26, y + 21), fill=color, outline=FAINT)
+        draw.text((x + 36, y + line // 2), f"{number}  {name}", INK, font, anchor="lm")
+    return np.asarray(sheet)
+
+
+def sheet(
+    rows: Sequence[Sequence[Picture]], titles: Sequence[str], height: int, key: Picture
+) -> Picture:
+    """Return rows of pictures, each `height` pixels high, under `titles`, with a legend below."""
+    gap, head = 8, 30
+    scaled = [[_to_height(picture, height) for picture in row] for row in rows]
+    widths = [max(row[i].width for row in scaled) for i in range(len(titles))]
+    width = max(sum(widths) + gap * (len(widths) + 1), key.shape[1])
+    total = head + len(rows) * (height + gap) + key.shape[0]
+    page = Image.new("RGB", (width, total), PAPER)
+    draw = ImageDraw.Draw(page)
+    for number, row in enumerate(scaled):
+        x = gap
+        for picture, column in zip(row, widths, strict=True):
+            page.paste(picture, (x, head + number * (height + gap)))
+            x += column + gap
+    x = gap
+    for title, column in zip(titles, widths, strict=True):
+        draw.text((x, head // 2), title, INK, _font(16), anchor="lm")
+        x += column + gap
+    page.paste(Image.fromarray(key), (0, total - key.shape[0]))
+    return np.asarray(page)
+
+
+def _to_height(picture: Picture, height: int) -> Image.Image:
+    image = Image.fromarray(picture)
+    return image.resize(
+        (max(1, round(image.width * height / image.height)), height), Image.Resampling.BICUBIC
+    )
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

@@ -1,0 +1,133 @@
+"""A run's folder: what training leaves behind, and how a model is named on the command line.
+
+runs/NAME/  config.json  metrics.jsonl  log.txt  checkpoints/{step}.pt
+            best.safetensors  last.safetensors  evaluations/{split}-{protocol}.json
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from psp.config import TrainConfig, settings_from
+from psp.errors import PspError, nearest
+
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The paths of a run folder."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        """Settings, the data's folder, the command, versions and device."""
+        return self.folder / "config.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a line: every logged step and validation."""
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """The same for people."""
+        return self.folder / "log.txt"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Training states to resume from."""
+        return self.folder / "checkpoints"
+
+    @property
+    def evaluations(self) -> Path:
+        """What `psp evaluate` found."""
+        return self.folder / "evaluations"
+
+    def weights(self, which: str) -> Path:
+        """The weights `best` (highest validation mIoU) or `last`."""
+        return self.folder / f"{which}.safetensors"
+
+    def read_config(self) -> dict[str, Any]:
+        """Return config.json. Raises PspError when it is missing or damaged."""
+        try:
+            value: dict[str, Any] = json.loads(self.config.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise PspError(f"{self.folder}: not a run (it has no config.json).") from None
+        except (OSError, ValueError) as error:
+            raise PspError(f"{self.config}: damaged: {error}") from None
+        return value
+
+    def training_config(self) -> TrainConfig:
+        """Return the settings it is trained with. Raises PspError as `read_config` does."""
+        try:
+            return TrainConfig(**settings_from(self.read_config()["settings"], str(self.config)))
+        except KeyError:
+            raise PspError(f"{self.config}: damaged: it holds no settings.") from None
+
+    def last_validation(self) -> dict[str, Any]:
+        """Return the newest validation in metrics.jsonl, or {} before the first."""
+        lines = self.metrics.read_text(encoding="utf-8").splitlines()
+        found = [record for record in map(json.loads, lines) if record["event"] == "validation"]
+        return found[-1] if found else {}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model as the user named it: its weights file, and the run it lies in, if any."""
+
+    path: Path
+    run: Run | None
+    which: str  # "best", "last", or the file's name
+
+
+def find_model(name: Path | None, which: str = "best") -> Model:
+    """Resolve a run folder or a weights file; None takes the newest run under runs/.
+
+    Raises PspError that names the way out.
+    """
+    if name is None:
+        name = newest_run()
+    if name.is_file():
+        return Model(name, None, name.name)
+    if not name.exists():
+        known = [run.folder.name for run in _runs(name.parent)]
+        raise PspError(
+            f"{name}: no such run or weights file.{nearest(name.name, known)} "
+            "Train one with: psp train SHARDS"
+        )
+    run = Run(name)
+    run.read_config()
+    path = run.weights(which)
+    if not path.exists():
+        raise PspError(
+            f"{path}: this run has no such weights yet; they are written at its first validation. "
+            f"Go on with: psp train SHARDS -o {name} --resume"
+        )
+    return Model(path, run, which)
+
+
+def newest_run() -> Path:
+    """Return the run under runs/ whose weights are the newest. Raises PspError if there is none."""
+    trained = [run for run in _runs(RUNS) if run.weights("last").exists()]
+    if not trained:
+        raise PspError(
+            f"no trained run under {RUNS}/ here. Name one with -m MODEL, or train: psp train SHARDS"
+        )
+    return max(trained, key=lambda run: run.weights("last").stat().st_mtime_ns).folder
+
+
+def newest_named(default: Path) -> Path:
+    """Return the newest run called `default`, `default-2`, …: what --resume goes on with."""
+    pattern = re.compile(re.escape(default.name) + r"(-\d+)?")
+    found = [run for run in _runs(default.parent) if pattern.fullmatch(run.folder.name)]
+    if not found:
+        raise PspError(f"{default}: no such run to resume. Name it with -o, or leave out --resume")
+    return max(found, key=lambda run: run.config.stat().st_mtime_ns).folder
+
+
+def _runs(folder: Path) -> list[Run]:
+    return [Run(path.parent) for path in sorted(folder.glob("*/config.json"))]

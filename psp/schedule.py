@@ -1,0 +1,32 @@
+"""The learning rate, and which parameters it applies to."""
+
+from typing import Any
+
+from torch import nn
+
+
+def poly(step: int, steps: int, power: float) -> float:
+    """Return the factor on the learning rate at `step` of `steps`: (1 - step / steps) ** power.
+
+    Paper, section 5.1. 1 at step 0; 0 after the last step.
+    """
+    return float((1 - step / steps) ** power)
+
+
+def parameter_groups(
+    network: nn.Module, *, pretrained: str, head_lr: float, weight_decay: float, norm_decay: bool
+) -> list[dict[str, Any]]:
+    """Return optimizer groups, each with `factor` (on the learning rate) and `weight_decay`.
+
+    Parameters whose names start with `pretrained` have factor 1, all others `head_lr` (paper: 10).
+    Without `norm_decay`, batch norms and biases are not decayed, as in the Caffe release.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        factor = 1.0 if name.startswith(pretrained) else head_lr
+        decay = weight_decay if norm_decay or parameter.ndim > 1 else 0.0
+        groups.setdefault((factor, decay), []).append(parameter)
+    return [
+        {"params": parameters, "factor": factor, "weight_decay": decay}
+        for (factor, decay), parameters in groups.items()
+    ]

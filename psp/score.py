@@ -1,0 +1,56 @@
+"""Counting a split's confusion matrix: what validation and evaluation share."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from psp.cards import IGNORE
+from psp.errors import PspError
+from psp.infer import Protocol, Segmenter
+from psp.metrics import Confusion
+from psp.shards import ShardSplit
+
+
+def score_split(
+    model: Segmenter,
+    split: ShardSplit,
+    protocol: Protocol,
+    report: Callable[[int], None] = lambda done: None,
+) -> Confusion:
+    """Parse every picture of a split and count; `report` gets the number of pictures done."""
+    confusion = Confusion(model.classes)
+    for index in range(len(split)):
+        guess = model.label_map(split.image(index), protocol)
+        truth = torch.from_numpy(split.label(index)).to(model.device)
+        confusion.add_counts(count(truth, guess, model.classes).cpu().numpy())
+        report(index + 1)
+    return confusion
+
+
+def count(truth: Tensor, guess: Tensor, classes: int) -> Tensor:
+    """Return counts[t * classes + g], int64 (classes²,), of two uint8 (H, W) maps on one device."""
+    scored = truth != IGNORE
+    pairs = truth[scored].long() * classes + guess[scored].long()
+    counts = torch.bincount(pairs, minlength=classes * classes)
+    if len(counts) > classes * classes:
+        raise ValueError(f"a label has a class outside 0..{classes - 1}")
+    return counts
+
+
+def check_classes(split: ShardSplit, classes: tuple[str, ...], owner: str) -> None:
+    """Raise PspError unless the shards have exactly these classes in this order."""
+    names = split.card.names
+    if names == classes:
+        return
+    if len(names) != len(classes):
+        reason = f"{len(names)} classes, the model has {len(classes)}"
+    else:
+        number = next(
+            i for i, pair in enumerate(zip(names, classes, strict=True)) if pair[0] != pair[1]
+        )
+        reason = f"class {number} is '{names[number]}', for the model it is '{classes[number]}'"
+    raise PspError(
+        f"{split.folder}: shards of {split.card.name} do not fit {owner}: {reason}. "
+        "Give the shards of its own data set with --data"
+    )

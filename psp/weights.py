@@ -1,0 +1,120 @@
+"""Weights files: safetensors that describe themselves.
+
+One metadata key, "psp", holds sorted JSON (`Header`): architecture, classes with colors,
+preprocessing, crop and base size, the step they come from and the data they were trained on. One
+key, because several would be written in random order and the file must be byte-stable.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from psp.errors import PspError
+from psp.files import whole_file
+from psp.model import Architecture, PSPNet, build
+from psp.model.architecture import architecture_from
+
+FORMAT = "psp-weights"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a uint8 RGB picture becomes the network's input: (x - mean) / std, per channel.
+
+    The defaults are torchvision's and semseg's for ImageNet weights, on the 0..255 scale. A picture
+    is padded with `mean`, which is 0 after this.
+    """
+
+    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map uint8 or float (B, H, W, 3) RGB in 0..255 to float32 (B, 3, H, W), channels last."""
+        mean = torch.tensor(self.mean, device=images.device)
+        std = torch.tensor(self.std, device=images.device)
+        return ((images.float() - mean) / std).permute(0, 3, 1, 2)
+
+    @property
+    def fill(self) -> tuple[int, int, int]:
+        """The mean as a uint8 color, for what lies outside a picture."""
+        r, g, b = (round(value) for value in self.mean)
+        return r, g, b
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a weights file says of itself."""
+
+    architecture: Architecture
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    dataset: str
+    data: str  # fingerprint of the shards
+    crop: int
+    base_size: int | None
+    step: int
+    preprocessing: Preprocessing = Preprocessing()
+
+    def to_json(self) -> str:
+        """Return one line of sorted JSON; `_header_from` is its inverse."""
+        value = asdict(self)
+        value |= {"format": FORMAT, "version": VERSION, "architecture": self.architecture.to_dict()}
+        return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def save_weights(path: Path, state: Mapping[str, Tensor], header: Header) -> None:
+    """Write a weights file, whole or not at all. The same tensors give the same bytes."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    with whole_file(path) as temporary:
+        save_file(tensors, temporary, metadata={"psp": header.to_json()})
+
+
+def load_network(path: Path) -> tuple[PSPNet, Header]:
+    """Return the network in a weights file, in evaluation mode on the CPU, and its header.
+
+    Raises PspError for a file that is no psp weights, is damaged, or does not fit its own header.
+    """
+    header, tensors = read_weights(path)
+    with torch.device("meta"):  # no time spent on random values
+        network = build(header.architecture)
+    try:
+        network.load_state_dict(tensors, strict=True, assign=True)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise PspError(f"{path}: the tensors do not fit the file's own header: {first}") from None
+    return network.eval(), header
+
+
+def read_weights(path: Path) -> tuple[Header, dict[str, Tensor]]:
+    """Return a weights file's header and tensors. Raises PspError if it is none, or damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get("psp")
+            if text is None:
+                raise PspError(f"{path}: safetensors, but not written by psp (no header in it).")
+            header = _header_from(json.loads(text), path)
+            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise PspError(f"{path}: no such file.") from None
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise PspError(f"{path}: damaged, or no weights file: {error}") from None
+
+
+def _header_from(value: dict[str, Any], path: Path) -> Header:
+    if value.pop("format") != FORMAT or (version := value.pop("version")) > VERSION:
+        raise PspError(f"{path}: weights of format version {version}; this psp reads {VERSION}.")
+    value["architecture"] = architecture_from(value["architecture"])
+    value["classes"] = tuple(value["classes"])
+    value["palette"] = tuple((r, g, b) for r, g, b in value["palette"])
+    value["preprocessing"] = Preprocessing(
+        **{key: tuple(numbers) for key, numbers in value["preprocessing"].items()}
+    )
+    return Header(**value)
