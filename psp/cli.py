@@ -33,7 +33,7 @@ debug = False  # --debug: show the traceback of a user's mistake too
 class Commands(TyperGroup):
     """The one place where errors become exit codes."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run a command; a PspError becomes one line and exit code 2."""
         try:
             return super().invoke(ctx)
@@ -246,7 +246,6 @@ def train(
     remark(f"run folder: {run.folder}")
 
     from psp.device import pick_device
-    from psp.journal import Event
     from psp.train import train as work
 
     with (

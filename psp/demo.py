@@ -8,7 +8,7 @@ import numpy as np
 
 from psp.cards import Card, find_card
 from psp.files import whole_file
-from psp.pictures import decode_image, decode_label, encode_png
+from psp.pictures import decode_image, decode_label, encode_jpeg
 from psp.render import legend, overlay, sheet
 from psp.scenes import paint_set
 
@@ -39,7 +39,7 @@ class Demo:
     @property
     def sheet(self) -> Path:
         """The picture to look at: scenes, truth and result side by side."""
-        return self.folder / "sheet.png"
+        return self.folder / "sheet.jpg"
 
     @property
     def scenes(self) -> int:
@@ -81,7 +81,7 @@ class Demo:
         key = legend(card.names, card.palette, width=700)
         page = sheet(rows, ["scene", "label", "psp"], 170, key)
         with whole_file(self.sheet) as temporary:
-            temporary.write_bytes(encode_png(page))
+            temporary.write_bytes(encode_jpeg(page))
 
 
 def _varied(raw: Path, card: Card) -> Sequence[str]:

@@ -35,6 +35,11 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
     return torch.float32
 
 
+def precision_name(precision: torch.dtype) -> str:
+    """Return fp32 or bf16, as the options call them."""
+    return {torch.float32: "fp32", torch.bfloat16: "bf16"}[precision]
+
+
 def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:
     """Return the context in which a network computes in `precision`."""
     if precision == torch.float32:

@@ -1,6 +1,7 @@
 """What people see: progress and remarks on stderr, results on stdout. Only this file knows rich."""
 
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -25,6 +26,8 @@ from psp.journal import Event, Step, Validating, Validation, describe, duration
 if TYPE_CHECKING:  # it brings torch, which most of what is shown does without
     from psp.evaluate import Evaluation
 
+SECONDS_BETWEEN_LINES = 10  # where there is no terminal to draw a bar on
+
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -42,7 +45,7 @@ class Advance(Protocol):
 
 @contextmanager
 def progress(title: str, quiet: bool) -> Iterator[Advance]:
-    """Show a bar on a terminal, a line every tenth of the way elsewhere, nothing when quiet."""
+    """Show a bar on a terminal, now and then a line elsewhere, nothing when quiet."""
     if quiet:
         yield lambda done, total: None
         return
@@ -59,12 +62,12 @@ def progress(title: str, quiet: bool) -> Iterator[Advance]:
 
 
 def _lines(title: str) -> Advance:
-    tenths = 0
+    last = time.monotonic()
 
     def advance(done: int, total: int) -> None:
-        nonlocal tenths
-        if done * 10 // max(total, 1) > tenths:
-            tenths = done * 10 // total
+        nonlocal last
+        if time.monotonic() - last > SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
             print(f"{title}: {done} of {total}", file=sys.stderr, flush=True)
 
     return advance
@@ -122,8 +125,9 @@ class TrainingDisplay:
         self.live.update(self._picture())
 
     def _picture(self) -> Group:
-        parts = [self.step, self.numbers]
-        return Group(*parts, self.validation) if self.validating is not None else Group(*parts)
+        if self.validating is None:
+            return Group(self.step, self.numbers)
+        return Group(self.step, self.numbers, self.validation)
 
 
 def show_shards(dataset: str, splits: dict[str, dict[str, object]], seconds: float) -> None:
@@ -163,7 +167,7 @@ def show_evaluation(evaluation: "Evaluation") -> None:
 
 
 def _percent(value: float) -> str:
-    return "–" if value != value else f"{100 * value:.2f}"  # NaN: no pixel of that class
+    return "-" if value != value else f"{100 * value:.2f}"  # NaN: no pixel of that class
 
 
 def show_cards(cards: Sequence[Card]) -> None:
@@ -199,7 +203,7 @@ def show_card(card: Card) -> None:
         out.print(f"split {split.name}: {promised}" + (f", {split.list}" if split.list else ""))
     for name, recipe in {"default": card.recipe, **card.recipes}.items():
         settings = ", ".join(f"{key}={value}" for key, value in recipe.items())
-        out.print(f"recipe {name}: {settings or 'psp’s defaults'}")
+        out.print(f"recipe {name}: {settings or 'the defaults'}")
 
 
 def show_error(message: str) -> None:

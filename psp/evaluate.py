@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from psp.device import precision_name
 from psp.errors import PspError
 from psp.files import write_json
 from psp.infer import Protocol, load_segmenter
@@ -105,7 +106,7 @@ def evaluate(
         split=split,
         images=len(shards),
         same_data=fingerprint(folder) == header.data,
-        precision=str(precision).removeprefix("torch."),
+        precision=precision_name(precision),
         saved=_save_path(model, header, chosen, split, precision),
     )
     if evaluation.saved:

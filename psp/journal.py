@@ -87,7 +87,7 @@ class Meter:
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
-        self.sums: "Tensor | None" = None
+        self.sums: Tensor | None = None
         self.steps, self.away, self.began = 0, 0.0, time.perf_counter()
 
     @contextmanager

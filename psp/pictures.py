@@ -102,6 +102,9 @@ def _open(data: bytes, where: str) -> Image.Image:
             # A large picture is no attack here, and odd EXIF data are no reason to worry anyone.
             warnings.simplefilter("ignore")
             picture = Image.open(io.BytesIO(data))
+            if picture.format == "PNG":
+                # Decoding alone ignores the checksums of the pixel data, verify() does not.
+                Image.open(io.BytesIO(data)).verify()
             picture.load()
     except UnidentifiedImageError:
         raise PictureError(f"{where}: not a picture (it starts with {data[:8]!r}).") from None

@@ -16,7 +16,7 @@ from psp import __version__
 from psp.augment import Augmentation
 from psp.checkpoint import load_checkpoint, save_checkpoint
 from psp.config import TrainConfig, differences
-from psp.device import autocast, pick_precision
+from psp.device import autocast, pick_precision, precision_name
 from psp.errors import PspError
 from psp.files import write_json
 from psp.infer import Protocol, segmenter
@@ -236,7 +236,7 @@ def _introduction(job: _Job) -> str:
     count = sum(parameter.numel() for parameter in job.network.parameters())
     return (
         f"{job.config.backbone}, {len(job.data.card.classes)} classes, {count / 1e6:.1f} M "
-        f"parameters, on {job.device} in {str(job.precision).removeprefix('torch.')}; "
+        f"parameters, on {job.device} in {precision_name(job.precision)}; "
         f"{len(job.data)} pictures to train on, {len(job.val_data)} to validate on"
     )
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from psp.errors import PspError
@@ -73,8 +73,9 @@ class Header:
 def save_weights(path: Path, state: Mapping[str, Tensor], header: Header) -> None:
     """Write a weights file, whole or not at all. The same tensors give the same bytes."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    data = save(tensors, metadata={"psp": header.to_json()})
     with whole_file(path) as temporary:
-        save_file(tensors, temporary, metadata={"psp": header.to_json()})
+        temporary.write_bytes(data)
 
 
 def load_network(path: Path) -> tuple[PSPNet, Header]:

@@ -7,7 +7,7 @@ that was killed finds its finished shards there and goes on.
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -197,19 +197,25 @@ def _convert(
     table = _table(card)
     entries: dict[str, Any] = {}
     total, finished = sum(map(len, splits.values())), 0
+
+    def one(pair: Pair) -> Sample:
+        nonlocal finished
+        sample = convert(card, table, pair)
+        finished += 1
+        report(Done(finished, total))
+        return sample
+
     for split, pairs in splits.items():
         shards = []
         for number, group in enumerate(_groups(pairs)):
             path = partial / f"{split}-{number:05d}.h5"
             if path.exists():  # finished before the walk was killed
                 shards.append(shard_entry(path))
-            else:
-                size = sum(pair.image.stat().st_size for pair in group)
-                samples = (convert(card, table, pair) for pair in group)
-                counted = _counted(samples, lambda n: report(Done(finished + n, total)))
-                shards.append(write_shard(path, split, card, size, counted))
-            finished += len(group)
-            report(Done(finished, total))
+                finished += len(group)
+                report(Done(finished, total))
+                continue
+            size = sum(pair.image.stat().st_size for pair in group)
+            shards.append(write_shard(path, split, card, size, map(one, group)))
         entries[split] = {"images": len(pairs), "shards": shards}
     manifest = {
         "format": FORMAT,
@@ -235,12 +241,6 @@ def _groups(pairs: list[Pair]) -> Iterator[list[Pair]]:
         group.append(pair)
         total += size
     yield group
-
-
-def _counted(samples: Iterable[Sample], report: Callable[[int], None]) -> Iterator[Sample]:
-    for number, sample in enumerate(samples):
-        report(number)
-        yield sample
 
 
 def convert(card: Card, table: NDArray[np.int16], pair: Pair) -> Sample:

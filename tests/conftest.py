@@ -1,0 +1,101 @@
+"""Miniature official trees, and one training that many tests look at.
+
+The suite runs against the installed package. Tests on real files find them through PSP_TEST_DATA.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from trees import VOC_VOID, noise, run_psp, save_picture, save_voc_mask, small_card
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(7)
+
+
+@pytest.fixture
+def camvid_raw(tmp_path, rng):
+    """CamVid in SegNet's version: 6 + 3 + 2 pairs of 48x64."""
+    root = tmp_path / "CamVid"
+    for split, count in {"train": 6, "val": 3, "test": 2}.items():
+        for number in range(count):
+            name = f"0001TP_{split}{number:03d}.png"
+            save_picture(root / split / name, noise(rng, 48, 64))
+            label = rng.integers(0, 12, (6, 8), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+            save_picture(root / f"{split}annot" / name, label)
+    return root
+
+
+@pytest.fixture
+def voc_raw(tmp_path, rng):
+    """VOC 2012: JPEGs, palette masks with void, lists; 5 + 3 pairs of different sizes."""
+    root = tmp_path / "VOCdevkit" / "VOC2012"
+    for split, count in {"train": 5, "val": 3}.items():
+        ids = [f"2007_{split.encode()[0]:03d}{number:03d}" for number in range(count)]
+        for number, name in enumerate(ids):
+            height, width = 40 + 3 * number, 60 - 2 * number
+            image = root / f"JPEGImages/{name}.jpg"
+            image.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(noise(rng, height, width)).save(image, quality=90)
+            ids_map = rng.integers(0, 21, (height, width))
+            ids_map[:, :3] = VOC_VOID
+            save_voc_mask(root / f"SegmentationClass/{name}.png", ids_map)
+        listed = root / f"ImageSets/Segmentation/{split}.txt"
+        listed.parent.mkdir(parents=True, exist_ok=True)
+        listed.write_text("\r\n".join(ids) + "\r\n\n")
+    return tmp_path / "VOCdevkit"
+
+
+@pytest.fixture
+def psp(tmp_path):
+    """psp(*arguments) in a folder of the test's own."""
+
+    def call(*arguments, cwd=tmp_path, check=None, env=None):
+        return run_psp(*arguments, cwd=cwd, check=check, env=env)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def journey(tmp_path_factory):
+    """The four commands typed one after the other on a few painted scenes.
+
+    journey.folder holds raw/, tiny.toml, shards/, run/, parsed/; journey.says the outputs.
+    """
+    from psp.scenes import SceneSpec, paint_set
+
+    folder = tmp_path_factory.mktemp("journey")
+    spec = SceneSpec(height=48, width=64)
+    for _ in paint_set(folder / "raw", {"train": 12, "val": 4}, spec=spec):
+        pass
+    (folder / "tiny.toml").write_text(small_card())
+    says = {}
+    for command in (
+        ["prepare", "tiny.toml", "raw", "-o", "shards"],
+        ["train", "shards", "-o", "run"],
+        ["evaluate", "run"],
+        ["predict", "raw/images/val", "-m", "run", "-o", "parsed"],
+    ):
+        says[command[0]] = run_psp(*command, cwd=folder, check=0)
+
+    class Journey:
+        pass
+
+    found = Journey()
+    found.folder, found.says = folder, says
+    found.evaluation = json.loads((folder / "run/evaluations/val-ss-flip.json").read_text())
+    return found
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The folder of real files in the official formats, or a skip."""
+    folder = os.environ.get("PSP_TEST_DATA")
+    if not folder:
+        pytest.skip("PSP_TEST_DATA names no folder of real files")
+    return Path(folder)

@@ -1,0 +1,90 @@
+"""Settings: typed, in range, refused by name."""
+
+import pytest
+
+from psp.config import (
+    TrainConfig,
+    differences,
+    nearest_crops,
+    overlay,
+    resolve,
+    settings_from,
+    show,
+)
+from psp.errors import PspError
+
+
+def test_defaults_are_the_papers():
+    config = TrainConfig()
+    assert (config.crop, config.batch, config.lr, config.power) == (473, 16, 0.01, 0.9)
+    assert (config.momentum, config.weight_decay, config.aux_weight) == (0.9, 1e-4, 0.4)
+    assert (config.bins, config.pooling, config.reduce) == ((1, 2, 3, 6), "average", True)
+    assert (config.scale_min, config.scale_max, config.rotate) == (0.5, 2.0, 10.0)
+
+
+def test_command_line_wins_over_recipe_wins_over_defaults():
+    config = resolve({"crop": 89, "steps": 7}, {"steps": "9"}, "r")
+    assert (config.crop, config.steps, config.batch) == (89, 9, 16)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ({"bins": "1,3"}, {"bins": (1, 3)}),
+        ({"bins": "none"}, {"bins": ()}),
+        ({"bins": [1, 2]}, {"bins": (1, 2)}),
+        ({"workers": "auto"}, {"workers": None}),
+        ({"base_size": "512"}, {"base_size": 512}),
+        ({"reduce": "no"}, {"reduce": False}),
+        ({"lr": "1e-3"}, {"lr": 0.001}),
+        ({"steps": 5.0}, {"steps": 5}),
+    ],
+)
+def test_texts_and_toml_values_become_types(text, expected):
+    assert settings_from(text, "here") == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"stpes": "5"}, "--set: 'stpes' is no setting. Did you mean 'steps'"),
+        ({"steps": "five"}, "steps=five: a whole number"),
+        ({"steps": "1.5"}, "steps=1.5: a whole number"),
+        ({"steps": "inf"}, "a whole number"),
+        ({"steps": "0"}, "steps=0: must be at least 1"),
+        ({"lr": "nan"}, "lr=nan: not a finite number"),
+        ({"crop": "100"}, "crop=100: a crop must be 8n+1.*Nearest: 89 or 137"),
+        ({"backbone": "resnet51"}, "backbone=resnet51: one of resnet18"),
+        ({"flip": "1.5"}, "flip=1.5: must be at most 1"),
+        ({"scale_min": "3"}, "scale_min=3.0 is larger than scale_max=2.0"),
+        ({"bins": "1,1"}, "bins=1,1: a grid size stands twice"),
+        ({"bins": "1,x"}, "bins=x: a whole number"),
+        ({"reduce": "perhaps"}, "reduce=perhaps: true or false"),
+    ],
+)
+def test_a_bad_setting_is_one_clear_line(settings, message):
+    with pytest.raises(PspError, match=message.replace("+", r"\+")):
+        resolve({}, settings, "r")
+
+
+@pytest.mark.parametrize("size", range(9, 1000))
+def test_nearest_crops_divide_by_all_bins_and_are_nearest(size):
+    near, other = nearest_crops(size)
+    for crop in (near, other):
+        assert crop % 48 == 41
+        assert ((crop - 1) // 8 + 1) % 6 == 0
+    assert abs(near - size) <= abs(other - size)
+    valid = [48 * k - 7 for k in range(1, 30)]
+    assert abs(near - size) == min(abs(crop - size) for crop in valid)
+
+
+def test_differences_ignore_what_changes_no_result():
+    one = TrainConfig()
+    assert differences(one, overlay(one, {"workers": 4, "eval_every": 7})) == []
+    assert differences(one, overlay(one, {"lr": 0.5})) == ["lr: 0.01 -> 0.5"]
+
+
+def test_show_is_what_set_takes():
+    for settings in ({"bins": ()}, {"bins": (1, 2)}, {"workers": None}, {"reduce": True}):
+        (key, value), *_ = settings.items()
+        assert settings_from({key: show(value)}, "") == settings

@@ -1,0 +1,113 @@
+"""Decoding: palette indices stay ids, broken files are refused, formats become RGB."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from psp.pictures import (
+    PictureError,
+    decode_image,
+    decode_label,
+    encode_jpeg,
+    encode_label,
+    encode_palette,
+    encode_png,
+)
+
+
+def file(picture, kind="PNG", **options):
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def test_a_palette_mask_gives_indices_not_grays(rng):
+    ids = rng.choice(np.array([0, 15, 20, 255], np.uint8), (30, 40))
+    palette = tuple((37 * i % 256, 11 * i % 256, i) for i in range(21))
+    data = encode_palette(ids, palette)
+    picture = Image.open(io.BytesIO(data))
+    assert picture.mode == "P"
+    assert np.array_equal(np.array(picture), ids)
+    assert np.array_equal(decode_label(data, "x"), ids)
+    assert np.array_equal(np.array(picture.convert("RGB"))[ids == 15][0], palette[15])
+
+
+@pytest.mark.parametrize("classes", [1, 2, 3, 15, 16, 17, 255])
+def test_palette_files_keep_255_for_any_number_of_colors(classes):
+    ids = np.array([[0, classes - 1, 255]], np.uint8)
+    palette = tuple((i, i, i) for i in range(classes))
+    assert np.array_equal(decode_label(encode_palette(ids, palette), "x"), ids)
+
+
+def test_labels_round_trip(rng):
+    ids = rng.integers(0, 256, (17, 23), dtype=np.uint8)
+    assert np.array_equal(decode_label(encode_label(ids), "x"), ids)
+
+
+def test_16_bit_labels_keep_their_values():
+    raw = np.array([[0, 459, 65535]], np.uint16)
+    assert decode_label(file(Image.fromarray(raw)), "x").tolist() == [[0, 459, 65535]]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "CMYK"])
+def test_a_color_picture_is_no_label(mode):
+    kind = "JPEG" if mode == "CMYK" else "PNG"
+    with pytest.raises(PictureError, match=f"mask.png: a label must be.*mode {mode}"):
+        decode_label(file(Image.new(mode, (4, 4)), kind), "mask.png")
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1", "I;16"])
+def test_every_mode_becomes_rgb(mode):
+    picture = Image.fromarray(np.full((5, 7), 40000, np.uint16)) if mode == "I;16" else None
+    picture = picture or Image.new("L", (7, 5), 156).convert(mode)
+    data = file(picture, "JPEG" if mode == "CMYK" else "PNG")
+    found = decode_image(data, "x")
+    assert (found.shape, found.dtype) == ((5, 7, 3), np.uint8)
+    if mode != "1":
+        assert np.abs(found.astype(int) - 156).max() <= 2
+
+
+def test_an_orientation_is_honored_only_when_asked(rng):
+    pixels = rng.integers(0, 256, (4, 6, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    data = file(Image.fromarray(pixels), "PNG", exif=exif)
+    assert np.array_equal(decode_image(data, "x"), pixels)
+    assert np.array_equal(decode_image(data, "x", upright=True), np.rot90(pixels, -1))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("part", [0.0, 0.02, 0.5, 0.9])
+def test_a_truncated_file_is_refused(rng, kind, part):
+    data = file(Image.fromarray(rng.integers(0, 256, (60, 60, 3), dtype=np.uint8)), kind)
+    with pytest.raises(PictureError, match=r"^photo: "):
+        decode_image(data[: int(len(data) * part)], "photo")
+
+
+def test_any_flipped_byte_of_a_label_png_is_refused_or_harmless(rng):
+    ids = rng.integers(0, 12, (20, 20), dtype=np.uint8)
+    data = encode_label(ids)
+    noticed = 0
+    for position in range(len(data)):
+        broken = bytearray(data)
+        broken[position] ^= 0x55
+        try:
+            found = decode_label(bytes(broken), "x")
+        except PictureError:
+            noticed += 1
+        else:
+            assert np.array_equal(found, ids)  # a byte that carries no pixel
+    assert noticed > 0.9 * len(data)
+
+
+def test_not_a_picture_is_said(rng):
+    with pytest.raises(PictureError, match="not a picture"):
+        decode_image(b"<html>404</html>", "x")
+
+
+def test_png_is_lossless_and_jpeg_close(rng):
+    image = np.full((20, 30, 3), 90, np.uint8)
+    assert np.array_equal(decode_image(encode_png(image), "x"), image)
+    assert np.abs(decode_image(encode_jpeg(image), "x").astype(int) - 90).max() <= 2

@@ -1,0 +1,252 @@
+"""Prepare: labels equal an independent decode, and nothing wrong becomes a shard."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from trees import save_picture, save_voc_mask
+
+import psp.prepare.walk as walk
+from psp.cards import find_card
+from psp.errors import PspError
+from psp.prepare import OccupiedError, Planned, prepare
+from psp.shards import ShardSplit
+
+CAMVID = find_card("camvid")
+VOC = find_card("voc2012")
+
+
+def test_camvid_labels_equal_an_independent_decode(camvid_raw, tmp_path):
+    prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True)
+    for name in ("train", "val", "test"):
+        split = ShardSplit(tmp_path / "out", name)
+        for index, stem in enumerate(split.names):
+            raw = np.array(Image.open(camvid_raw / f"{name}annot" / f"{stem}.png"))
+            expected = np.where(raw == 11, 255, raw)
+            assert np.array_equal(split.label(index), expected)
+            counts = [(expected == value).sum() for value in [*range(11), 255]]
+            assert split.pixels[index].tolist() == counts
+
+
+def test_voc_ids_and_void_survive(voc_raw, tmp_path):
+    prepare(VOC, voc_raw, tmp_path / "out", allow_incomplete=True)
+    split = ShardSplit(tmp_path / "out", "train")
+    assert len(split) == 5
+    for index, name in enumerate(split.names):
+        path = voc_raw / f"VOC2012/SegmentationClass/{name}.png"
+        assert np.array_equal(split.label(index), np.array(Image.open(path)))
+        assert split.pixels[index, 21] == (split.label(index) == 255).sum() > 0
+
+
+@pytest.mark.parametrize("below", ["", "VOC2012"])
+def test_the_download_is_found_from_inside_and_above(voc_raw, tmp_path, below):
+    manifest = prepare(VOC, voc_raw / below, tmp_path / "out", allow_incomplete=True)
+    assert {k: v["images"] for k, v in manifest["splits"].items()} == {"train": 5, "val": 3}
+
+
+def test_the_promised_counts_must_hold(camvid_raw, tmp_path):
+    with pytest.raises(PspError, match="split 'train' has 6 of the 367.*--allow-incomplete"):
+        prepare(CAMVID, camvid_raw, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out.partial").exists()
+
+
+def test_incomplete_is_said_when_allowed(camvid_raw, tmp_path):
+    shutil.rmtree(camvid_raw / "test")
+    shutil.rmtree(camvid_raw / "testannot")
+    (camvid_raw / "train" / "0001TP_train000.png").unlink()
+    planned = []
+    prepare(
+        CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True,
+        report=lambda event: planned.append(event) if isinstance(event, Planned) else None,
+    )  # fmt: skip
+    assert planned[0].images == {"train": 5, "val": 3}
+    assert any("split 'train' has 5 of the 367" in remark for remark in planned[0].remarks)
+    assert any("split 'test' has 0 of the 233" in remark for remark in planned[0].remarks)
+
+
+def test_a_missing_file_is_named(voc_raw, tmp_path):
+    lost = voc_raw / "VOC2012/SegmentationClass/2007_116002.png"
+    lost.unlink()
+    with pytest.raises(PspError, match=r"2007_116002.png: missing \(split 'train'\)"):
+        prepare(VOC, voc_raw, tmp_path / "out")
+
+
+def bad_size(root):
+    save_picture(root / "val/0001TP_val001.png", np.zeros((48, 66, 3), np.uint8))
+    return "valannot/0001TP_val001.png: 64x48 pixels, but 0001TP_val001.png has 66x48"
+
+
+def bad_value(root):
+    save_picture(root / "valannot/0001TP_val001.png", np.full((48, 64), 12, np.uint8))
+    return "valannot/0001TP_val001.png: label values 12 are unknown to card camvid"
+
+
+def truncated_image(root):
+    path = root / "val/0001TP_val001.png"
+    path.write_bytes(path.read_bytes()[:200])
+    return "val/0001TP_val001.png: broken picture"
+
+
+def truncated_label(root):
+    path = root / "valannot/0001TP_val001.png"
+    path.write_bytes(path.read_bytes()[:-20])
+    return "valannot/0001TP_val001.png: broken picture"
+
+
+def empty_file(root):
+    (root / "val/0001TP_val001.png").write_bytes(b"")
+    return "val/0001TP_val001.png: the file is empty"
+
+
+def web_page(root):
+    (root / "val/0001TP_val001.png").write_bytes(b"<html>not found</html>")
+    return "val/0001TP_val001.png: not a picture"
+
+
+def colored_label(root):
+    save_picture(root / "valannot/0001TP_val001.png", np.zeros((48, 64, 3), np.uint8))
+    return "valannot/0001TP_val001.png: a label must be a palette or gray PNG"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [bad_size, bad_value, truncated_image, truncated_label, empty_file, web_page, colored_label],
+)
+def test_a_bad_pair_stops_everything_and_is_named(camvid_raw, tmp_path, spoil):
+    message = spoil(camvid_raw)
+    with pytest.raises(PspError) as error:
+        prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_voc_masks_of_another_palette_order_are_not_silently_taken(voc_raw, tmp_path):
+    path = voc_raw / "VOC2012/SegmentationClass/2007_116000.png"
+    save_voc_mask(path, np.full((40, 60), 147))  # what OpenCV makes of a person's color
+    with pytest.raises(PspError, match="label values 147 are unknown to card voc2012"):
+        prepare(VOC, voc_raw, tmp_path / "out", allow_incomplete=True)
+
+
+@pytest.mark.parametrize("make", [lambda p: None, lambda p: p.mkdir()])
+def test_a_wrong_or_empty_folder_is_said(tmp_path, make):
+    raw = tmp_path / "raw"
+    make(raw)
+    for card in (CAMVID, VOC, find_card("scenes")):
+        with pytest.raises(PspError, match=r"no such folder|this is not"):
+            prepare(card, raw, tmp_path / "out", allow_incomplete=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_lists_may_have_carriage_returns_but_not_paths(voc_raw, tmp_path):
+    listed = voc_raw / "VOC2012/ImageSets/Segmentation/val.txt"
+    assert b"\r\n" in listed.read_bytes()
+    listed.write_text("../../secret\n")
+    with pytest.raises(PspError, match=r"'\.\./\.\./secret' is no VOC id"):
+        prepare(VOC, voc_raw, tmp_path / "out", allow_incomplete=True)
+    listed.unlink()
+    with pytest.raises(PspError, match=r"val\.txt: the list is missing"):
+        prepare(VOC, voc_raw, tmp_path / "out", allow_incomplete=True)
+
+
+def test_the_same_input_again_is_nothing_to_do_and_other_input_is_refused(camvid_raw, tmp_path):
+    events = []
+    first = prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True)
+    again = prepare(
+        CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True, report=events.append
+    )
+    assert again == first
+    assert events == []
+    (camvid_raw / "train/0001TP_train000.png").unlink()
+    (camvid_raw / "trainannot/0001TP_train000.png").unlink()
+    with pytest.raises(OccupiedError, match="made from other input"):
+        prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True)
+    assert len(ShardSplit(tmp_path / "out", "train")) == 6
+    prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True, overwrite=True)
+    assert len(ShardSplit(tmp_path / "out", "train")) == 5
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["CamVid", "out"]
+
+
+def test_a_foreign_folder_is_never_touched(camvid_raw, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.txt").write_text("precious")
+    with pytest.raises(PspError, match="holds no finished shards"):
+        prepare(CAMVID, camvid_raw, out, allow_incomplete=True)
+    partial = tmp_path / "other.partial"
+    partial.mkdir()
+    (partial / "thesis.txt").write_text("precious")
+    with pytest.raises(PspError, match="is not psp's"):
+        prepare(CAMVID, camvid_raw, tmp_path / "other", allow_incomplete=True)
+    assert (out / "thesis.txt").read_text() == (partial / "thesis.txt").read_text() == "precious"
+
+
+def test_many_shards_hold_what_one_does(camvid_raw, tmp_path, monkeypatch):
+    prepare(CAMVID, camvid_raw, tmp_path / "one", allow_incomplete=True)
+    size = (camvid_raw / "train/0001TP_train000.png").stat().st_size
+    monkeypatch.setattr(walk, "SHARD_BYTES", int(2.5 * size))
+    manifest = prepare(CAMVID, camvid_raw, tmp_path / "many", allow_incomplete=True)
+    assert len(manifest["splits"]["train"]["shards"]) >= 3
+    one, many = (ShardSplit(tmp_path / name, "train") for name in ("one", "many"))
+    assert one.names == many.names
+    for index in range(len(one)):
+        assert one.image_bytes(index) == many.image_bytes(index)
+        assert np.array_equal(one.label(index), many.label(index))
+
+
+def test_a_killed_walk_goes_on_and_ends_with_the_same_bytes(camvid_raw, tmp_path, monkeypatch):
+    monkeypatch.setattr(walk, "SHARD_BYTES", 1)  # a shard a picture
+    prepare(CAMVID, camvid_raw, tmp_path / "whole", allow_incomplete=True)
+    written = []
+    real = walk.write_shard
+
+    def dies(path, *rest):
+        if len(written) == 4:
+            raise KeyboardInterrupt
+        written.append(path.name)
+        return real(path, *rest)
+
+    monkeypatch.setattr(walk, "write_shard", dies)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True)
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr(
+        walk, "write_shard", lambda path, *rest: written.append(path.name) or real(path, *rest)
+    )
+    prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True)
+    assert len(written) == len(set(written)) == 11  # none was written twice
+    for path in (tmp_path / "whole").iterdir():
+        assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes()
+    assert not (tmp_path / "out.partial").exists()
+
+
+def test_changed_files_are_not_mixed_with_old_shards(camvid_raw, tmp_path, monkeypatch):
+    monkeypatch.setattr(walk, "SHARD_BYTES", 1)
+    real = walk.write_shard
+    calls = []
+
+    def dies(path, *rest):
+        calls.append(path.name)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(path, *rest)
+
+    monkeypatch.setattr(walk, "write_shard", dies)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True)
+    save_picture(camvid_raw / "trainannot/0001TP_train000.png", np.full((48, 64), 3, np.uint8))
+    monkeypatch.setattr(walk, "write_shard", real)
+    prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True)
+    assert (ShardSplit(tmp_path / "out", "train").label(0) == 3).all()
+
+
+def test_a_gray_and_a_cmyk_picture_are_taken(camvid_raw, tmp_path):
+    Image.new("L", (64, 48), 77).save(camvid_raw / "val/0001TP_val000.png")
+    (camvid_raw / "val/0001TP_val001.png").unlink()
+    Image.new("CMYK", (64, 48)).save(camvid_raw / "val/0001TP_val001.jpg")
+    prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True)
+    split = ShardSplit(tmp_path / "out", "val")
+    assert np.array_equal(split.image(0), np.full((48, 64, 3), 77))
+    assert split.image(1).shape == (48, 64, 3)
