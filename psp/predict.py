@@ -122,6 +122,8 @@ def predict(
         try:
             image = decode_image(_read(path), str(path), upright=True)
         except PictureError as reason:
+            if len(pictures) == 1:
+                raise
             error = str(reason)
             failed.append((name, error))
         else:
@@ -132,8 +134,7 @@ def predict(
             done.append(name)
         report(Parsed(name, number, len(pictures), time.perf_counter() - start, error))
     if not done:
-        more = f" ({len(failed)} pictures, none could be read)" if len(failed) > 1 else ""
-        raise PspError(f"{failed[0][1]}{more}")
+        raise PspError(f"{out}: not written, as none of the {len(failed)} pictures could be read.")
     key = legend(header.classes, header.palette)
     _write(out / "legend.png", encode_png(key))
     return Prediction(out, tuple(done), tuple(failed))

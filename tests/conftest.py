@@ -5,12 +5,15 @@ The suite runs against the installed package. Tests on real files find them thro
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from trees import VOC_VOID, noise, run_psp, save_picture, save_voc_mask, small_card
+
+from psp.cli import main
 
 
 @pytest.fixture
@@ -52,11 +55,20 @@ def voc_raw(tmp_path, rng):
 
 
 @pytest.fixture
-def psp(tmp_path):
-    """psp(*arguments) in a folder of the test's own."""
+def psp(tmp_path, monkeypatch, capfd):
+    """psp(*arguments): the command line in this process; returns (exit code, stdout, stderr)."""
 
-    def call(*arguments, cwd=tmp_path, check=None, env=None):
-        return run_psp(*arguments, cwd=cwd, check=check, env=env)
+    def call(*arguments, cwd=tmp_path, check=None):
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "argv", ["psp", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main()
+        out, err = capfd.readouterr()
+        code = stop.value.code or 0
+        if check is not None:
+            assert code == check, out + err
+        return code, out, err
 
     return call
 

@@ -1,0 +1,122 @@
+"""Augmentation: one warp equals sampling the scene itself, image and label stay together."""
+
+import math
+
+import numpy as np
+import pytest
+
+from psp.augment import Augmentation, Choice, apply, choose, matrix
+
+PLAIN = {"blur": 0.0, "flip": 0.0, "rotate": 0.0}
+
+
+def ramp(height, width):
+    """A picture that is linear in its coordinates, so that bilinear sampling is exact."""
+    y, x = np.mgrid[0:height, 0:width] + 0.5
+    return np.stack([2.0 * x, 2.0 * y, x + y], axis=2)
+
+
+def analytic(choice, height, width, crop):
+    """Where each crop pixel's center lies in the picture, derived from the words, not the code."""
+    canvas_h, canvas_w = round(height * choice.scale), round(width * choice.scale)
+    y, x = np.mgrid[0:crop, 0:crop] + 0.5
+    x, y = x + choice.left, y + choice.top
+    if choice.flip:
+        x = canvas_w - x
+    angle = math.radians(choice.angle)
+    dx, dy = x - canvas_w / 2, y - canvas_h / 2
+    x = canvas_w / 2 + math.cos(angle) * dx - math.sin(angle) * dy
+    y = canvas_h / 2 + math.sin(angle) * dx + math.cos(angle) * dy
+    return x / choice.scale, y / choice.scale
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("angle", [0.0, 7.3, -10.0])
+@pytest.mark.parametrize("scale", [0.5, 1.0, 1.37, 2.0])
+def test_the_warp_equals_analytic_sampling(scale, angle, flip):
+    height, width, crop = 90, 120, 41
+    image = np.round(ramp(height, width)).astype(np.uint8)
+    label = (np.mgrid[0:height, 0:width][1] // 10).astype(np.uint8)
+    choice = Choice(scale, angle, flip, False, 3, 5)
+    spec = Augmentation(crop)
+    found, target = apply(spec, choice, image, label)
+    x, y = analytic(choice, height, width, crop)
+    inside = (x > 1) & (y > 1) & (x < width - 1) & (y < height - 1)
+    expected = np.stack([2 * x, 2 * y, x + y], axis=2)
+    # 1 for rounding the ramp itself, 1 for OpenCV's 1/32-pixel steps and rounding.
+    assert np.abs(found.astype(float) - expected)[inside].max() <= 2
+    nearest = (np.floor(x) // 10).astype(int)
+    near_edge = np.abs(x / 10 - np.round(x / 10)) < 0.01  # a tie may fall either way
+    assert (target == nearest)[inside & ~near_edge].all()
+    outside = (x < -0.01) | (y < -0.01) | (x > width + 0.01) | (y > height + 0.01)
+    assert (target[outside] == 255).all()
+    assert (found[outside] == spec.fill).all()
+
+
+def test_scale_one_without_turn_is_a_plain_crop(rng):
+    image = rng.integers(0, 256, (60, 70, 3), dtype=np.uint8)
+    label = rng.integers(0, 9, (60, 70), dtype=np.uint8)
+    found, target = apply(Augmentation(41), Choice(1.0, 0.0, False, False, 7, 11), image, label)
+    assert np.array_equal(found, image[7:48, 11:52])
+    assert np.array_equal(target, label[7:48, 11:52])
+
+
+def test_flip_moves_image_and_label_together(rng):
+    image = rng.integers(0, 256, (41, 41, 3), dtype=np.uint8)
+    label = rng.integers(0, 9, (41, 41), dtype=np.uint8)
+    found, target = apply(Augmentation(41), Choice(1.0, 0.0, True, False, 0, 0), image, label)
+    assert np.array_equal(found, image[:, ::-1])
+    assert np.array_equal(target, label[:, ::-1])
+
+
+def test_a_small_picture_is_centered_and_its_edge_stays_clean():
+    image = np.full((20, 30, 3), 200, np.uint8)
+    label = np.full((20, 30), 4, np.uint8)
+    spec = Augmentation(41, 1.0, 1.0, **PLAIN, fill=(10, 20, 30))
+    choice = choose(spec, 20, 30, np.random.default_rng(0))
+    assert (choice.top, choice.left) == (-10, -5)
+    found, target = apply(spec, choice, image, label)
+    assert (target == 4).sum() == 20 * 30
+    assert (found[target == 4] == 200).all()  # no fill bleeds into the picture
+    assert (found[target == 255] == (10, 20, 30)).all()
+    assert (target[10:30, 5:35] == 4).all()
+
+
+def test_blur_comes_before_the_fill_and_leaves_labels_alone(rng):
+    image = np.full((20, 30, 3), 200, np.uint8)
+    label = rng.integers(0, 9, (20, 30), dtype=np.uint8)
+    spec = Augmentation(41, fill=(0, 0, 0))
+    sharp = apply(spec, Choice(1.0, 0.0, False, False, -10, -5), image, label)
+    blurred = apply(spec, Choice(1.0, 0.0, False, True, -10, -5), image, label)
+    assert np.array_equal(sharp[0], blurred[0])
+    assert np.array_equal(sharp[1], blurred[1])
+
+
+def test_choices_stay_in_their_ranges_and_are_repeatable():
+    spec = Augmentation(89)
+    drawn = [choose(spec, 300, 400, np.random.default_rng(k)) for k in range(3000)]
+    again = [choose(spec, 300, 400, np.random.default_rng(k)) for k in range(3000)]
+    assert drawn == again
+    scales = np.array([c.scale for c in drawn])
+    assert 0.5 <= scales.min() < 0.51 and 1.99 < scales.max() <= 2.0
+    assert abs(scales.mean() - 1.25) < 0.03  # uniform
+    angles = np.array([c.angle for c in drawn])
+    assert np.abs(angles).max() <= 10
+    assert abs((angles == 0).mean() - 0.5) < 0.04
+    assert abs(np.mean([c.flip for c in drawn]) - 0.5) < 0.04
+    assert abs(np.mean([c.blur for c in drawn]) - 0.5) < 0.04
+    for c in drawn:
+        assert 0 <= c.top <= round(300 * c.scale) - 89
+        assert 0 <= c.left <= round(400 * c.scale) - 89
+
+
+def test_every_position_can_come_including_the_last():
+    spec = Augmentation(41, 1.0, 1.0, **PLAIN)
+    tops = {choose(spec, 43, 41, np.random.default_rng(k)).top for k in range(200)}
+    assert tops == {0, 1, 2}
+
+
+def test_the_matrix_keeps_pixel_centers():
+    # At half the size, crop pixel 0 covers picture pixels 0 and 1: its center is between them.
+    found = matrix(Choice(0.5, 0.0, False, False, 0, 0), 100, 100) @ [0, 0, 1]
+    assert np.allclose(found, [0.5, 0.5])

@@ -1,0 +1,155 @@
+"""The command line: helpful, one line for a mistake, quiet when asked."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from trees import run_psp
+
+from psp.cards import shipped
+
+COMMANDS = ["prepare", "train", "evaluate", "predict", "demo", "cards"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_has_an_example(psp, command):
+    _, out, _ = psp(command, "--help", check=0)
+    assert f"psp {command}" in re.sub(r"\s+", " ", out).split("Usage:", 1)[1].split("Options")[0]
+
+
+def test_version(psp):
+    from psp import __version__
+
+    for option in ("-V", "--version"):
+        assert psp(option, check=0)[1] == f"psp {__version__}\n"
+
+
+def test_cards_lists_and_shows_and_speaks_json(psp):
+    _, out, _ = psp("cards", check=0)
+    assert all(name in out for name in shipped())
+    _, out, _ = psp("cards", "show", "voc2012", check=0)
+    assert "tvmonitor" in out and "#c08080" in out and "1464" in out and "crop=473" in out
+    _, out, _ = psp("cards", "show", "camvid", "--json", check=0)
+    assert json.loads(out)["name"] == "camvid"
+    assert {card["name"] for card in json.loads(psp("cards", "--json", check=0)[1])} == set(
+        shipped()
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["prepare", "camvit", "."], "Did you mean 'camvid'"),
+        (["prepare", "camvid", "nowhere"], "nowhere: no such folder"),
+        (["prepare", "voc2012", "."], "this is not PASCAL VOC 2012"),
+        (["prepare", "mine.toml", "."], "card mine.toml: no such file"),
+        (["cards", "show", "scnes"], "Did you mean 'scenes'"),
+        (["train", "nowhere"], "nowhere: no such folder. Make shards with: psp prepare"),
+        (["train", "."], "not a folder of shards"),
+        (["predict", "nowhere"], "nowhere: no such file or folder"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_2(psp, tmp_path, arguments, message):
+    code, out, err = psp(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ") and message in err
+    assert len(err.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "stpes=5"], "--set: 'stpes' is no setting. Did you mean 'steps'?"),
+        (["--set", "steps"], "--set steps: must look like key=value"),
+        (["--steps", "5", "--set", "steps=6"], "'steps' is given twice"),
+        (["--recipe", "papre"], "card tiny has no recipe 'papre'"),
+        (["--crop", "100"], "Nearest: 89 or 137"),
+        (["--device", "cuda:9"], "--device cuda:9"),
+        (["--resume", "-o", "nowhere"], "nowhere: not a run"),
+        (["--resume"], "runs/tiny-resnet18: no such run to resume"),
+        (["-o", "run"], "run: exists already. Go on with it: --resume"),
+    ],
+)
+def test_training_mistakes(journey, psp, arguments, message):
+    before = sorted(journey.folder.iterdir())
+    code, out, err = psp("train", "shards", "-q", *arguments, cwd=journey.folder)
+    assert (code, out) == (2, "")
+    assert message in err and len(err.strip().splitlines()) == 1
+    assert sorted(journey.folder.iterdir()) == before
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    for arguments in (["--debug", "train", "nowhere"], ["train", "nowhere", "--debug"]):
+        code, _, err = run_psp(*arguments, cwd=tmp_path)
+        assert code == 1 and "Traceback" in err and "nowhere: no such folder" in err
+
+
+def test_the_journey_says_where_it_went_and_what_comes_next(journey):
+    _, out, err = journey.says["prepare"]
+    assert re.search(r"train\s+12", out) and "next: psp train shards" in err
+    _, out, err = journey.says["train"]
+    assert "random initial weights" in err and "next: psp evaluate run" in err
+    assert "step 2: loss" in err and "mIoU" in err
+    _, out, err = journey.says["predict"]
+    assert out.strip() == "parsed"
+
+
+def test_quiet_means_quiet(journey, psp):
+    _, out, err = psp("predict", "raw/images/val", "-m", "run", "-q", cwd=journey.folder, check=0)
+    assert err == "" and out.strip().endswith("val-parsed")
+
+
+def test_prepare_again_has_nothing_to_do(journey, psp):
+    _, _, err = psp("prepare", "tiny.toml", "raw", "-o", "shards", cwd=journey.folder, check=0)
+    assert "made from this input already" in err
+
+
+def test_a_default_folder_with_other_input_gets_a_number(psp, camvid_raw, tmp_path):
+    psp("prepare", "camvid", camvid_raw, "--allow-incomplete", "-q", check=0)
+    (camvid_raw / "test" / "0001TP_test000.png").unlink()
+    _, _, err = psp("prepare", "camvid", camvid_raw, "--allow-incomplete", check=0)
+    assert "made from other input" in err and "psp train data/camvid-2" in err
+    assert {path.name for path in (tmp_path / "data").iterdir()} == {"camvid", "camvid-2"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_training_with_a_checkpoint_and_the_command_to_go_on(
+    journey, tmp_path, number
+):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "psp", "train", str(journey.folder / "shards"), "-o", "run",
+         "--steps", "5000", "--set", "log_every=1", "--workers", "1"],
+        cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    for line in process.stderr:
+        if line.startswith("step 2"):
+            break
+    os.killpg(process.pid, number)  # as a terminal does: the loading processes get it too
+    begin = time.monotonic()
+    rest = process.stderr.read()
+    assert process.wait() == 128 + number
+    assert time.monotonic() - begin < 30
+    assert "--resume" in rest and "Traceback" not in rest
+    assert list((tmp_path / "run/checkpoints").glob("*.pt"))
+
+
+def test_the_demo_draws_a_sheet_from_what_the_commands_made(journey, tmp_path):
+    import numpy as np
+    from PIL import Image
+
+    from psp.demo import Demo
+
+    for name in ("raw", "parsed"):
+        (tmp_path / name).symlink_to(journey.folder / name)
+    demo = Demo(tmp_path)
+    demo.draw_sheet()
+    picture = np.array(Image.open(demo.sheet))
+    assert picture.shape[0] > 4 * 170 and picture.std() > 20
+    assert [command[0] for command in demo.commands()] == COMMANDS[:4]
+    assert demo.scenes == 200

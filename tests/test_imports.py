@@ -1,0 +1,114 @@
+"""The direction of imports, read from the syntax trees; and what `psp --help` may load."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import psp
+
+PACKAGE = Path(psp.__file__).parent
+
+# A module may import only from the lines above its own. Modules on one line do not know each other.
+LAYERS = [
+    ["psp"],
+    ["psp.errors"],
+    ["psp.files", "psp.config", "psp.pictures"],
+    ["psp.cards", "psp.runs", "psp.render"],
+    ["psp.journal", "psp.metrics", "psp.schedule", "psp.augment", "psp.shards", "psp.scenes"],
+    ["psp.device", "psp.checkpoint", "psp.prepare.pairs", "psp.model.architecture"],
+    ["psp.prepare.camvid", "psp.prepare.scenes", "psp.prepare.voc", "psp.model.resnet",
+     "psp.model.pyramid", "psp.loader"],
+    ["psp.prepare.walk", "psp.model.pspnet"],
+    ["psp.prepare", "psp.model"],
+    ["psp.weights", "psp.loss"],
+    ["psp.infer", "psp.initial"],
+    ["psp.score"],
+    ["psp.train", "psp.evaluate", "psp.predict", "psp.demo"],
+    ["psp.display"],
+    ["psp.cli"],
+    ["psp.__main__"],
+]  # fmt: skip
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+# Libraries that only these modules may know, wherever the import stands in them.
+ONLY = {
+    "typer": {"psp.cli"},
+    "rich": {"psp.display"},
+    "h5py": {"psp.shards"},
+    "PIL": {"psp.pictures", "psp.render"},
+    "safetensors": {"psp.weights", "psp.initial"},
+    "torchvision": {"psp.initial"},
+}
+WITHOUT_TORCH = {
+    "psp.cards", "psp.shards", "psp.augment", "psp.metrics", "psp.config", "psp.pictures",
+    "psp.render", "psp.runs", "psp.journal", "psp.scenes", "psp.files", "psp.errors", "psp.cli",
+    "psp.display", "psp.demo",
+}  # fmt: skip
+
+
+def modules():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = ("psp", *path.relative_to(PACKAGE).with_suffix("").parts)
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+def imports(path):
+    """Yield every imported module; those under `if TYPE_CHECKING` are types alone, not counted."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    skipped = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for child in block.body
+        for node in ast.walk(child)
+    }
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if full in LEVEL else node.module
+
+
+def test_every_module_has_its_place():
+    assert {name for name, _ in modules()} == set(LEVEL)
+
+
+@pytest.mark.parametrize(("name", "path"), list(modules()), ids=lambda v: v if v is str else None)
+def test_imports_go_down_only(name, path):
+    for imported in imports(path):
+        if imported.split(".")[0] == "psp":
+            assert LEVEL[imported] < LEVEL[name], f"{name} imports {imported}"
+
+
+@pytest.mark.parametrize(("name", "path"), list(modules()), ids=lambda v: v if v is str else None)
+def test_libraries_stay_where_they_belong(name, path):
+    for imported in imports(path):
+        library = imported.split(".")[0]
+        assert name in ONLY.get(library, {name}), f"{name} imports {imported}"
+        assert not (library == "torch" and name in WITHOUT_TORCH), f"{name} imports torch"
+
+
+def test_there_is_no_utils():
+    names = {name.rsplit(".", 1)[-1] for name, _ in modules()}
+    assert not names & {"utils", "util", "common", "helpers", "misc", "base"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"], ["cards"]])
+def test_help_loads_nothing_heavy(arguments):
+    program = (
+        "import sys; from psp.cli import app\n"
+        f"try: app({arguments!r})\n"
+        "except SystemExit as stop: assert not stop.code\n"
+        "heavy = {'torch', 'torchvision', 'numpy', 'cv2', 'h5py', 'PIL'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

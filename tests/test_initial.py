@@ -1,0 +1,153 @@
+"""Initial weights: torchvision's fit by name; anything else is an error, never a silent start."""
+
+import os
+from urllib.error import URLError
+
+import pytest
+import torch
+
+from psp.errors import PspError
+from psp.initial import initialize
+from psp.model import Architecture, build
+from psp.weights import Header, save_weights
+
+CLASSES = ("a", "b", "c")
+
+
+def network(**fields):
+    return build(Architecture(classes=3, **{"backbone": "resnet18", "stem": "7x7", **fields}))
+
+
+@pytest.fixture
+def torchvision_file(tmp_path):
+    from torchvision import models
+
+    torch.manual_seed(5)
+    path = tmp_path / "resnet18.pth"
+    torch.save(models.resnet18().state_dict(), path)
+    return path
+
+
+def test_a_torchvision_file_fills_the_backbone_and_nothing_else(torchvision_file):
+    net = network()
+    head = net.head.classifier.weight.clone()
+    said = initialize(net, str(torchvision_file), CLASSES)
+    theirs = torch.load(torchvision_file)
+    for name, tensor in net.backbone.state_dict().items():
+        assert torch.equal(tensor, theirs[name])
+    assert torch.equal(net.head.classifier.weight, head)
+    assert "new: pyramid and classifiers" in said
+
+
+def test_the_backbone_computes_what_torchvision_does_before_dilation(torchvision_file):
+    from torchvision import models
+
+    net = network().eval()
+    initialize(net, str(torchvision_file), CLASSES)
+    theirs = models.resnet18()
+    theirs.load_state_dict(torch.load(torchvision_file))
+    theirs.eval()
+    x = torch.randn(1, 3, 65, 65)
+    with torch.inference_mode():
+        expected = theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1(x))))
+        expected = theirs.layer2(theirs.layer1(expected))
+        found = {}
+        net.backbone.layer2.register_forward_hook(lambda m, i, o: found.setdefault("x", o))
+        net.backbone(x)
+    assert torch.allclose(found["x"], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"backbone": "resnet34"}, "not the weights of a resnet34 with the 7x7 stem"),
+        ({"stem": "deep"}, "not the weights of a resnet18 with the deep stem"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused(torchvision_file, fields, message):
+    with pytest.raises(PspError, match=message):
+        initialize(network(**fields), str(torchvision_file), CLASSES)
+
+
+def test_without_a_network_imagenet_is_an_error_that_names_the_file(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+
+    def offline(*arguments, **options):
+        raise URLError("Name or service not known")
+
+    monkeypatch.setattr("urllib.request.urlopen", offline)
+    monkeypatch.setattr("torch.hub.urlopen", offline)
+    with pytest.raises(PspError, match=r"resnet18-\w+\.pth could not be fetched.*--init PATH"):
+        initialize(network(), "imagenet", CLASSES)
+
+
+def test_imagenet_takes_the_file_from_torchs_cache(monkeypatch, tmp_path, torchvision_file):
+    from torchvision import models
+
+    url = models.ResNet18_Weights.IMAGENET1K_V1.url
+    cached = tmp_path / "hub/checkpoints" / url.rsplit("/", 1)[1]
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(torchvision_file.read_bytes())
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    net = network()
+    assert "IMAGENET1K_V1" in initialize(net, "imagenet", CLASSES)
+    assert torch.equal(net.backbone.conv1.weight, torch.load(torchvision_file)["conv1.weight"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"stem": "deep"}, "7x7 stem.*--set stem=7x7.*--init PATH.*--init none"),
+        ({"backbone": "resnet269"}, "torchvision has no resnet269"),
+    ],
+)
+def test_imagenet_weights_that_do_not_exist_are_said(fields, message):
+    with torch.device("meta"):
+        net = network(**fields)
+    with pytest.raises(PspError, match=message):
+        initialize(net, "imagenet", CLASSES)
+
+
+def header(spec, classes):
+    return Header(
+        architecture=spec, classes=classes, palette=((0, 0, 0),) * len(classes), dataset="d",
+        data="f", crop=41, base_size=None, step=1,
+    )  # fmt: skip
+
+
+def test_a_model_of_ours_gives_its_classifiers_only_to_the_same_classes(tmp_path):
+    torch.manual_seed(1)
+    source = network()
+    path = tmp_path / "m.safetensors"
+    save_weights(path, source.state_dict(), header(source.spec, CLASSES))
+    same, other = network(), network()
+    initialize(same, str(path), CLASSES)
+    said = initialize(other, str(path), ("x", "y", "z"))
+    assert all(torch.equal(v, same.state_dict()[k]) for k, v in source.state_dict().items())
+    assert torch.equal(other.head.conv.conv.weight, source.head.conv.conv.weight)
+    assert not torch.equal(other.head.classifier.weight, source.head.classifier.weight)
+    assert "new: aux.classifier, head.classifier" in said
+    with pytest.raises(PspError, match="does not fit resnet34"):
+        initialize(network(backbone="resnet34"), str(path), CLASSES)
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("touch executed",)
+
+
+def test_wrong_files_are_refused_and_nothing_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": Evil()}, "evil.pth")
+    (tmp_path / "text.pth").write_text("hello")
+    torch.save([1, 2], "list.pth")
+    for name, message in (
+        ("evil.pth", "refused"),
+        ("text.pth", "damaged|refused"),
+        ("list.pth", "no dictionary of tensors"),
+        ("none.pth", "no such file"),
+    ):
+        with pytest.raises(PspError, match=message) as error:
+            initialize(network(), name, CLASSES)
+        assert "\n" not in str(error.value)
+    assert not (tmp_path / "executed").exists()

@@ -1,0 +1,56 @@
+"""The stream of crops is a function of (seed, step, position), whatever the workers."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from psp.augment import Augmentation
+from psp.cards import find_card
+from psp.loader import Crops, batches
+from psp.prepare import prepare
+from psp.shards import ShardSplit
+
+
+@pytest.fixture
+def split(camvid_raw, tmp_path):
+    prepare(find_card("camvid"), camvid_raw, tmp_path / "out", allow_incomplete=True)
+    return ShardSplit(tmp_path / "out", "train")
+
+
+def digests(split, workers, steps, batch=4, seed=3):
+    crops = Crops(split, Augmentation(41), seed)
+    return [
+        hashlib.sha256(images.numpy().tobytes() + labels.numpy().tobytes()).hexdigest()
+        for images, labels in batches(crops, batch, steps, workers, pin=False)
+    ]
+
+
+def test_any_number_of_workers_gives_the_same_stream(split):
+    alone = digests(split, 0, range(5))
+    assert digests(split, 1, range(5)) == alone
+    assert digests(split, 3, range(5)) == alone
+    assert len(set(alone)) == 5
+
+
+def test_starting_in_the_middle_of_an_epoch_gives_the_rest_of_the_stream(split):
+    assert digests(split, 2, range(3, 6)) == digests(split, 0, range(6))[3:]
+
+
+def test_another_seed_gives_another_stream(split):
+    assert digests(split, 0, range(2), seed=4) != digests(split, 0, range(2), seed=3)
+
+
+def test_every_picture_comes_once_an_epoch_in_a_new_order(split):
+    crops = Crops(split, Augmentation(41), 0)
+    epochs = [[crops.index(k) for k in range(e * 6, e * 6 + 6)] for e in range(5)]
+    assert all(sorted(epoch) == list(range(6)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) > 1
+
+
+def test_shapes_and_types(split):
+    crops = Crops(split, Augmentation(41), 0)
+    images, labels = next(batches(crops, 4, range(1), 0, pin=False))
+    assert (images.shape, labels.shape) == ((4, 41, 41, 3), (4, 41, 41))
+    assert images.numpy().dtype == labels.numpy().dtype == np.uint8
+    assert set(np.unique(labels.numpy())) <= {*range(11), 255}

@@ -1,0 +1,175 @@
+"""The network: the authors' graph, and the factored head equal to the plain one."""
+
+import pytest
+import torch
+
+from psp.errors import PspError
+from psp.model import Architecture, build, upsample
+from psp.model.architecture import architecture_from
+from psp.model.pyramid import PyramidConv
+
+
+def count(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def meta(**fields):
+    with torch.device("meta"):
+        return build(Architecture(classes=21, **fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "stage4", "stage5"),
+    [
+        ({"backbone": "resnet18"}, 256, 512),
+        ({"backbone": "resnet50"}, 1024, 2048),
+        ({"backbone": "resnet269", "stem": "7x7"}, 1024, 2048),
+    ],
+)
+def test_stages_keep_an_eighth_of_the_size(fields, stage4, stage5):
+    network = meta(**fields)
+    four, five = network.backbone(torch.empty(1, 3, 473, 473, device="meta"))
+    assert four.shape == (1, stage4, 60, 60)
+    assert five.shape == (1, stage5, 60, 60)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"])
+def test_the_7x7_backbone_has_torchvisions_tensors(name):
+    from torchvision import models
+
+    with torch.device("meta"):
+        theirs = getattr(models, name)().state_dict()
+    ours = meta(backbone=name, stem="7x7").backbone.state_dict()
+    kept = {key: value.shape for key, value in theirs.items() if not key.startswith("fc.")}
+    assert {key: value.shape for key, value in ours.items()} == kept
+
+
+def test_the_authors_number_of_weights():
+    """PSPNet-50 with 150 classes, counted from the layers of section 3 by hand."""
+    stem = 3 * 64 * 9 + 64 * 64 * 9 + 64 * 128 * 9 + 2 * (64 + 64 + 128)
+    blocks, inputs = 0, 128
+    for width, number in ((64, 3), (128, 4), (256, 6), (512, 3)):
+        for block in range(number):
+            blocks += inputs * width + width * width * 9 + width * 4 * width + 2 * (6 * width)
+            if block == 0:
+                blocks += inputs * 4 * width + 2 * 4 * width
+            inputs = 4 * width
+    pyramid = 4 * (2048 * 512 + 2 * 512)
+    head = 4096 * 512 * 9 + 2 * 512 + 512 * 150 + 150
+    aux = 1024 * 256 * 9 + 2 * 256 + 256 * 150 + 150
+    with torch.device("meta"):
+        network = build(Architecture(classes=150))
+    assert count(network) == stem + blocks + pyramid + head + aux
+
+
+def test_dilation_is_2_in_stage_4_and_4_in_stage_5_from_the_first_block_on():
+    network = meta(backbone="resnet50")
+    for layer, dilation in ((network.backbone.layer3, 2), (network.backbone.layer4, 4)):
+        for block in layer:
+            assert block.conv2.dilation == (dilation, dilation)
+            assert block.conv2.stride == (1, 1)
+    halved = meta(backbone="resnet50", first_dilation="half").backbone
+    assert halved.layer3[0].conv2.dilation == (1, 1)
+    assert halved.layer4[0].conv2.dilation == (2, 2)
+    assert halved.layer4[1].conv2.dilation == (4, 4)
+
+
+HEADS = [
+    {},
+    {"pooling": "max"},
+    {"reduce": False, "bins": (1, 3)},
+    {"bins": ()},
+    {"bins": (1,)},
+    {"bins": (2, 5, 9)},
+    {"align_corners": False},
+]
+
+
+def compare(module, inputs, run):
+    """Return the largest relative differences, plain against factored, of output and gradients."""
+    found = []
+    for plain in (True, False):
+        module.zero_grad()
+        outputs = run(plain, inputs)
+        (outputs.square() * outputs.cos()).sum().backward()
+        found.append([outputs.detach(), *(p.grad.clone() for p in module.parameters())])
+    return [
+        ((one - other).abs().max() / one.abs().max().clamp(min=1e-6)).item()
+        for one, other in zip(*found, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("fields", HEADS, ids=lambda f: ",".join(f"{k}={v}" for k, v in f.items()))
+@pytest.mark.parametrize("size", [(6, 6), (8, 12), (2, 4), (1, 7)])
+def test_factored_and_plain_pyramid_are_equal_with_their_gradients(fields, size):
+    torch.manual_seed(0)
+    options = {"bins": (1, 2, 3, 6), "pooling": "average", "reduce": True, "align_corners": True}
+    pyramid = PyramidConv(24, 16, momentum=0.1, **{**options, **fields}).double().train()
+
+    def run(plain, x):
+        pyramid.plain = plain
+        return pyramid(x)
+
+    x = torch.randn(3, 24, *size, dtype=torch.float64)
+    assert max(compare(pyramid, x, run)) <= 1e-10
+
+
+def test_factored_and_plain_head_give_the_same_network():
+    torch.manual_seed(0)
+    network = build(Architecture(classes=5, backbone="resnet18")).double().train()
+
+    def run(plain, images):
+        network.use_plain_head(plain)
+        torch.manual_seed(1)  # the same dropout
+        logits = network(images)
+        return torch.cat([logits.main, logits.aux], dim=1)
+
+    images = torch.randn(2, 3, 41, 57, dtype=torch.float64)
+    assert max(compare(network, images, run)) <= 1e-10
+
+
+def test_the_pyramid_sees_the_whole_picture():
+    """Far pixels change the logits through the pyramid only: without it, a small net is local."""
+    torch.manual_seed(0)
+    reached = {}
+    for bins in ((), (1,)):
+        network = build(Architecture(classes=2, backbone="resnet18", bins=bins)).eval()
+        image = torch.randn(1, 3, 41, 1609)
+        changed = image.clone()
+        changed[..., -8:] += 3
+        with torch.inference_mode():
+            difference = (network(image).main - network(changed).main)[..., 0].abs().max()
+        reached[bins] = difference.item()
+    assert reached[()] == 0
+    assert reached[(1,)] > 0
+
+
+def test_auxiliary_logits_only_while_training():
+    network = build(Architecture(classes=4, backbone="resnet18"))
+    images = torch.randn(2, 3, 41, 41)
+    assert network.train()(images).aux.shape == (2, 4, 6, 6)
+    assert network.eval()(images).aux is None
+    bare = build(Architecture(classes=4, backbone="resnet18", aux=False))
+    assert bare.train()(images).aux is None
+    assert count(bare) < count(network)
+
+
+def test_dropout_kinds():
+    for kind, module in (("element", torch.nn.Dropout), ("channel", torch.nn.Dropout2d)):
+        network = meta(dropout_kind=kind)
+        assert type(network.head.dropout) is module
+        assert type(network.aux.dropout) is module
+
+
+def test_upsampling_by_eight_keeps_the_grid():
+    logits = torch.randn(1, 3, 6, 6)
+    assert torch.allclose(upsample(logits, (41, 41))[..., ::8, ::8], logits, atol=1e-5)
+
+
+def test_architecture_survives_json_and_refuses_the_unknown():
+    spec = Architecture(classes=3, bins=(), stem_widths=(32, 32, 64))
+    assert architecture_from(spec.to_dict()) == spec
+    with pytest.raises(PspError, match="unknown field 'pruned'"):
+        architecture_from({**spec.to_dict(), "pruned": True})
+    with pytest.raises(PspError, match="backbone 'vgg16'"):
+        Architecture(classes=3, backbone="vgg16")

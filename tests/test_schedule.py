@@ -1,0 +1,33 @@
+"""Poly schedule and parameter groups."""
+
+import pytest
+
+from psp.model import Architecture, build
+from psp.schedule import parameter_groups, poly
+
+
+def test_poly_is_the_papers_formula():
+    assert poly(0, 100, 0.9) == 1
+    assert poly(100, 100, 0.9) == 0
+    assert poly(50, 100, 0.9) == pytest.approx(0.5**0.9)
+    values = [poly(step, 40, 0.9) for step in range(41)]
+    assert values == sorted(values, reverse=True)
+
+
+@pytest.mark.parametrize("norm_decay", [True, False])
+def test_every_parameter_is_in_one_group_with_the_right_factor(norm_decay):
+    network = build(Architecture(classes=3, backbone="resnet18"))
+    groups = parameter_groups(
+        network, pretrained="backbone.", head_lr=10.0, weight_decay=1e-4, norm_decay=norm_decay
+    )
+    seen = {}
+    for group in groups:
+        for parameter in group["params"]:
+            assert id(parameter) not in seen
+            seen[id(parameter)] = group
+    for name, parameter in network.named_parameters():
+        group = seen.pop(id(parameter))
+        assert group["factor"] == (1.0 if name.startswith("backbone.") else 10.0)
+        decayed = norm_decay or parameter.ndim == 4
+        assert group["weight_decay"] == (1e-4 if decayed else 0.0)
+    assert not seen

@@ -1,0 +1,201 @@
+"""Training: it learns, resumes exactly, and refuses what it cannot do."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from psp.config import TrainConfig, resolve
+from psp.errors import PspError
+from psp.journal import Event, Notice, Step, Validation, describe, duration
+from psp.runs import Run, find_model
+from psp.shards import ShardSplit
+from psp.train import train
+from psp.weights import read_weights
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def shards(journey):
+    return journey.folder / "shards"
+
+
+@pytest.fixture
+def config(shards):
+    recipe = ShardSplit(shards, "train").card.recipe
+    return resolve(recipe, {"dropout": 0.3, "blur": 0.5, "rotate": 10.0}, "test")
+
+
+def go(shards, folder, config, **options):
+    events: list[Event] = []
+    finished = train(shards, Run(folder), config, device=CPU, report=events.append, **options)
+    return finished, events
+
+
+def weights(folder):
+    return read_weights(folder / "last.safetensors")[1]
+
+
+def steps(folder):
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    for record in records:  # speeds differ from run to run, nothing else may
+        for key in ("images_per_second", "seconds_left", "seconds"):
+            record.pop(key, None)
+    return records
+
+
+def test_a_stop_and_a_resume_end_bit_for_bit_like_an_undisturbed_run(shards, config, tmp_path):
+    """Dropout on, in the middle of an epoch, with another number of workers after the stop."""
+    go(shards, tmp_path / "whole", config)
+
+    calls = iter(range(1000))
+
+    def stop_later():
+        return next(calls) >= 8  # asked several times a step and during validation
+
+    finished, _ = go(shards, tmp_path / "halves", config, stop=stop_later)
+    assert not finished
+    again = replace(config, workers=2)
+    stopped_at = int(next((tmp_path / "halves/checkpoints").glob("*.pt")).stem)
+    assert 0 < stopped_at < config.steps
+    finished, events = go(shards, tmp_path / "halves", again, resume=True)
+    assert finished
+    assert any("resumed at step" in e.text for e in events if isinstance(e, Notice))
+    whole, halves = weights(tmp_path / "whole"), weights(tmp_path / "halves")
+    assert whole.keys() == halves.keys()
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, halves[name]), name
+    for which in ("best", "last"):
+        name = f"{which}.safetensors"
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "halves" / name).read_bytes()
+    last = [r for r in steps(tmp_path / "whole") if r["event"] == "validation"]
+    assert last == [r for r in steps(tmp_path / "halves") if r["event"] == "validation"]
+
+
+def test_a_stop_before_the_first_step_can_be_resumed(shards, config, tmp_path):
+    short = replace(config, steps=2, eval_every=2)
+    go(shards, tmp_path / "whole", short)
+    finished, _ = go(shards, tmp_path / "run", short, stop=lambda: True)
+    assert not finished
+    finished, _ = go(shards, tmp_path / "run", short, resume=True)
+    assert finished
+    assert (tmp_path / "whole/last.safetensors").read_bytes() == (
+        tmp_path / "run/last.safetensors"
+    ).read_bytes()
+
+
+def test_a_torn_checkpoint_falls_back_and_ends_the_same(shards, config, tmp_path):
+    short = replace(config, steps=3, eval_every=3, save_every=1)
+    go(shards, tmp_path / "run", short)
+    expected = weights(tmp_path / "run")
+    newest = max((tmp_path / "run/checkpoints").glob("*.pt"))
+    newest.write_bytes(newest.read_bytes()[:5000])
+    _, events = go(shards, tmp_path / "run", short, resume=True)
+    assert any("is damaged" in e.text for e in events if isinstance(e, Notice))
+    assert all(torch.equal(t, expected[n]) for n, t in weights(tmp_path / "run").items())
+
+
+def test_the_journey_run_holds_what_a_run_holds(journey):
+    run = journey.folder / "run"
+    names = {path.name for path in run.iterdir()}
+    assert names == {
+        "config.json", "metrics.jsonl", "log.txt", "checkpoints", "best.safetensors",
+        "last.safetensors", "evaluations",
+    }  # fmt: skip
+    config = json.loads((run / "config.json").read_text())
+    assert config["settings"]["crop"] == 41
+    assert config["data"] == str(journey.folder / "shards")
+    assert "psp train shards -o run" in config["command"]
+    records = steps(run)
+    assert [r["step"] for r in records if r["event"] == "step"] == [2, 4, 6]
+    assert [r["step"] for r in records if r["event"] == "validation"] == [3, 6]
+    for record in records:
+        if record["event"] == "step":
+            assert record["loss"] == pytest.approx(record["main"] + 0.4 * record["aux"], rel=1e-5)
+    # The rate of the last step of six, not of the end.
+    assert records[-2]["lr"] == pytest.approx(0.003 * (1 / 6) ** 0.9)
+    assert sorted(p.stem for p in (run / "checkpoints").iterdir()) == ["00000003", "00000006"]
+    header, _ = read_weights(run / "last.safetensors")
+    assert (header.step, header.crop, header.dataset) == (6, 41, "tiny")
+
+
+def test_the_loss_falls_on_a_few_pictures(shards, config, tmp_path):
+    still = replace(config, steps=16, scale_min=1.0, scale_max=1.0, blur=0.0, rotate=0.0,
+                    log_every=2, eval_every=99, save_every=99, lr=0.01)  # fmt: skip
+    _, events = go(shards, tmp_path / "run", still)
+    losses = [event.loss for event in events if isinstance(event, Step)]
+    assert losses[-1] < 0.6 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch": 1}, "batch=1: batch norm on the pyramid's 1x1 bin.*--batch 2"),
+        ({"train_split": "trian"}, "no split 'trian'.*Did you mean 'train'"),
+        ({"init": "nowhere.pth"}, "--init nowhere.pth: no such file"),
+        ({"lr": 1e30, "precision": "fp32"}, "the loss is .* by step"),
+    ],
+)
+def test_what_cannot_work_is_said(shards, config, tmp_path, change, message):
+    with pytest.raises(PspError, match=message):
+        go(shards, tmp_path / "run", replace(config, **change))
+    if "lr" not in change:
+        assert not (tmp_path / "run").exists()
+
+
+def test_an_existing_run_is_not_overwritten(shards, config, journey):
+    before = (journey.folder / "run/last.safetensors").stat().st_mtime_ns
+    with pytest.raises(PspError, match="exists already. Go on with it: --resume"):
+        go(shards, journey.folder / "run", config)
+    assert (journey.folder / "run/last.safetensors").stat().st_mtime_ns == before
+
+
+def test_resume_refuses_other_settings_other_data_and_a_finished_run(journey, shards, config):
+    run = Run(journey.folder / "run")
+    same = run.training_config()
+    with pytest.raises(PspError, match=r"other settings \(lr: 0.003 -> 0.5\)"):
+        go(shards, run.folder, replace(same, lr=0.5), resume=True)
+    with pytest.raises(PspError, match="finished at step 6"):
+        go(shards, run.folder, same, resume=True)
+    with pytest.raises(PspError, match="not a run"):
+        go(shards, journey.folder / "nowhere", config, resume=True)
+
+
+def test_one_pixel_of_nothing_but_void_is_not_nan(shards, config, tmp_path):
+    """Crops far larger than the pictures: nearly every label is void, in some crops all are."""
+    wide = replace(config, crop=137, steps=2, scale_min=0.05, scale_max=0.06, eval_every=9)
+    finished, events = go(shards, tmp_path / "run", wide)
+    assert finished
+    assert all(event.loss < 100 for event in events if isinstance(event, Step))
+
+
+def test_events_as_lines():
+    assert describe(Validation(7, 0.5, 0.6, 0.7, True, 65)) == (
+        "step 7: mIoU 50.00, mean accuracy 60.00, pixel accuracy 70.00, the best so far (1m05s)"
+    )
+    assert [duration(s) for s in (3.4, 59.6, 3599, 7260)] == ["3s", "1m00s", "59m59s", "2h01m"]
+
+
+def test_a_run_without_weights_yet_says_how_to_get_them(tmp_path):
+    folder = tmp_path / "runs/x"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(PspError, match="no such weights yet.*--resume"):
+        find_model(folder)
+    with pytest.raises(PspError, match="no such run.*Did you mean 'x'"):
+        find_model(tmp_path / "runs/xx")
+
+
+def test_default_settings_build_the_papers_network():
+    from psp.train import _architecture
+
+    spec = _architecture(TrainConfig(stem="deep"), 150)
+    assert (spec.backbone, spec.bins, spec.aux, spec.dropout) == (
+        "resnet50",
+        (1, 2, 3, 6),
+        True,
+        0.1,
+    )
