@@ -102,7 +102,7 @@ class TrainConfig:
     workers: int | None = _setting(None, "processes that load pictures; auto: by the cores", low=0)
     eval_every: int | None = _setting(None, "validate every N steps; auto: ten times a run", low=1)
     save_every: int | None = _setting(
-        None, "checkpoint every N steps; auto: ten times a run", low=1
+        None, "checkpoint every N steps; auto: ten times a run, every 500 at most", low=1
     )
     log_every: int | None = _setting(
         None, "log every N steps; auto: 100 times a run, every 50 at most", low=1
@@ -129,7 +129,7 @@ class TrainConfig:
     @property
     def save_interval(self) -> int:
         """Steps between checkpoints, with `auto` resolved."""
-        return self.save_every or max(1, self.steps // 10)
+        return self.save_every or max(1, min(500, self.steps // 10))
 
     @property
     def log_interval(self) -> int:

@@ -1,0 +1,116 @@
+"""The suite tests what a user gets; the README's words are the code's."""
+
+import os
+import re
+import shlex
+import sys
+from importlib.metadata import distribution, requires
+from pathlib import Path
+
+import pytest
+
+import psp
+from psp.cards import shipped
+
+CHECKOUT = Path(__file__).parents[1]
+README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+
+
+def test_no_module_comes_from_the_checkout():
+    editable = '"editable": true' in (distribution("pspnet").read_text("direct_url.json") or "")
+    if editable and not os.environ.get("PSP_TEST_INSTALLED"):
+        pytest.skip("an editable install, by choice")
+    import psp.cli
+    import psp.train
+
+    for name, module in list(sys.modules.items()):
+        if name.split(".")[0] == "psp" and module.__file__:
+            path = Path(module.__file__)
+            assert "site-packages" in path.parts, f"{name} comes from {path}"
+
+
+def test_the_cards_are_in_the_package():
+    names = {path.stem for path in (CHECKOUT / "datasets").glob("*.toml")}
+    assert set(shipped()) == names
+    assert not list((CHECKOUT / "datasets").glob("*.py"))
+
+
+def test_cards_are_found_in_a_plain_checkout_too(monkeypatch, tmp_path):
+    """Beside the package's modules in a wheel, beside the package in a checkout."""
+    import psp.cards
+
+    (tmp_path / "psp").mkdir()
+    (tmp_path / "datasets").symlink_to(CHECKOUT / "datasets")
+    monkeypatch.setattr(psp.cards, "__file__", str(tmp_path / "psp/cards.py"))
+    assert "voc2012" in shipped()
+    assert all(path.parent == tmp_path / "datasets" for path in shipped().values())
+
+
+def commands():
+    """Every `psp …` line of the README's code blocks, without its prompt and comment."""
+    blocks = re.findall(r"```(?:sh|console)\n(.*?)```", README, flags=re.DOTALL)
+    for line in "\n".join(blocks).splitlines():
+        found = re.match(r"(?:\$ )?(psp .*?)(?:\s{2,}#.*)?$", line)
+        if found:
+            yield shlex.split(found.group(1))[1:]
+
+
+def test_every_command_and_option_in_the_readme_exists():
+    from typer.main import get_command
+
+    from psp.cli import app
+
+    found = list(commands())
+    assert {"prepare", "train", "evaluate", "predict", "demo", "cards"} <= {c[0] for c in found}
+    for words in found:
+        command = get_command(app)
+        while words and words[0] in getattr(command, "commands", {}):
+            command, words = command.commands[words[0]], words[1:]
+        known = {name for option in command.params for name in option.opts + option.secondary_opts}
+        for word in words:
+            if word.startswith("-"):
+                assert word.partition("=")[0] in known, (command.name, word)
+
+
+def test_every_readme_card_exists():
+    for words in commands():
+        if words[0] == "prepare" and not words[1].endswith(".toml"):
+            assert words[1] in shipped()
+
+
+def test_the_readmes_links_and_pictures_exist():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        if not target.startswith("http"):
+            assert (CHECKOUT / target).exists(), target
+    pictures = [CHECKOUT / t for t in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)]
+    assert pictures
+    assert all(path.stat().st_size < 200_000 for path in pictures)
+
+
+def test_the_two_set_up_commands_stand_in_the_readme():
+    lines = [line for line in README.splitlines() if line.startswith("python3 -m venv")]
+    assert len(lines) == 2
+    assert lines[0].endswith("psp demo")
+    assert lines[1].endswith("pytest")
+
+
+def test_the_version_is_the_changelogs():
+    text = (CHECKOUT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## [{psp.__version__}]" in text
+    assert distribution("pspnet").version == psp.__version__
+
+
+def test_dependencies_have_lower_bounds_only():
+    for requirement in requires("pspnet") or []:
+        assert ">=" in requirement
+        assert "==" not in requirement.split(";")[0] and "<" not in requirement.split(";")[0]
+
+
+def test_the_settings_table_in_the_docs_is_the_codes():
+    from dataclasses import fields
+
+    from psp.config import TrainConfig, show
+
+    text = (CHECKOUT / "docs/training.md").read_text(encoding="utf-8")
+    for item in fields(TrainConfig):
+        assert f"| `{item.name}` | {show(item.default)} | {item.metadata['help']} |" in text

@@ -1,0 +1,88 @@
+"""Real files in the official formats, where PSP_TEST_DATA names a folder of them."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from psp.cards import find_card
+from psp.prepare import prepare
+from psp.shards import ShardSplit
+
+
+@pytest.fixture(scope="module")
+def camvid(real_data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("real") / "camvid"
+    prepare(find_card("camvid"), real_data / "camvid", out)
+    return out
+
+
+def test_the_whole_of_camvid(real_data, camvid):
+    """All 701 pairs: bytes are the originals, labels equal an independent decode, every pixel."""
+    pixels = np.zeros(12, np.int64)
+    for name, count in {"train": 367, "val": 101, "test": 233}.items():
+        split = ShardSplit(camvid, name)
+        assert len(split) == count
+        for index, stem in enumerate(split.names):
+            folder = real_data / "camvid/CamVid"
+            assert split.image_bytes(index) == (folder / name / f"{stem}.jpg").read_bytes()
+            raw = np.array(Image.open(folder / f"{name}annot" / f"{stem}.png"))
+            found = split.label(index)
+            assert found.shape == (360, 480)
+            assert np.array_equal(np.where(found == 255, 11, found), raw)
+            pixels += np.bincount(raw.ravel(), minlength=12)
+        assert split.sizes.tolist() == [[360, 480]] * count
+    assert pixels.sum() == 701 * 360 * 480
+    total = sum(ShardSplit(camvid, name).pixels.sum(0) for name in ("train", "val", "test"))
+    assert np.array_equal(total, pixels)
+
+
+def test_the_road_is_at_the_bottom_and_the_sky_at_the_top(camvid):
+    """The order of the classes is this set's: another tool's list would put trees in the sky."""
+    split = ShardSplit(camvid, "train")
+    names = split.card.names
+    rows = {"sky": [], "road": []}
+    for index in range(0, len(split), 25):
+        label = split.label(index)
+        for name, found in rows.items():
+            found.append(np.argwhere(label == names.index(name))[:, 0].mean())
+    assert np.nanmean(rows["sky"]) < 120 < 240 < np.nanmean(rows["road"])
+
+
+def test_camvid_as_png_with_its_lists(real_data, tmp_path):
+    manifest = prepare(
+        find_card("camvid"), real_data / "camvid-png", tmp_path / "out", allow_incomplete=True
+    )
+    assert {k: v["images"] for k, v in manifest["splits"].items()} == {
+        "train": 4, "val": 4, "test": 4,
+    }  # fmt: skip
+
+
+def test_voc(real_data, tmp_path):
+    raw = real_data / "voc2012/VOCdevkit"
+    prepare(find_card("voc2012"), raw, tmp_path / "out", allow_incomplete=True)
+    for name, count in {"train": 60, "val": 82}.items():
+        split = ShardSplit(tmp_path / "out", name)
+        assert len(split) == count
+        for index, stem in enumerate(split.names):
+            folder = raw / "VOC2012"
+            mask = np.array(Image.open(folder / f"SegmentationClass/{stem}.png"))
+            assert np.array_equal(split.label(index), mask)
+            assert set(np.unique(mask)) <= {*range(21), 255}
+            assert split.image_bytes(index) == (folder / f"JPEGImages/{stem}.jpg").read_bytes()
+
+
+def test_vocs_full_lists_ask_for_the_full_set(real_data, tmp_path):
+    """The official lists with only some of the pictures there: refused, and taken when allowed."""
+    tree = tmp_path / "VOC2012"
+    source = real_data / "voc2012/VOCdevkit/VOC2012"
+    (tree / "ImageSets/Segmentation").mkdir(parents=True)
+    for folder in ("JPEGImages", "SegmentationClass"):
+        (tree / folder).symlink_to(source / folder)
+    for split in ("train", "val"):
+        full = (source / f"ImageSets/Segmentation/{split}.full.txt").read_text()
+        (tree / f"ImageSets/Segmentation/{split}.txt").write_text(full)
+    with pytest.raises(Exception, match="missing and .* more files.*--allow-incomplete"):
+        prepare(find_card("voc2012"), tmp_path, tmp_path / "out")
+    manifest = prepare(find_card("voc2012"), tmp_path, tmp_path / "out", allow_incomplete=True)
+    assert manifest["splits"]["train"]["images"] == 60
+    assert manifest["splits"]["val"]["images"] == 82
