@@ -1,5 +1,6 @@
 """The suite tests what a user gets; the README's words are the code's."""
 
+import importlib
 import os
 import re
 import shlex
@@ -20,9 +21,8 @@ def test_no_module_comes_from_the_checkout():
     editable = '"editable": true' in (distribution("pspnet").read_text("direct_url.json") or "")
     if editable and not os.environ.get("PSP_TEST_INSTALLED"):
         pytest.skip("an editable install, by choice")
-    import psp.cli
-    import psp.train
-
+    for name in ("psp.cli", "psp.train"):
+        importlib.import_module(name)
     for name, module in list(sys.modules.items()):
         if name.split(".")[0] == "psp" and module.__file__:
             path = Path(module.__file__)
