@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from psp.cards import Card
-from psp.journal import Event, Step, Validating, Validation, describe, duration
+from psp.journal import Event, Step, Tick, Validating, Validation, describe, duration
 
 if TYPE_CHECKING:  # it brings torch, which most of what is shown does without
     from psp.evaluate import Evaluation
@@ -104,11 +104,13 @@ class TrainingDisplay:
         if self.quiet:
             return
         if self.live is None:
-            if not isinstance(event, Validating):
+            if not isinstance(event, (Tick, Validating)):
                 print(describe(event), file=sys.stderr, flush=True)
             return
-        if isinstance(event, Step):
+        if isinstance(event, Tick):
             self.step.update(self.task, completed=event.step)
+            return
+        if isinstance(event, Step):
             self.numbers = Text(describe(event).partition(": ")[2], style="dim")
             if self.verbose:
                 err.print(Text(describe(event), style="dim"))

@@ -24,8 +24,15 @@ class Notice:
 
 
 @dataclass(frozen=True)
+class Tick:
+    """One more step is done."""
+
+    step: int
+
+
+@dataclass(frozen=True)
 class Step:
-    """Steps done so far; means since the last report."""
+    """Steps done so far; means since the last such event."""
 
     step: int
     loss: float
@@ -56,7 +63,7 @@ class Validation:
     seconds: float
 
 
-Event = Notice | Step | Validating | Validation
+Event = Notice | Tick | Step | Validating | Validation
 
 
 class Journal:
@@ -74,6 +81,8 @@ class Journal:
 
     def __call__(self, event: Event) -> None:
         self.report(event)
+        if isinstance(event, (Tick, Validating)):
+            return
         with self.run.log.open("a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {describe(event)}\n")
         if isinstance(event, (Step, Validation)):
@@ -144,6 +153,8 @@ def describe(event: Event) -> str:
         )
     if isinstance(event, Validating):
         return f"validating {event.done} of {event.total}"
+    if isinstance(event, Tick):
+        return f"step {event.step}"
     return event.text
 
 

@@ -21,7 +21,7 @@ from psp.errors import PspError
 from psp.files import write_json
 from psp.infer import Protocol, segmenter
 from psp.initial import initialize
-from psp.journal import Event, Journal, Meter, Notice, Validating, Validation
+from psp.journal import Event, Journal, Meter, Notice, Tick, Validating, Validation
 from psp.loader import Crops, batches
 from psp.loss import losses
 from psp.model import Architecture, PSPNet, build
@@ -125,6 +125,7 @@ def _loop(job: _Job) -> bool:
         lr = config.lr * poly(step, config.steps, config.power)
         values = _step(job, next(stream), step, lr)
         meter.add(values)
+        job.journal(Tick(step + 1))
         if (step + 1) % config.log_interval == 0 or step + 1 == config.steps:
             job.journal(meter.report(step + 1, lr))
     raise AssertionError("the last step returns")

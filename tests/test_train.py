@@ -117,6 +117,7 @@ def test_the_journey_run_holds_what_a_run_holds(journey):
             assert record["loss"] == pytest.approx(record["main"] + 0.4 * record["aux"], rel=1e-5)
     # The rate of the last step of six, not of the end.
     assert records[-2]["lr"] == pytest.approx(0.003 * (1 / 6) ** 0.9)
+    assert len((run / "log.txt").read_text().splitlines()) == 2 + 3 + 2  # notices, steps, scores
     assert sorted(p.stem for p in (run / "checkpoints").iterdir()) == ["00000003", "00000006"]
     header, _ = read_weights(run / "last.safetensors")
     assert (header.step, header.crop, header.dataset) == (6, 41, "tiny")
