@@ -422,9 +422,8 @@ def demo(
         if code := _run_psp(command):
             raise typer.Exit(code)
     place.draw_sheet()
-    console.print(
-        f"\nlook at: [bold]{place.sheet}[/] (scenes, their labels, what psp made of them)"
-    )
+    console.print(f"\n{place.scores()}")
+    console.print(f"look at: [bold]{place.sheet}[/] (scenes, their labels, what psp made of them)")
     console.print(f"next, your own pictures: [bold]psp predict PHOTOS -m {place.run}[/]")
     console.print("or a real data set: [bold]psp cards[/], then psp prepare, train, evaluate")
 

@@ -105,7 +105,7 @@ class TrainConfig:
         None, "checkpoint every N steps; auto: ten times a run, every 500 at most", low=1
     )
     log_every: int | None = _setting(
-        None, "log every N steps; auto: 100 times a run, every 50 at most", low=1
+        None, "log every N steps; auto: 20 times a run, every 50 at most", low=1
     )
 
     def __post_init__(self) -> None:
@@ -134,7 +134,7 @@ class TrainConfig:
     @property
     def log_interval(self) -> int:
         """Steps between log lines, with `auto` resolved."""
-        return self.log_every or max(1, min(50, self.steps // 100))
+        return self.log_every or max(1, min(50, self.steps // 20))
 
 
 # These change how fast or how often a run reports, never what it computes.

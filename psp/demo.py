@@ -1,5 +1,6 @@
 """psp demo: a painted data set and the four commands a user would type on it."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,16 @@ class Demo:
             ["evaluate", str(self.run)],
             ["predict", str(photos), "-m", str(self.run), "-o", str(self.parsed)],
         ]
+
+    def scores(self) -> str:
+        """Return the scores that the third command found, as a sentence."""
+        (path,) = (self.run / "evaluations").glob("*.json")
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return (
+            f"mIoU {100 * found['miou']:.2f}, mean accuracy {100 * found['mean_accuracy']:.2f}, "
+            f"pixel accuracy {100 * found['pixel_accuracy']:.2f} on {found['images']} scenes that "
+            "the network was not trained on"
+        )
 
     def draw_sheet(self) -> None:
         """Draw validation scenes beside their labels and what the network made of them."""

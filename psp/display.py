@@ -89,6 +89,7 @@ class TrainingDisplay:
         )
         self.validating: TaskID | None = None
         self.numbers = Text("")
+        self.best: float | None = None
 
     def __enter__(self) -> "TrainingDisplay":
         if err.is_terminal and not self.quiet:
@@ -111,7 +112,9 @@ class TrainingDisplay:
             self.step.update(self.task, completed=event.step)
             return
         if isinstance(event, Step):
-            self.numbers = Text(describe(event).partition(": ")[2], style="dim")
+            numbers = describe(event).partition(": ")[2]
+            best = f", best mIoU {100 * self.best:.2f}" if self.best is not None else ""
+            self.numbers = Text(numbers + best, style="dim")
             if self.verbose:
                 err.print(Text(describe(event), style="dim"))
         elif isinstance(event, Validating):
@@ -121,9 +124,11 @@ class TrainingDisplay:
         else:
             style = "bold green" if isinstance(event, Validation) and event.best else ""
             err.print(Text(describe(event), style=style))
-        if isinstance(event, Validation) and self.validating is not None:
-            self.validation.remove_task(self.validating)
-            self.validating = None
+        if isinstance(event, Validation):
+            self.best = event.miou if event.best else self.best
+            if self.validating is not None:
+                self.validation.remove_task(self.validating)
+                self.validating = None
         self.live.update(self._picture())
 
     def _picture(self) -> Group:

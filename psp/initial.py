@@ -3,6 +3,8 @@
 Strict: every tensor of the source is used or named, and a source that does not fit is an error.
 """
 
+import contextlib
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -56,7 +58,8 @@ def _imagenet(network: PSPNet) -> str:
         raise PspError(f"init=imagenet: torchvision has no {spec.backbone}; {WAYS_OUT}")
     weights = models.get_model_weights(spec.backbone).IMAGENET1K_V1
     try:
-        tensors = weights.get_state_dict(progress=False, check_hash=True)
+        with contextlib.redirect_stderr(io.StringIO()):  # torch.hub prints what it does
+            tensors = weights.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError) as error:  # no network; a wrong checksum
         reason = getattr(error, "reason", error)
         raise PspError(

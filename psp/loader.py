@@ -6,7 +6,8 @@ is the same for any number of workers and after any resume, in the middle of an 
 follow each other without a gap; every picture comes once in each.
 """
 
-from collections.abc import Iterator
+import signal
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import cv2
@@ -14,16 +15,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from psp.augment import Augmentation, apply, choose
+from psp.errors import PspError
 from psp.shards import ShardSplit
 
 # Different purposes draw from different streams of one seed.
 _ORDER, _CHOICES = 1, 2
 
 
-class Crops(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8]]]):
+Crop = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+
+class Crops(Dataset[Crop | PspError]):
     """The endless stream of training crops, addressed by sample number."""
 
     def __init__(self, split: ShardSplit, spec: Augmentation, seed: int) -> None:
@@ -34,8 +39,17 @@ class Crops(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8]]]):
         epoch, position = divmod(number, len(self.split))
         return int(_permutation(self.seed, epoch, len(self.split))[position])
 
-    def __getitem__(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Return image uint8 (crop, crop, 3) RGB and label uint8 (crop, crop)."""
+    def __getitem__(self, number: int) -> Crop | PspError:
+        """Return image uint8 (crop, crop, 3) RGB and label uint8 (crop, crop).
+
+        An error is returned, not raised: torch would bury its line in a worker's traceback.
+        """
+        try:
+            return self._crop(number)
+        except PspError as error:
+            return error
+
+    def _crop(self, number: int) -> Crop:
         index = self.index(number)
         image, label = self.split.image(index), self.split.label(index)
         rng = np.random.default_rng([self.seed, _CHOICES, number])
@@ -51,19 +65,39 @@ def _permutation(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
 def batches(
     crops: Crops, batch: int, steps: range, workers: int, *, pin: bool
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the batches of `steps`: images uint8 (batch, crop, crop, 3), labels uint8 (…)."""
-    loader = DataLoader(
+    """Yield the batches of `steps`: images uint8 (batch, crop, crop, 3), labels uint8 (…).
+
+    Raises PspError when a sample of the shards is damaged.
+    """
+    loader: Iterable[tuple[Tensor, Tensor] | PspError] = DataLoader(
         crops,
         batch_size=batch,
         sampler=range(steps.start * batch, steps.stop * batch),
         num_workers=workers,
-        worker_init_fn=_single_threaded,
+        collate_fn=_collate,
+        worker_init_fn=_begin_worker,
         pin_memory=pin,
     )
-    yield from loader
+    for item in loader:
+        if isinstance(item, PspError):
+            raise item
+        yield item
 
 
-def _single_threaded(worker: int) -> None:
-    """Workers are the parallelism; threads inside them would only fight over the cores."""
+def _collate(samples: list[Crop | PspError]) -> tuple[Tensor, Tensor] | PspError:
+    for sample in samples:
+        if isinstance(sample, PspError):
+            return sample
+    images, labels = default_collate(samples)
+    return images, labels
+
+
+def _begin_worker(worker: int) -> None:
+    """Workers are the parallelism: threads inside them would only fight over the cores.
+
+    Signals are the main process's to handle; it needs the workers to finish the step.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

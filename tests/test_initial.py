@@ -69,7 +69,7 @@ def test_a_file_that_does_not_fit_is_refused(torchvision_file, fields, message):
         initialize(network(**fields), str(torchvision_file), CLASSES)
 
 
-def test_without_a_network_imagenet_is_an_error_that_names_the_file(monkeypatch, tmp_path):
+def test_without_a_network_imagenet_is_an_error_that_names_the_file(monkeypatch, tmp_path, capfd):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
 
     def offline(*arguments, **options):
@@ -79,6 +79,7 @@ def test_without_a_network_imagenet_is_an_error_that_names_the_file(monkeypatch,
     monkeypatch.setattr("torch.hub.urlopen", offline)
     with pytest.raises(PspError, match=r"resnet18-\w+\.pth could not be fetched.*--init PATH"):
         initialize(network(), "imagenet", CLASSES)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_imagenet_takes_the_file_from_torchs_cache(monkeypatch, tmp_path, torchvision_file):

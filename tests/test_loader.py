@@ -9,7 +9,7 @@ from psp.augment import Augmentation
 from psp.cards import find_card
 from psp.loader import Crops, batches
 from psp.prepare import prepare
-from psp.shards import ShardSplit
+from psp.shards import ShardError, ShardSplit
 
 
 @pytest.fixture
@@ -46,6 +46,18 @@ def test_every_picture_comes_once_an_epoch_in_a_new_order(split):
     epochs = [[crops.index(k) for k in range(e * 6, e * 6 + 6)] for e in range(5)]
     assert all(sorted(epoch) == list(range(6)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) > 1
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_damaged_sample_is_one_line_from_any_process(split, workers):
+    start, length = map(int, split._image[2])
+    data = bytearray(split.paths[0].read_bytes())
+    data[start + length // 2] ^= 1
+    split.paths[0].write_bytes(data)
+    with pytest.raises(ShardError) as error:
+        digests(split, workers, range(2))
+    assert "sample '0001TP_train002': the image's bytes are damaged" in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_shapes_and_types(split):
