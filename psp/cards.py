@@ -156,6 +156,9 @@ class _Reader:
         if not splits:
             raise self.fail("[splits] is empty; name at least 'train' and 'val'.")
         recipe, recipes = value.get("recipe", {}), value.get("recipes", {})
+        for name in ("default", "recipe"):
+            if name in recipes:
+                raise self.fail(f"recipes.{name}: that name is [recipe]'s own; choose another.")
         for name, settings in {"recipe": recipe, **recipes}.items():
             if not isinstance(settings, dict):
                 raise self.fail(f"recipes.{name} must be a table of settings.")
@@ -192,6 +195,8 @@ class _Reader:
         self.keys(item, {}, {"images": int, "list": str}, where)
         if not re.fullmatch(r"[A-Za-z0-9_]+", name):
             raise self.fail(f"{where}a split's name is letters, digits and _.")
+        if item.get("images", 0) < 0:
+            raise self.fail(f"{where}'images' must not be negative.")
         return SplitEntry(name, item.get("images"), item.get("list"))
 
     def keys(

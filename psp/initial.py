@@ -17,7 +17,7 @@ from torch import Tensor
 from psp.errors import PspError
 from psp.model import PSPNet
 from psp.runs import find_model
-from psp.weights import read_weights
+from psp.weights import is_weights, read_weights
 
 WAYS_OUT = "give a weights file with --init PATH, or start from random weights with --init none"
 CLASSIFIER = ("fc.weight", "fc.bias")  # of an ImageNet network; the only tensors left aside
@@ -38,7 +38,7 @@ def initialize(network: PSPNet, init: str, classes: tuple[str, ...]) -> str:
         path = find_model(path).path
     if not path.is_file():
         raise PspError(f"--init {init}: no such file. Instead {WAYS_OUT}")
-    if path.suffix == ".safetensors" and _written_by_psp(path):
+    if is_weights(path):
         return _from_model(network, path, classes)
     tensors = _read_tensors(path)
     return _load_backbone(network, tensors, str(path))
@@ -58,7 +58,9 @@ def _imagenet(network: PSPNet) -> str:
         raise PspError(f"init=imagenet: torchvision has no {spec.backbone}; {WAYS_OUT}")
     weights = models.get_model_weights(spec.backbone).IMAGENET1K_V1
     try:
-        with contextlib.redirect_stderr(io.StringIO()):  # torch.hub prints what it does
+        # torch.hub prints what it does, to one or the other by its version.
+        quiet = io.StringIO()
+        with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
             tensors = weights.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError) as error:  # no network; a wrong checksum
         reason = getattr(error, "reason", error)
@@ -70,32 +72,51 @@ def _imagenet(network: PSPNet) -> str:
     return _load_backbone(network, tensors, f"torchvision's {spec.backbone} IMAGENET1K_V1")
 
 
-def _written_by_psp(path: Path) -> bool:
-    try:
-        read_weights(path)
-    except PspError:
-        return False
-    return True
+# Where two architectures differ in one of these fields, the part's tensors mean different things.
+PARTS = {
+    "backbone": ("backbone", "stem", "stem_widths", "first_dilation"),
+    "head": ("backbone", "bins", "pooling", "reduce", "head_width", "align_corners"),
+    "aux": ("backbone", "aux", "aux_width"),
+}
 
 
 def _from_model(network: PSPNet, path: Path, classes: tuple[str, ...]) -> str:
-    """Take a psp model's tensors; its classifiers only if it has the same classes."""
+    """Take the parts of a psp model that have the same architecture; name the others.
+
+    Classifiers are taken only from a model of the same classes. The backbone must fit.
+    """
     header, tensors = read_weights(path)
-    if header.classes != classes:
-        tensors = {name: t for name, t in tensors.items() if ".classifier." not in name}
-    own = network.state_dict()
-    fitting = {n: t for n, t in tensors.items() if n in own and own[n].shape == t.shape}
-    missing = [name for name in own if name.startswith("backbone.") and name not in fitting]
-    if missing:
+    ours, theirs = network.spec, header.architecture
+    fitting = [
+        part
+        for part, fields in PARTS.items()
+        if all(getattr(ours, field) == getattr(theirs, field) for field in fields)
+        and (part != "aux" or ours.aux)
+    ]
+    if "backbone" not in fitting:
         raise PspError(
-            f"--init {path}: its backbone ({header.architecture.backbone}, stem "
-            f"{header.architecture.stem}) does not fit {network.spec.backbone}, stem "
-            f"{network.spec.stem}: {missing[0]} differs."
+            f"--init {path}: its backbone ({theirs.backbone}, stem {theirs.stem}) does not fit "
+            f"{ours.backbone}, stem {ours.stem}."
         )
-    network.load_state_dict(fitting, strict=False)  # both leftovers are named below
-    new = sorted({name.rsplit(".", 1)[0] for name in own if name not in fitting})
-    rest = f"; new: {', '.join(new)}" if new else ""
-    return f"initial weights from {path}{rest}"
+    taken = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if name.partition(".")[0] in fitting
+        and (".classifier." not in name or header.classes == classes)
+    }
+    own = network.state_dict()
+    network.load_state_dict({**own, **taken})
+    new = sorted({name.rpartition(".")[0] for name in own if name not in taken})
+    aside = sorted({name.partition(".")[0] for name in tensors if name not in taken})
+    remarks = f"; new: {_summary(new)}" if new else ""
+    remarks += f"; not taken: part of its {', '.join(aside)}" if aside else ""
+    return f"initial weights from {path}{remarks}"
+
+
+def _summary(names: list[str]) -> str:
+    return (
+        ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+    )
 
 
 def _load_backbone(network: PSPNet, tensors: Mapping[str, Tensor], source: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from psp.config import TrainConfig
 from psp.errors import PspError
+from psp.files import make_folder, whole_file
 from psp.runs import Run
 
 if TYPE_CHECKING:  # events are shown by code that does without torch
@@ -69,15 +70,16 @@ Event = Notice | Tick | Step | Validating | Validation
 class Journal:
     """metrics.jsonl and log.txt of a run; every event also goes to `report`."""
 
-    def __init__(self, run: Run, start: int, report: Callable[[Event], None]) -> None:
-        run.folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, run: Run, resumed: int | None, report: Callable[[Event], None]) -> None:
+        """`resumed` is the step a run goes on from: what it logged after that step is dropped."""
+        make_folder(run.folder)
         self.run, self.report = run, report
-        if start and run.metrics.exists():  # what a killed run logged after its last checkpoint
+        if resumed is not None and run.metrics.exists():
             lines = run.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [
-                line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= start
-            ]
-            run.metrics.write_text("".join(kept), encoding="utf-8")
+            kept = (line for line in lines if line.endswith("\n"))  # a kill can tear the last
+            with whole_file(run.metrics) as temporary:
+                text = "".join(line for line in kept if json.loads(line)["step"] <= resumed)
+                temporary.write_text(text, encoding="utf-8")
 
     def __call__(self, event: Event) -> None:
         self.report(event)

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from psp.cards import IGNORE
-
 
 @dataclass(frozen=True)
 class Scores:
@@ -31,21 +29,7 @@ class Confusion:
         self.classes = classes
         self.counts = np.zeros((classes, classes), np.int64)
 
-    def add(self, truth: NDArray[np.uint8], guess: NDArray[np.uint8]) -> None:
-        """Count one label map against one prediction of the same shape; 255 in `truth` is skipped.
-
-        Raises ValueError for a value outside the classes: none is ever merged or dropped.
-        """
-        if truth.shape != guess.shape:
-            raise ValueError(f"truth has shape {truth.shape}, guess {guess.shape}")
-        scored = truth != IGNORE
-        t, g = truth[scored].astype(np.int64), guess[scored].astype(np.int64)
-        for name, values in (("truth", t), ("guess", g)):
-            if values.size and (values.min() < 0 or values.max() >= self.classes):
-                raise ValueError(f"{name} has class {values.max()}, of {self.classes} classes")
-        self.add_counts(np.bincount(t * self.classes + g, minlength=self.classes**2))
-
-    def add_counts(self, counts: NDArray[np.int64]) -> None:
+    def add(self, counts: NDArray[np.int64]) -> None:
         """Add counts[t * classes + g], int64 (classes * classes,)."""
         self.counts += counts.reshape(self.classes, self.classes)
 

@@ -29,9 +29,7 @@ def decode_image(data: bytes, where: str, *, upright: bool = False) -> NDArray[n
     `upright` honors an EXIF orientation; data sets are read without, as their masks ignore it.
     Raises PictureError, which starts with `where`.
     """
-    picture = _open(data, where)
-    if upright:
-        picture = ImageOps.exif_transpose(picture)
+    picture = _open(data, where, upright)
     if picture.mode.startswith("I"):  # 16-bit gray, which convert() would clip
         gray = (np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
         return np.repeat(gray[:, :, None], 3, axis=2)
@@ -46,8 +44,10 @@ def decode_label(data: bytes, where: str) -> NDArray[np.uint8] | NDArray[np.uint
     Raises PictureError for a broken file, and for a color picture: those values are no labels.
     """
     picture = _open(data, where)
-    if picture.mode in ("P", "L"):
-        return np.array(picture)  # a copy: Pillow's own memory is read-only
+    if picture.mode == "P":
+        return np.array(picture)
+    if picture.mode == "L":
+        return np.array(picture) // _gray_step(data)
     if picture.mode == "1":
         return np.asarray(picture).astype(np.uint8)
     if picture.mode.startswith("I"):
@@ -93,7 +93,13 @@ def _png(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _open(data: bytes, where: str) -> Image.Image:
+def _gray_step(data: bytes) -> int:
+    """Return by how much Pillow spreads a gray PNG's values: 85 for 2 bits, 17 for 4, 1 for 8."""
+    depth = data[24] if data.startswith(b"\x89PNG") else 8  # IHDR's bit depth
+    return {1: 255, 2: 85, 4: 17}.get(depth, 1)
+
+
+def _open(data: bytes, where: str, upright: bool = False) -> Image.Image:
     """Decode a file fully. Pillow's many kinds of complaint become one PictureError."""
     if not data:
         raise PictureError(f"{where}: the file is empty. Copy it again from the download.")
@@ -106,8 +112,11 @@ def _open(data: bytes, where: str) -> Image.Image:
                 # Decoding alone ignores the checksums of the pixel data, verify() does not.
                 Image.open(io.BytesIO(data)).verify()
             picture.load()
+            return ImageOps.exif_transpose(picture) if upright else picture
+    except Image.DecompressionBombError:
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
+        raise PictureError(f"{where}: more than {limit} megapixels. Shrink it first.") from None
     except UnidentifiedImageError:
         raise PictureError(f"{where}: not a picture (it starts with {data[:8]!r}).") from None
     except Exception as error:  # for a broken file Pillow's readers raise a dozen kinds
-        raise PictureError(f"{where}: broken picture: {error}") from None
-    return picture
+        raise PictureError(f"{where}: broken picture: {' '.join(str(error).split())}") from None

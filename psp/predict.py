@@ -2,15 +2,16 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from os.path import commonpath
+from os.path import abspath, commonpath
 from pathlib import Path
 
 import torch
 
+from psp.device import pick_precision, precision_name
 from psp.errors import PspError
-from psp.files import free_name, whole_file
+from psp.files import free_name, make_folder, whole_file
 from psp.infer import Protocol, load_segmenter
 from psp.pictures import (
     SUFFIXES,
@@ -37,11 +38,14 @@ class Parsed:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Where the results are, what was parsed and what failed (name, reason)."""
+    """Where the results are, what was parsed, what failed (name, reason), and how it was done."""
 
     out: Path
     parsed: tuple[str, ...]
     failed: tuple[tuple[str, str], ...]
+    header: Header
+    protocol: Protocol
+    precision: str
 
 
 def find_pictures(inputs: Sequence[Path]) -> dict[str, Path]:
@@ -54,9 +58,8 @@ def find_pictures(inputs: Sequence[Path]) -> dict[str, Path]:
     files: list[Path] = []
     for path in inputs:
         if path.is_dir():
-            below = sorted(
-                p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()
-            )
+            below = [p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
+            below = [p for p in below if not p.name.startswith(".")]  # macOS leaves ._photo.jpg
             if not below:
                 raise PspError(
                     f"{path}: no pictures in this folder ({', '.join(sorted(SUFFIXES))})."
@@ -66,17 +69,15 @@ def find_pictures(inputs: Sequence[Path]) -> dict[str, Path]:
             files.append(path)
         else:
             raise PspError(f"{path}: no such file or folder.")
-    files = sorted(set(files))
-    if len(inputs) == 1:
-        root = inputs[0] if inputs[0].is_dir() else inputs[0].parent
-    else:
-        root = Path(commonpath([path.absolute().parent for path in files]))
-        files = [path.absolute() for path in files]
-    names = [path.relative_to(root) for path in files]
-    taken = Counter(name.with_suffix("") for name in names) + Counter(names)
+    found = {Path(abspath(path)): path for path in files}  # no ".." may reach an output's name
+    root = Path(commonpath([path.parent for path in found]))
+    if len(inputs) == 1 and inputs[0].is_dir():
+        root = Path(abspath(inputs[0]))
+    names = {path.relative_to(root): found[path] for path in sorted(found)}
+    taken = Counter(name.with_suffix("") for name in names) + Counter(list(names))
     return {
         str(short if taken[short := name.with_suffix("")] == 1 else name): path
-        for name, path in zip(names, files, strict=True)
+        for name, path in names.items()
     }
 
 
@@ -89,17 +90,19 @@ def default_out(inputs: Sequence[Path]) -> Path:
 
 
 def predict(
-    inputs: Sequence[Path],
+    pictures: Mapping[str, Path],
     weights: Path,
     out: Path,
     *,
     overwrite: bool = False,
     protocol: Callable[[Header], Protocol],
     device: torch.device,
-    precision: torch.dtype = torch.float32,
+    precision: str = "auto",
     report: Callable[[Parsed], None] = lambda event: None,
 ) -> Prediction:
     """Write labels/NAME.png, overlays/NAME.jpg and legend.png for every picture into `out`.
+
+    `pictures` are files by output name, from `find_pictures`.
 
     A label map has exactly its picture's size, upright by EXIF; its values are class ids. A picture
     that cannot be read is reported and the others are done. Raises PspError when none could be, or
@@ -107,12 +110,15 @@ def predict(
     """
     if out.exists() and not overwrite:
         raise PspError(f"{out}: exists already. Choose another -o, or replace it with --overwrite")
-    pictures = {
+    pictures = {  # not what an earlier call wrote inside the folder
         name: path
-        for name, path in find_pictures(inputs).items()
+        for name, path in pictures.items()
         if not path.resolve().is_relative_to(out.resolve())
     }
-    segmenter, header = load_segmenter(weights, device, precision)
+    if not pictures:
+        raise PspError(f"{out}: all the pictures lie in this folder. Choose another -o")
+    dtype = pick_precision(precision, device)
+    segmenter, header = load_segmenter(weights, device, dtype)
     chosen = protocol(header)
     done: list[str] = []
     failed: list[tuple[str, str]] = []
@@ -137,7 +143,7 @@ def predict(
         raise PspError(f"{out}: not written, as none of the {len(failed)} pictures could be read.")
     key = legend(header.classes, header.palette)
     _write(out / "legend.png", encode_png(key))
-    return Prediction(out, tuple(done), tuple(failed))
+    return Prediction(out, tuple(done), tuple(failed), header, chosen, precision_name(dtype))
 
 
 def _read(path: Path) -> bytes:
@@ -148,6 +154,6 @@ def _read(path: Path) -> bytes:
 
 
 def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with whole_file(path) as temporary:
         temporary.write_bytes(data)

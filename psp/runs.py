@@ -84,15 +84,18 @@ class Model:
     which: str  # "best", "last", or the file's name
 
 
-def find_model(name: Path | None, which: str = "best") -> Model:
+def find_model(name: Path | None, which: str | None = None) -> Model:
     """Resolve a run folder or a weights file; None takes the newest run under runs/.
 
-    Raises PspError that names the way out.
+    `which` is one of a run's weights, best if None. Raises PspError that names the way out.
     """
     if name is None:
         name = newest_run()
     if name.is_file():
+        if which is not None:
+            raise PspError(f"{name}: --weights {which} chooses among a run's; this is one file.")
         return Model(name, None, name.name)
+    which = which or "best"
     if not name.exists():
         known = [run.folder.name for run in _runs(name.parent)]
         raise PspError(

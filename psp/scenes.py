@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psp.cards import IGNORE
-from psp.files import whole_file
+from psp.files import make_folder, whole_file
 from psp.pictures import encode_label, encode_png
 
 # Raw label values, those of the card `scenes`.
@@ -79,7 +79,7 @@ def paint_set(
             image, label = paint(spec, rng)
             for kind, data in (("images", encode_png(image)), ("labels", encode_label(label))):
                 path = folder / kind / split / f"{number:04d}.png"
-                path.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(path.parent)
                 with whole_file(path) as temporary:
                     temporary.write_bytes(data)
             yield folder / "images" / split / f"{number:04d}.png"

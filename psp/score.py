@@ -23,19 +23,21 @@ def score_split(
     for index in range(len(split)):
         guess = model.label_map(split.image(index), protocol)
         truth = torch.from_numpy(split.label(index)).to(model.device)
-        confusion.add_counts(count(truth, guess, model.classes).cpu().numpy())
+        confusion.add(count(truth, guess, model.classes).cpu().numpy())
         report(index + 1)
     return confusion
 
 
 def count(truth: Tensor, guess: Tensor, classes: int) -> Tensor:
-    """Return counts[t * classes + g], int64 (classes²,), of two uint8 (H, W) maps on one device."""
+    """Return counts[t * classes + g], int64 (classes²,), of two uint8 (H, W) maps on one device.
+
+    Raises ValueError for a class out of range: none is ever merged into another, or dropped.
+    """
     scored = truth != IGNORE
-    pairs = truth[scored].long() * classes + guess[scored].long()
-    counts = torch.bincount(pairs, minlength=classes * classes)
-    if len(counts) > classes * classes:
-        raise ValueError(f"a label has a class outside 0..{classes - 1}")
-    return counts
+    pairs = torch.stack([truth[scored], guess[scored]]).long()  # (2, n)
+    if pairs.numel() and int(pairs.max()) >= classes:
+        raise ValueError(f"a class outside 0..{classes - 1}: {int(pairs.max())}")
+    return torch.bincount(pairs[0] * classes + pairs[1], minlength=classes * classes)
 
 
 def check_classes(split: ShardSplit, classes: tuple[str, ...], owner: str) -> None:

@@ -94,14 +94,18 @@ def train(
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     job = _Job(
         run, config, data, val_data, network, _optimizer(network, config), device,
-        pick_precision(config.precision, device), Journal(run, state.get("step", 0), report), stop,
+        pick_precision(config.precision, device), Journal(run, state.get("step"), report), stop,
         Preprocessing(),
     )  # fmt: skip
     if resume:
         job.start, job.best = state["step"], state["best"]
         job.optimizer.load_state_dict(state["optimizer"])
+        before, now = run.read_config().get("precision"), precision_name(job.precision)
+        if before != now:
+            remarks.append(f"it began in {before} and goes on in {now}: numbers may differ")
     else:
         write_json(run.config, _description(shards, config, command, device))
+    job.journal(Notice(f"run folder: {run.folder}"))
     job.journal(Notice(_introduction(job)))
     for remark in remarks:
         job.journal(Notice(remark))
@@ -118,7 +122,7 @@ def _loop(job: _Job) -> bool:
             with meter.paused():
                 _validate(job, step)
         stopped = job.stop()
-        if stopped or (step > job.start and (done or step % config.save_interval == 0)):
+        if done or stopped or (step > job.start and step % config.save_interval == 0):
             _checkpoint(job, step)
         if done or stopped:
             return done and job.best["validated"] == config.steps
@@ -262,7 +266,7 @@ def _check_batch(config: TrainConfig) -> None:
 
 
 def _refuse_existing(run: Run) -> None:
-    if run.folder.exists() and any(run.folder.iterdir()):
+    if run.folder.is_file() or (run.folder.exists() and any(run.folder.iterdir())):
         raise PspError(
             f"{run.folder}: exists already. Go on with it: --resume. Or choose another -o"
         )
@@ -327,6 +331,7 @@ def _description(
         "data_fingerprint": fingerprint(shards),
         "command": command,
         "device": f"{device} {name}".strip(),
+        "precision": precision_name(pick_precision(config.precision, device)),
         "versions": {
             "psp": __version__,
             "torch": torch.__version__,

@@ -94,6 +94,15 @@ def load_network(path: Path) -> tuple[PSPNet, Header]:
     return network.eval(), header
 
 
+def is_weights(path: Path) -> bool:
+    """Whether a safetensors file says that psp wrote it."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "psp" in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
 def read_weights(path: Path) -> tuple[Header, dict[str, Tensor]]:
     """Return a weights file's header and tensors. Raises PspError if it is none, or damaged."""
     try:
@@ -105,14 +114,20 @@ def read_weights(path: Path) -> tuple[Header, dict[str, Tensor]]:
             return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise PspError(f"{path}: no such file.") from None
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise PspError(f"{path}: damaged, or no weights file: {error}") from None
 
 
 def _header_from(value: dict[str, Any], path: Path) -> Header:
-    if value.pop("format") != FORMAT or (version := value.pop("version")) > VERSION:
-        raise PspError(f"{path}: weights of format version {version}; this psp reads {VERSION}.")
-    value["architecture"] = architecture_from(value["architecture"])
+    kind, version = value.pop("format"), value.pop("version")
+    if kind != FORMAT or version > VERSION:
+        raise PspError(
+            f"{path}: weights of format {kind} {version}; this psp reads {FORMAT} {VERSION}."
+        )
+    try:
+        value["architecture"] = architecture_from(value["architecture"])
+    except PspError as error:
+        raise PspError(f"{path}: {error}") from None
     value["classes"] = tuple(value["classes"])
     value["palette"] = tuple((r, g, b) for r, g, b in value["palette"])
     value["preprocessing"] = Preprocessing(

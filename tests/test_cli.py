@@ -19,7 +19,10 @@ COMMANDS = ["prepare", "train", "evaluate", "predict", "demo", "cards"]
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_help_has_an_example(psp, command):
     _, out, _ = psp(command, "--help", check=0)
-    assert f"psp {command}" in re.sub(r"\s+", " ", out).split("Usage:", 1)[1].split("Options")[0]
+    usage, text = out.split("\n\n" if "\n\n" in out else "\n \n", 1)[0], re.sub(r"\s+", " ", out)
+    assert "Usage" in usage
+    examples = re.findall(rf"psp {command}(?: [a-z/.][\w/.-]*|(?= ╭))", text)
+    assert examples, text
 
 
 def test_version(psp):
@@ -78,7 +81,7 @@ def test_a_mistake_is_one_line_and_exit_2(psp, tmp_path, arguments, message):
 )
 def test_training_mistakes(journey, psp, arguments, message):
     before = sorted(journey.folder.iterdir())
-    code, out, err = psp("train", "shards", "-q", *arguments, cwd=journey.folder)
+    code, out, err = psp("train", "shards", *arguments, cwd=journey.folder)
     assert (code, out) == (2, "")
     assert message in err and len(err.strip().splitlines()) == 1
     assert sorted(journey.folder.iterdir()) == before
@@ -115,6 +118,8 @@ def test_a_default_folder_with_other_input_gets_a_number(psp, camvid_raw, tmp_pa
     (camvid_raw / "test" / "0001TP_test000.png").unlink()
     _, _, err = psp("prepare", "camvid", camvid_raw, "--allow-incomplete", check=0)
     assert "made from other input" in err and "psp train data/camvid-2" in err
+    _, _, err = psp("prepare", "camvid", camvid_raw, "--allow-incomplete", check=0)
+    assert "data/camvid-2: made from this input already" in err
     assert {path.name for path in (tmp_path / "data").iterdir()} == {"camvid", "camvid-2"}
 
 

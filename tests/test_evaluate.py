@@ -10,6 +10,14 @@ from PIL import Image
 from psp.metrics import Confusion
 
 
+def brute_counts(truth, guess, classes):
+    counts = np.zeros((classes, classes), np.int64)
+    for t, g in zip(truth.ravel().tolist(), guess.ravel().tolist(), strict=True):
+        if t != 255:
+            counts[t, g] += 1
+    return counts
+
+
 def test_the_json_equals_a_count_over_predicted_label_maps(journey, psp):
     folder = journey.folder
     psp("evaluate", "run", "--no-flip", "-q", cwd=folder, check=0)
@@ -17,7 +25,8 @@ def test_the_json_equals_a_count_over_predicted_label_maps(journey, psp):
     confusion = Confusion(9)
     for path in sorted((folder / "raw/labels/val").iterdir()):
         truth = np.array(Image.open(path))
-        confusion.add(truth, np.array(Image.open(folder / "parsed/labels" / path.name)))
+        guess = np.array(Image.open(folder / "parsed/labels" / path.name))
+        confusion.add(brute_counts(truth, guess, 9))
     scores = confusion.scores()
     assert found["miou"] == scores.miou
     assert found["mean_accuracy"] == scores.mean_accuracy
@@ -72,6 +81,22 @@ def test_shards_of_another_card_are_refused(journey, psp, camvid_raw, tmp_path):
     code, out, err = psp("evaluate", journey.folder / "run", "--data", "c")
     assert code == 2 and out == ""
     assert "shards of camvid do not fit" in err and "11 classes, the model has 9" in err
+
+
+def test_scores_on_other_shards_do_not_replace_the_runs_own(journey, psp, tmp_path):
+    """The same data set prepared from fewer pictures: a file of its own, and a remark."""
+    shutil.copytree(journey.folder / "run", tmp_path / "run")
+    shutil.copytree(journey.folder / "raw", tmp_path / "raw")
+    shutil.copy(journey.folder / "tiny.toml", tmp_path)
+    next((tmp_path / "raw/images/val").iterdir()).unlink()
+    psp("prepare", "tiny.toml", "raw", "-o", "fewer", "--allow-incomplete", "-q", check=0)
+    own = tmp_path / "run/evaluations/val-ss-flip.json"
+    before = own.read_bytes()
+    _, _, err = psp("evaluate", "run", "--data", "fewer", check=0)
+    assert own.read_bytes() == before
+    assert "not the shards that the model was trained with" in err
+    (other,) = (tmp_path / "run/evaluations").glob("val-ss-flip-tiny-*.json")
+    assert json.loads(other.read_text())["images"] == 3
 
 
 def test_moved_shards_are_said(journey, psp, tmp_path):

@@ -1,4 +1,4 @@
-"""What the authors' own code computes for known weights, where PSP_TEST_GOLDEN names a folder of it.
+"""What the authors' own code computes for known weights, where PSP_TEST_GOLDEN names a folder.
 
 The names of the authors' tensors (hszhao/semseg) are translated here, in the test.
 """

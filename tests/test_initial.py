@@ -128,6 +128,12 @@ def test_a_model_of_ours_gives_its_classifiers_only_to_the_same_classes(tmp_path
     assert torch.equal(other.head.conv.conv.weight, source.head.conv.conv.weight)
     assert not torch.equal(other.head.classifier.weight, source.head.classifier.weight)
     assert "new: aux.classifier, head.classifier" in said
+    flat = network(bins=(6, 3, 2, 1), aux=False)
+    before = flat.head.conv.conv.weight.clone()
+    said = initialize(flat, str(path), CLASSES)
+    assert torch.equal(flat.head.conv.conv.weight, before)  # its levels mean other grids
+    assert torch.equal(flat.backbone.conv1.weight, source.backbone.conv1.weight)
+    assert "not taken: part of its aux, head" in said
     with pytest.raises(PspError, match="does not fit resnet34"):
         initialize(network(backbone="resnet34"), str(path), CLASSES)
 

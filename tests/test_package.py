@@ -52,7 +52,7 @@ def commands():
     for line in "\n".join(blocks).splitlines():
         found = re.match(r"(?:\$ )?(psp .*?)(?:\s{2,}#.*)?$", line)
         if found:
-            yield shlex.split(found.group(1))[1:]
+            yield shlex.split(found.group(1), comments=True)[1:]
 
 
 def test_every_command_and_option_in_the_readme_exists():

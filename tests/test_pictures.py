@@ -1,6 +1,8 @@
 """Decoding: palette indices stay ids, broken files are refused, formats become RGB."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -49,6 +51,23 @@ def test_labels_round_trip(rng):
 def test_16_bit_labels_keep_their_values():
     raw = np.array([[0, 459, 65535]], np.uint16)
     assert decode_label(file(Image.fromarray(raw)), "x").tolist() == [[0, 459, 65535]]
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_gray_pngs_of_few_bits_keep_their_values(bits):
+    """Pillow spreads 2- and 4-bit grays to 0..255; as labels their raw values count."""
+    width, top = 16, 2**bits - 1
+    ids = np.arange(width) % (top + 1)
+    packed = np.packbits((ids[:, None] >> np.arange(bits)[::-1] & 1).astype(np.uint8).ravel())
+
+    def chunk(kind, data):
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = struct.pack(">IIBBBBB", width, 1, bits, 0, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+    data += chunk(b"IDAT", zlib.compress(b"\0" + packed.tobytes())) + chunk(b"IEND", b"")
+    assert decode_label(data, "x").tolist() == [ids.tolist()]
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "CMYK"])

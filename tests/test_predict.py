@@ -143,6 +143,10 @@ def test_names_are_unique_whatever_the_suffixes(tmp_path):
         save(tmp_path / name)
     found = find_pictures([tmp_path])
     assert set(found) == {"a.jpg", "a.png", "a.jpg.bmp", "b", "c/b"}
+    (tmp_path / "._a.jpg").write_bytes(b"macOS")
+    assert set(find_pictures([tmp_path])) == set(found)
+    beside = find_pictures([tmp_path / "c/../a.jpg", tmp_path / "c/b.jpg"])
+    assert set(beside) == {"a", "c/b"}  # no name leads out of the output
     files = find_pictures([tmp_path / "b.jpg", tmp_path / "c/b.jpg"])
     assert set(files) == {"b", "c/b"}
     with pytest.raises(PspError, match="no such file"):

@@ -1,6 +1,8 @@
 """Prepare: labels equal an independent decode, and nothing wrong becomes a shard."""
 
+import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from PIL import Image
 from trees import save_picture, save_voc_mask
 
 import psp.prepare.walk as walk
-from psp.cards import find_card
+from psp.cards import SplitEntry, find_card
 from psp.errors import PspError
 from psp.prepare import OccupiedError, Planned, prepare
 from psp.shards import ShardSplit
@@ -144,7 +146,7 @@ def test_lists_may_have_carriage_returns_but_not_paths(voc_raw, tmp_path):
     listed = voc_raw / "VOC2012/ImageSets/Segmentation/val.txt"
     assert b"\r\n" in listed.read_bytes()
     listed.write_text("../../secret\n")
-    with pytest.raises(PspError, match=r"'\.\./\.\./secret' is no VOC id"):
+    with pytest.raises(PspError, match=r"'\.\./\.\./secret' is no id"):
         prepare(VOC, voc_raw, tmp_path / "out", allow_incomplete=True)
     listed.unlink()
     with pytest.raises(PspError, match=r"val\.txt: the list is missing"):
@@ -175,6 +177,12 @@ def test_a_foreign_folder_is_never_touched(camvid_raw, tmp_path):
     (out / "thesis.txt").write_text("precious")
     with pytest.raises(PspError, match="holds no finished shards"):
         prepare(CAMVID, camvid_raw, out, allow_incomplete=True)
+    with pytest.raises(PspError, match="holds other things than shards"):
+        prepare(CAMVID, camvid_raw, out, allow_incomplete=True, overwrite=True)
+    for over in (camvid_raw, tmp_path):
+        with pytest.raises(PspError, match="the raw data lie in this folder"):
+            prepare(CAMVID, camvid_raw, over, allow_incomplete=True, overwrite=True)
+    assert (camvid_raw / "train/0001TP_train000.png").exists()
     partial = tmp_path / "other.partial"
     partial.mkdir()
     (partial / "thesis.txt").write_text("precious")
@@ -240,6 +248,43 @@ def test_changed_files_are_not_mixed_with_old_shards(camvid_raw, tmp_path, monke
     monkeypatch.setattr(walk, "write_shard", real)
     prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True)
     assert (ShardSplit(tmp_path / "out", "train").label(0) == 3).all()
+
+
+def test_an_edit_of_the_same_size_is_not_nothing_to_do(camvid_raw, tmp_path):
+    prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True)
+    path = camvid_raw / "val/0001TP_val000.png"
+    later = path.stat().st_mtime_ns + 10**10
+    os.utime(path, ns=(later, later))
+    with pytest.raises(OccupiedError, match="or before it changed"):
+        prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True)
+
+
+def test_a_split_without_pictures_is_said(camvid_raw, tmp_path):
+    """A card that promises no number, and a folder that is not there."""
+    card = replace(CAMVID, splits=(SplitEntry("train"), SplitEntry("vall")))
+    with pytest.raises(PspError, match="split 'vall' of camvid has no pictures"):
+        prepare(card, camvid_raw, tmp_path / "out")
+    planned = []
+    prepare(card, camvid_raw, tmp_path / "out", allow_incomplete=True, report=planned.append)
+    assert "split 'vall' of camvid has no pictures" in planned[0].remarks
+
+
+def test_an_overwrite_that_was_killed_can_be_repeated(camvid_raw, tmp_path, monkeypatch):
+    prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True)
+
+    def killed(path):
+        (path / "val-00000.h5").unlink()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(walk.shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True, overwrite=True)
+    monkeypatch.undo()
+    with pytest.raises(PspError, match="holds no finished shards"):
+        prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True)
+    prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True, overwrite=True)
+    assert len(ShardSplit(tmp_path / "out", "val")) == 3
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["CamVid", "out"]
 
 
 def test_a_gray_and_a_cmyk_picture_are_taken(camvid_raw, tmp_path):

@@ -1,6 +1,7 @@
 """Training: it learns, resumes exactly, and refuses what it cannot do."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -117,7 +118,7 @@ def test_the_journey_run_holds_what_a_run_holds(journey):
             assert record["loss"] == pytest.approx(record["main"] + 0.4 * record["aux"], rel=1e-5)
     # The rate of the last step of six, not of the end.
     assert records[-2]["lr"] == pytest.approx(0.003 * (1 / 6) ** 0.9)
-    assert len((run / "log.txt").read_text().splitlines()) == 2 + 3 + 2  # notices, steps, scores
+    assert len((run / "log.txt").read_text().splitlines()) == 3 + 3 + 2  # notices, steps, scores
     assert sorted(p.stem for p in (run / "checkpoints").iterdir()) == ["00000003", "00000006"]
     header, _ = read_weights(run / "last.safetensors")
     assert (header.step, header.crop, header.dataset) == (6, 41, "tiny")
@@ -154,11 +155,19 @@ def test_an_existing_run_is_not_overwritten(shards, config, journey):
     assert (journey.folder / "run/last.safetensors").stat().st_mtime_ns == before
 
 
-def test_resume_refuses_other_settings_other_data_and_a_finished_run(journey, shards, config):
+def test_resume_refuses_other_settings_other_data_and_a_finished_run(
+    journey, shards, config, tmp_path
+):
     run = Run(journey.folder / "run")
     same = run.training_config()
     with pytest.raises(PspError, match=r"other settings \(lr: 0.003 -> 0.5\)"):
         go(shards, run.folder, replace(same, lr=0.5), resume=True)
+    other = tmp_path / "other"
+    shutil.copytree(shards, other)
+    manifest = json.loads((other / "manifest.json").read_text())
+    (other / "manifest.json").write_text(json.dumps(manifest))  # the same data, other bytes
+    with pytest.raises(PspError, match="not the shards that .* was trained with"):
+        go(other, run.folder, same, resume=True)
     with pytest.raises(PspError, match="finished at step 6"):
         go(shards, run.folder, same, resume=True)
     with pytest.raises(PspError, match="not a run"):

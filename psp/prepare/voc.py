@@ -23,15 +23,15 @@ def pairs(raw: Path, split: SplitEntry) -> list[Pair]:
 def _ids(path: Path) -> list[str]:
     """Return the ids of a list file; blank lines and either kind of line end are fine."""
     try:
-        ids = path.read_text(encoding="utf-8").split()
+        ids = path.read_text(encoding="utf-8-sig").split()
     except FileNotFoundError:
         raise PspError(f"{path}: the list is missing. Is the download complete?") from None
     except (OSError, UnicodeDecodeError) as error:
         raise PspError(f"{path}: the list cannot be read: {error}") from None
     doubles = len(ids) - len(set(ids))
-    bad = [name for name in ids if not all(c.isalnum() or c == "_" for c in name)]
+    bad = [name for name in ids if set(name) & set("/\\") or name.startswith(".")]
     if bad:
-        raise PspError(f"{path}: '{bad[0]}' is no VOC id such as 2007_000032.")
+        raise PspError(f"{path}: '{bad[0]}' is no id such as 2007_000032.")
     if doubles or not ids:
         raise PspError(f"{path}: {f'{doubles} ids stand twice' if ids else 'the list is empty'}.")
     return ids

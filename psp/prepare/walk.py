@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from psp.cards import IGNORE, LARGEST_RAW, Card, SplitEntry
 from psp.errors import PspError, nearest
-from psp.files import write_json
+from psp.files import make_folder, write_json
 from psp.pictures import decode_image, decode_label, encode_label
 from psp.prepare import camvid, scenes, voc
 from psp.prepare.pairs import Pair
@@ -39,6 +39,7 @@ LAYOUTS: dict[str, Callable[[Path, SplitEntry], list[Pair]]] = {
 }
 SHARD_BYTES = 256 << 20  # of images; a shard holds at least one
 UNKNOWN = -1
+PLAN = "plan.json"
 
 
 @dataclass(frozen=True)
@@ -71,14 +72,21 @@ def prepare(
 ) -> dict[str, Any]:
     """Convert the official files under `raw` into shards in the folder `out`; return the manifest.
 
-    An `out` that was made from the same input is left as it is. Raises PspError for anything in
-    the input that is missing, broken or unknown to the card, and for an `out` that holds something
-    else; then nothing is changed at `out`.
+    An `out` that was made from the same input is left as it is; `overwrite` makes it anew. Raises
+    PspError for anything in the input that is missing, broken or unknown to the card, and for an
+    `out` that holds anything but shards; then nothing is changed at `out`.
     """
     splits, remarks = _find(card, raw, allow_incomplete)
     source = _source(card, splits)
-    if out.exists() and not overwrite:
-        return _existing(out, source)
+    if out.name in ("", ".."):
+        out = out.resolve()  # "." has no name to put ".partial" behind
+    if out.resolve() in (raw.resolve(), *raw.resolve().parents):
+        raise PspError(f"{out}: the raw data lie in this folder. Choose another -o")
+    if out.exists() and any(out.iterdir() if out.is_dir() else [out]):
+        if not overwrite:
+            return _existing(out, source, _newest(splits))
+        if not _is_ours(out):
+            raise OccupiedError(f"{out}: holds other things than shards. Choose another -o")
     report(Planned({name: len(pairs) for name, pairs in splits.items()}, tuple(remarks)))
     partial = out.with_name(f"{out.name}.partial")
     _begin(partial, {"source": source, "times": _times(splits)})
@@ -88,14 +96,11 @@ def prepare(
         if not any(partial.glob("*.h5")):
             shutil.rmtree(partial)
         raise
-    (partial / "plan.json").unlink()
     if out.exists():
-        old = out.with_name(f"{out.name}.old")
-        out.rename(old)
-        partial.rename(out)
-        shutil.rmtree(old)
-    else:
-        partial.rename(out)
+        (out / MANIFEST).unlink(missing_ok=True)  # first: half of a folder must not look whole
+        shutil.rmtree(out)
+    partial.rename(out)
+    (out / PLAN).unlink()
     return manifest
 
 
@@ -118,12 +123,25 @@ def _find(card: Card, raw: Path, allow_incomplete: bool) -> tuple[dict[str, list
             )
         lost = set(absent)
         pairs = [pair for pair in pairs if not {pair.image, pair.label} & lost]
+        if absent:
+            found = (
+                f"split '{split.name}': {len(absent)} files are missing, {len(pairs)} pairs taken"
+            )
+            remarks.append(found)
         promised = split.images
         if promised is not None and len(pairs) != promised:
             found = f"split '{split.name}' has {len(pairs)} of the {promised} images of {card.name}"
             if not allow_incomplete:
                 raise PspError(
                     f"{raw}: {found}. Unpack the download again, or take what is there with "
+                    "--allow-incomplete"
+                )
+            remarks.append(found)
+        elif not pairs:
+            found = f"split '{split.name}' of {card.name} has no pictures"
+            if not allow_incomplete:
+                raise PspError(
+                    f"{raw}: {found}. Take the split out of the card, or leave it out with "
                     "--allow-incomplete"
                 )
             remarks.append(found)
@@ -154,7 +172,23 @@ def _times(splits: dict[str, list[Pair]]) -> str:
     return digest.hexdigest()
 
 
-def _existing(out: Path, source: str) -> dict[str, Any]:
+def _newest(splits: dict[str, list[Pair]]) -> int:
+    """Return when the youngest input file was changed, in nanoseconds."""
+    files = (
+        path for pairs in splits.values() for pair in pairs for path in (pair.image, pair.label)
+    )
+    return max(path.stat().st_mtime_ns for path in files)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder holds nothing but what a walk writes."""
+    return folder.is_dir() and all(
+        path.is_file() and (path.name in (MANIFEST, PLAN) or path.suffix in (".h5", ".tmp"))
+        for path in folder.iterdir()
+    )
+
+
+def _existing(out: Path, source: str, newest: int) -> dict[str, Any]:
     """Return the manifest of an `out` made from the same input; refuse any other."""
     try:
         manifest = read_manifest(out)
@@ -162,9 +196,9 @@ def _existing(out: Path, source: str) -> dict[str, Any]:
         raise OccupiedError(
             f"{out}: exists, but holds no finished shards ({error}). Choose another -o"
         ) from None
-    if manifest["source"] != source:
+    if manifest["source"] != source or (out / MANIFEST).stat().st_mtime_ns < newest:
         raise OccupiedError(
-            f"{out}: holds {manifest['dataset']} made from other input. "
+            f"{out}: holds {manifest['dataset']} made from other input, or before it changed. "
             "Choose another -o, or replace it with --overwrite"
         )
     return manifest
@@ -172,18 +206,15 @@ def _existing(out: Path, source: str) -> dict[str, Any]:
 
 def _begin(partial: Path, plan: dict[str, str]) -> None:
     """Make the folder to write to; keep its finished shards only if they follow the same plan."""
-    path = partial / "plan.json"
+    path = partial / PLAN
     if partial.exists():
-        if not path.exists() and any(partial.iterdir()):
+        if not _is_ours(partial):
             raise PspError(
                 f"{partial}: exists and is not psp's. Move it away, or choose another -o"
             )
         if not path.exists() or json.loads(path.read_text(encoding="utf-8")) != plan:
             shutil.rmtree(partial)
-    try:
-        partial.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PspError(f"{partial}: cannot be made: {error.strerror}. Choose another -o") from None
+    make_folder(partial)
     write_json(path, plan)
 
 
