@@ -99,7 +99,9 @@ class TrainConfig:
     precision: str = _setting(
         "auto", "auto: bf16 where a GPU has it, else fp32", choices=("auto", "fp32", "bf16")
     )
-    workers: int | None = _setting(None, "processes that load pictures; auto: by the cores", low=0)
+    workers: int | None = _setting(
+        None, "processes that load pictures; auto: by the cores", low=0, high=256
+    )
     eval_every: int | None = _setting(None, "validate every N steps; auto: ten times a run", low=1)
     save_every: int | None = _setting(
         None, "checkpoint every N steps; auto: ten times a run, every 500 at most", low=1

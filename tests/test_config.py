@@ -38,6 +38,7 @@ def test_command_line_wins_over_recipe_wins_over_defaults():
         ({"reduce": "no"}, {"reduce": False}),
         ({"lr": "1e-3"}, {"lr": 0.001}),
         ({"steps": 5.0}, {"steps": 5}),
+        ({"seed": str(2**53 + 1)}, {"seed": 2**53 + 1}),
     ],
 )
 def test_texts_and_toml_values_become_types(text, expected):
@@ -51,6 +52,8 @@ def test_texts_and_toml_values_become_types(text, expected):
         ({"steps": "five"}, "steps=five: a whole number"),
         ({"steps": "1.5"}, "steps=1.5: a whole number"),
         ({"steps": "inf"}, "a whole number"),
+        ({"seed": "99999999999999999999"}, "seed=99999999999999999999: must be at most"),
+        ({"workers": "9999"}, "workers=9999: must be at most 256"),
         ({"steps": "0"}, "steps=0: must be at least 1"),
         ({"lr": "nan"}, "lr=nan: not a finite number"),
         ({"crop": "100"}, "crop=100: a crop must be 8n+1.*Nearest: 89 or 137"),
@@ -78,8 +81,10 @@ def test_nearest_crops_divide_by_all_bins_and_are_nearest():
 
 def test_differences_ignore_what_changes_no_result():
     one = TrainConfig()
-    assert differences(one, overlay(one, {"workers": 4, "eval_every": 7})) == []
+    assert differences(one, overlay(one, {"workers": 4, "save_every": 7})) == []
     assert differences(one, overlay(one, {"lr": 0.5})) == ["lr: 0.01 -> 0.5"]
+    # It decides which weights can become the best.
+    assert differences(one, overlay(one, {"eval_every": 7})) == ["eval_every: auto -> 7"]
 
 
 def test_show_is_what_set_takes():
