@@ -3,6 +3,7 @@
 Written atomically; the two newest are kept; one that is damaged falls back to the one before.
 """
 
+import io
 import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
@@ -23,8 +24,10 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
     """
     make_folder(folder)
     path = folder / f"{step:08d}.pt"
-    with whole_file(path) as temporary, temporary.open("wb") as file:
-        torch.save({"step": step, **state}, file)
+    buffer = io.BytesIO()  # torch's own writer answers a full disk with an error of its own
+    torch.save({"step": step, **state}, buffer)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
     known = _newest_first(folder)
     place = known.index(path)
     for other in known[:place] + known[place + KEPT :]:
@@ -43,12 +46,14 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any], list[str]]:
                 damaged = archive.testzip()  # torch.load itself does not check every checksum
             if damaged is None:
                 state = torch.load(path, map_location="cpu", weights_only=True)
-                return state, remarks
-            remarks.append(f"{path} is damaged ({damaged}); taking the one before.")
+                if isinstance(state, dict) and isinstance(state.get("step"), int):
+                    return state, remarks
+                damaged = "it is no training state"
+            remarks.append(f"{path} is damaged ({damaged}).")
         except (zipfile.BadZipFile, OSError, RuntimeError, EOFError, UnpicklingError) as error:
             reason = str(error).splitlines()[0]
-            remarks.append(f"{path} is damaged ({reason}); taking the one before.")
-    reason = " ".join(remarks) or "none was written yet."
+            remarks.append(f"{path} is damaged ({reason}).")
+    reason = " ".join(remarks) or "there is none."
     raise PspError(
         f"{folder}: no checkpoint to resume from: {reason} Remove the run, or choose another -o"
     )

@@ -151,6 +151,7 @@ def prepare(
     from psp.cards import find_card
     from psp.display import progress, say, show_shards
     from psp.files import numbered
+    from psp.journal import duration
     from psp.prepare import Done, OccupiedError, Planned
     from psp.prepare import prepare as run
 
@@ -186,7 +187,8 @@ def prepare(
     if as_json:
         print(json.dumps({"out": str(folder), **manifest}, ensure_ascii=False))
         return
-    show_shards(f"{folder}: {found.title}", manifest["splits"], time.perf_counter() - begin)
+    show_shards(manifest["splits"])
+    remark(f"{folder}: {found.title}, in {duration(time.perf_counter() - begin)}")
     remark(f"next: psp train {shlex.quote(str(folder))}")
 
 

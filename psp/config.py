@@ -77,9 +77,14 @@ class TrainConfig:
     )
 
     # The pictures
-    crop: int = _setting(473, "side of the training crop and of the test window; 8n+1", low=9)
+    crop: int = _setting(
+        473, "side of the training crop and of the test window; 8n+1", low=9, high=4097
+    )
     base_size: int | None = _setting(
-        None, "long side that test pictures are resized to; auto: left as they are", low=1
+        None,
+        "long side that test pictures are resized to; auto: left as they are",
+        low=1,
+        high=32768,
     )
     scale_min: float = _setting(0.5, "smallest random scale", low=0.05)
     scale_max: float = _setting(2.0, "largest random scale", high=20)

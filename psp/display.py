@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from psp.cards import Card
-from psp.journal import Event, Step, Tick, Validating, Validation, describe, duration
+from psp.journal import Event, Step, Tick, Validating, Validation, describe
 
 if TYPE_CHECKING:  # it brings torch, which most of what is shown does without
     from psp.evaluate import Evaluation
@@ -145,7 +145,7 @@ class TrainingDisplay:
         return Group(self.step, self.numbers, self.validation)
 
 
-def show_shards(dataset: str, splits: dict[str, dict[str, object]], seconds: float) -> None:
+def show_shards(splits: dict[str, dict[str, object]]) -> None:
     """Print what `prepare` wrote: images, shards and megabytes a split."""
     table = Table("split", box=None, pad_edge=False, title=None)
     for title in ("images", "shards", "MB"):
@@ -156,7 +156,6 @@ def show_shards(dataset: str, splits: dict[str, dict[str, object]], seconds: flo
         size = sum(shard["bytes"] for shard in shards) / 1e6
         table.add_row(name, str(entry["images"]), str(len(shards)), f"{size:.1f}")
     out.print(table)
-    say(f"{dataset} in {duration(seconds)}")
 
 
 def show_evaluation(evaluation: "Evaluation") -> None:

@@ -91,7 +91,7 @@ def evaluate(
     folder = data or (Path(config["data"]) if config else None)
     if folder is None:
         raise PspError(f"{model.path}: a weights file does not know its shards. Add --data SHARDS")
-    split = split or (config["settings"]["val_split"] if config else "val")
+    split = split or (model.run.training_config().val_split if model.run else "val")
     shards = ShardSplit(folder, split)
     dtype = pick_precision(precision, device)
     segmenter, header = load_segmenter(model.path, device, dtype)

@@ -37,13 +37,15 @@ class Protocol:
     flip: bool = False
 
     def __post_init__(self) -> None:
+        if self.crop > 4097:
+            raise PspError(f"--crop {self.crop}: 4097 at most.")
         if self.crop < 9 or self.crop % 8 != 1:
             near = " or ".join(map(str, nearest_crops(self.crop)))
             raise PspError(f"--crop {self.crop}: a window must be 8n+1. Nearest good ones: {near}.")
         if not self.scales or not all(0.05 <= scale <= 10 for scale in self.scales):
             raise PspError(f"--scales {self.scales}: numbers between 0.05 and 10.")
-        if self.base_size is not None and self.base_size < 1:
-            raise PspError(f"--base-size {self.base_size}: must be at least 1.")
+        if self.base_size is not None and not 1 <= self.base_size <= 32768:
+            raise PspError(f"--base-size {self.base_size}: 1 to 32768.")
 
     @property
     def name(self) -> str:

@@ -75,10 +75,11 @@ class Journal:
         make_folder(run.folder)
         self.run, self.report = run, report
         if resumed is not None and run.metrics.exists():
-            lines = run.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = (line for line in lines if line.endswith("\n"))  # a kill can tear the last
+            lines = run.metrics.read_text(encoding="utf-8", errors="replace").splitlines(
+                keepends=True
+            )
             with whole_file(run.metrics) as temporary:
-                text = "".join(line for line in kept if json.loads(line)["step"] <= resumed)
+                text = "".join(line for line in lines if _step_of(line) <= resumed)
                 temporary.write_text(text, encoding="utf-8")
 
     def __call__(self, event: Event) -> None:
@@ -91,6 +92,14 @@ class Journal:
             record = {"event": type(event).__name__.lower(), **asdict(event)}
             with self.run.metrics.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
+
+
+def _step_of(line: str) -> float:
+    """Return the step of a line of metrics.jsonl; infinity for one that a kill has torn."""
+    try:
+        return int(json.loads(line)["step"]) if line.endswith("\n") else math.inf
+    except (ValueError, KeyError, TypeError):
+        return math.inf
 
 
 class Meter:

@@ -6,6 +6,7 @@ is the same for any number of workers and after any resume, in the middle of an 
 follow each other without a gap; every picture comes once in each.
 """
 
+import os
 import signal
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -95,9 +96,11 @@ def _collate(samples: list[Crop | PspError]) -> tuple[Tensor, Tensor] | PspError
 def _begin_worker(worker: int) -> None:
     """Workers are the parallelism: threads inside them would only fight over the cores.
 
-    Signals are the main process's to handle; it needs the workers to finish the step.
+    Signals are the main process's to handle, and it needs the workers to finish the step: in
+    a group of their own they do not get what a terminal sends to all. SIGTERM alone ends them.
     """
+    os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

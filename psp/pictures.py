@@ -44,6 +44,10 @@ def decode_label(data: bytes, where: str) -> NDArray[np.uint8] | NDArray[np.uint
     Raises PictureError for a broken file, and for a color picture: those values are no labels.
     """
     picture = _open(data, where)
+    if picture.format in ("JPEG", "WEBP"):
+        raise PictureError(
+            f"{where}: a label must be a PNG: {picture.format} is lossy, its values are not exact."
+        )
     if picture.mode == "P":
         return np.array(picture)
     if picture.mode == "L":

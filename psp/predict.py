@@ -60,6 +60,8 @@ def find_pictures(inputs: Sequence[Path]) -> dict[str, Path]:
         if path.is_dir():
             below = [p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
             below = [p for p in below if not p.name.startswith(".")]  # macOS leaves ._photo.jpg
+            done = {p.parent for p in path.rglob("legend.png") if (p.parent / "labels").is_dir()}
+            below = [p for p in below if done.isdisjoint(p.parents)]  # what psp wrote itself
             if not below:
                 raise PspError(
                     f"{path}: no pictures in this folder ({', '.join(sorted(SUFFIXES))})."

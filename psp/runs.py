@@ -59,14 +59,15 @@ class Run:
             raise PspError(f"{self.folder}: not a run (it has no config.json).") from None
         except (OSError, ValueError) as error:
             raise PspError(f"{self.config}: damaged: {error}") from None
+        kinds = {"settings": dict, "data": str, "data_fingerprint": str}
+        for key, kind in kinds.items():
+            if not isinstance(value, dict) or not isinstance(value.get(key), kind):
+                raise PspError(f"{self.config}: damaged: '{key}' is missing in it.")
         return value
 
     def training_config(self) -> TrainConfig:
         """Return the settings it is trained with. Raises PspError as `read_config` does."""
-        try:
-            return TrainConfig(**settings_from(self.read_config()["settings"], str(self.config)))
-        except KeyError:
-            raise PspError(f"{self.config}: damaged: it holds no settings.") from None
+        return TrainConfig(**settings_from(self.read_config()["settings"], str(self.config)))
 
     def last_validation(self) -> dict[str, Any]:
         """Return the newest validation in metrics.jsonl, or {} before the first."""

@@ -37,6 +37,7 @@ from psp.pictures import decode_image, decode_label
 FORMAT = "psp-shards"
 VERSION = 1
 MANIFEST = "manifest.json"
+ANEW = "Make the shards anew: psp prepare CARD RAW -o FOLDER --overwrite"
 
 
 class ShardError(PspError):
@@ -131,6 +132,8 @@ def file_sha256(path: Path) -> str:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Return a shard folder's manifest. Raises ShardError with the way out."""
     path = folder / MANIFEST
+    if folder.is_file():
+        raise ShardError(f"{folder}: a file. Give the folder that psp prepare wrote.")
     if not folder.is_dir():
         raise ShardError(
             f"{folder}: no such folder. Make shards with: psp prepare CARD RAW -o {folder}"
@@ -142,13 +145,20 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         )
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if manifest["format"] != FORMAT or manifest["version"] != VERSION:
+        if (manifest["format"], manifest["version"]) != (FORMAT, VERSION):
             raise ShardError(
                 f"{path}: format {manifest['format']} {manifest['version']}, this psp reads "
                 f"{FORMAT} {VERSION}. Prepare the data set again."
             )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ShardError(f"{path}: damaged ({error!r}). Prepare the data set again.") from None
+        whole = all(isinstance(manifest[key], str) for key in ("source", "dataset")) and all(
+            {"file", "bytes"} <= entry.keys()
+            for split in manifest["splits"].values()
+            for entry in split["shards"] or [{}]
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        whole = False
+    if not whole or not manifest["splits"]:
+        raise ShardError(f"{path}: damaged. {ANEW}")
     return manifest
 
 
@@ -219,9 +229,7 @@ class ShardSplit:
         data = os.pread(self._handle(int(self._shard[index])), length, start)
         if len(data) != length or zlib.crc32(data) != self._crc32[index, column]:
             kind = ("image", "label")[column]
-            raise ShardError(
-                f"{self._where(index)}: the {kind}'s bytes are damaged. Prepare the data set again."
-            )
+            raise ShardError(f"{self._where(index)}: the {kind}'s bytes are damaged. {ANEW}")
         return data
 
     def _handle(self, shard: int) -> int:
@@ -253,11 +261,11 @@ class _Header:
 
 def _read_header(path: Path, entry: dict[str, Any]) -> _Header:
     if not path.exists():
-        raise ShardError(f"{path}: the shard is missing. Prepare the data set again.")
+        raise ShardError(f"{path}: the shard is missing. {ANEW}")
     if path.stat().st_size != entry["bytes"]:
         raise ShardError(
             f"{path}: {path.stat().st_size} bytes, the manifest says {entry['bytes']}: "
-            "a broken copy? Copy the shard or prepare the data set again."
+            f"a broken copy? {ANEW}"
         )
     try:
         with h5py.File(path, "r") as file:
@@ -268,11 +276,14 @@ def _read_header(path: Path, entry: dict[str, Any]) -> _Header:
                 _extents(file["images"]), _extents(file["labels"]), file["crc32"][:],
             )  # fmt: skip
     except (OSError, KeyError, ValueError, TypeError) as error:
-        raise ShardError(f"{path}: damaged shard ({error}). Prepare the data set again.") from None
+        raise ShardError(f"{path}: damaged shard ({error}). {ANEW}") from None
 
 
 def _extents(group: Any) -> NDArray[np.int64]:
     """Return where each item lies in the file: (n, 2) of position and length."""
     offsets = group["offsets"][:]
     base = group["bytes"].id.get_offset() or 0  # None for a dataset of no bytes
-    return np.stack([base + offsets[:-1], np.diff(offsets)], axis=1).astype(np.int64)
+    lengths = np.diff(offsets)
+    if offsets[0] != 0 or offsets[-1] != len(group["bytes"]) or (lengths < 0).any():
+        raise ValueError("its offsets do not fit its bytes")
+    return np.stack([base + offsets[:-1], lengths], axis=1).astype(np.int64)

@@ -83,7 +83,7 @@ def train(
     state: dict[str, Any] = {}
     if resume:
         state, remarks = load_checkpoint(run.checkpoints)
-        network.load_state_dict(state["network"])
+        _load_state(network, state, run, config)
         if state["step"] == state["best"]["validated"] == config.steps:
             raise PspError(
                 f"{run.folder}: finished at step {config.steps}. See: psp evaluate {run.folder}"
@@ -266,7 +266,14 @@ def _check_batch(config: TrainConfig) -> None:
 
 
 def _refuse_existing(run: Run) -> None:
-    if run.folder.is_file() or (run.folder.exists() and any(run.folder.iterdir())):
+    if run.folder.is_file():
+        raise PspError(f"{run.folder}: a file stands there. Choose another -o")
+    if run.folder.exists() and any(run.folder.iterdir()):
+        if not any(run.checkpoints.glob("*.pt")):
+            raise PspError(
+                f"{run.folder}: exists already, without a checkpoint to resume from. Remove it, or "
+                "choose another -o"
+            )
         raise PspError(
             f"{run.folder}: exists already. Go on with it: --resume. Or choose another -o"
         )
@@ -285,6 +292,20 @@ def _check_resume(run: Run, shards: Path, config: TrainConfig) -> None:
         raise PspError(
             f"{shards}: not the shards that {run.folder} was trained with ({old['data']}). "
             "Give those, or start a new run with another -o"
+        )
+
+
+def _load_state(network: PSPNet, state: dict[str, Any], run: Run, config: TrainConfig) -> None:
+    """Put a checkpoint's tensors into the network. Raises PspError for one of another run."""
+    try:
+        network.load_state_dict(state["network"])
+        fits = state["step"] <= config.steps and {"optimizer", "best"} <= state.keys()
+    except (KeyError, TypeError, RuntimeError):
+        fits = False
+    if not fits:
+        raise PspError(
+            f"{run.checkpoints}: the newest checkpoint is not of this run. "
+            "Remove it, and resume again"
         )
 
 

@@ -133,4 +133,9 @@ def _header_from(value: dict[str, Any], path: Path) -> Header:
     value["preprocessing"] = Preprocessing(
         **{key: tuple(numbers) for key, numbers in value["preprocessing"].items()}
     )
-    return Header(**value)
+    header = Header(**value)
+    if not len(header.classes) == len(header.palette) == header.architecture.classes:
+        raise ValueError("its header names another number of classes than the network has")
+    if not isinstance(header.crop, int) or not isinstance(header.base_size, (int, type(None))):
+        raise ValueError("crop and base_size in its header are no whole numbers")
+    return header

@@ -138,6 +138,12 @@ def test_wrong_input_is_one_line_and_exit_2(psp, photos, tmp_path, arguments, me
     assert not (tmp_path / "photos-parsed").exists()
 
 
+def test_what_psp_wrote_is_not_taken_for_pictures(journey, psp, photos):
+    psp("predict", photos / "gray.png", "-m", journey.folder / "run", check=0)
+    assert (photos / "gray-parsed/legend.png").exists()
+    assert len(find_pictures([photos])) == 8
+
+
 def test_names_are_unique_whatever_the_suffixes(tmp_path):
     for name in ("a.jpg", "a.png", "a.jpg.bmp", "b.jpg", "c/b.jpg"):
         save(tmp_path / name)

@@ -3,6 +3,7 @@
 import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,6 +98,12 @@ def truncated_label(root):
     return "valannot/0001TP_val001.png: broken picture"
 
 
+def lossy_label(root):
+    path = root / "valannot/0001TP_val001.png"
+    Image.open(path).save(path, "JPEG")
+    return "valannot/0001TP_val001.png: a label must be a PNG: JPEG is lossy"
+
+
 def empty_file(root):
     (root / "val/0001TP_val001.png").write_bytes(b"")
     return "val/0001TP_val001.png: the file is empty"
@@ -114,7 +121,16 @@ def colored_label(root):
 
 @pytest.mark.parametrize(
     "spoil",
-    [bad_size, bad_value, truncated_image, truncated_label, empty_file, web_page, colored_label],
+    [
+        bad_size,
+        bad_value,
+        lossy_label,
+        truncated_image,
+        truncated_label,
+        empty_file,
+        web_page,
+        colored_label,
+    ],
 )
 def test_a_bad_pair_stops_everything_and_is_named(camvid_raw, tmp_path, spoil):
     message = spoil(camvid_raw)
@@ -250,6 +266,48 @@ def test_changed_files_are_not_mixed_with_old_shards(camvid_raw, tmp_path, monke
     assert (ShardSplit(tmp_path / "out", "train").label(0) == 3).all()
 
 
+def test_hdf5_files_of_others_are_never_overwritten(camvid_raw, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "measurements.h5").write_text("precious")
+    with pytest.raises(OccupiedError, match="holds other things than shards"):
+        prepare(CAMVID, camvid_raw, out, allow_incomplete=True, overwrite=True)
+    assert (out / "measurements.h5").read_text() == "precious"
+
+
+def test_a_link_is_followed_and_kept(camvid_raw, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    for _ in range(2):
+        prepare(CAMVID, camvid_raw, tmp_path / "link", allow_incomplete=True, overwrite=True)
+        assert (tmp_path / "link").is_symlink()
+        assert len(ShardSplit(tmp_path / "link", "val")) == 3
+
+
+def test_the_current_folder_is_not_replaced(camvid_raw, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(PspError, match="the current folder cannot be replaced"):
+        prepare(CAMVID, camvid_raw, Path(), allow_incomplete=True)
+
+
+def test_too_small_a_disk_is_said_before_anything_is_written(camvid_raw, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(walk.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(PspError, match="needs about .* MB, 0 MB are free"):
+        prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["CamVid"]
+
+
+def test_a_lost_shard_is_not_nothing_to_do(camvid_raw, tmp_path):
+    prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True)
+    (tmp_path / "out/val-00000.h5").unlink()
+    with pytest.raises(OccupiedError, match="val-00000.h5: missing or damaged.*--overwrite"):
+        prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True)
+    prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True, overwrite=True)
+    assert len(ShardSplit(tmp_path / "out", "val")) == 3
+
+
 def test_an_edit_of_the_same_size_is_not_nothing_to_do(camvid_raw, tmp_path):
     prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True)
     path = camvid_raw / "val/0001TP_val000.png"
@@ -272,11 +330,14 @@ def test_a_split_without_pictures_is_said(camvid_raw, tmp_path):
 def test_an_overwrite_that_was_killed_can_be_repeated(camvid_raw, tmp_path, monkeypatch):
     prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True)
 
-    def killed(path):
-        (path / "val-00000.h5").unlink()
-        raise KeyboardInterrupt
+    unlink = Path.unlink
 
-    monkeypatch.setattr(walk.shutil, "rmtree", killed)
+    def killed(path, **options):
+        if path.suffix == ".h5" and path.parent.name == "out" and path.name.startswith("val"):
+            raise KeyboardInterrupt
+        unlink(path, **options)
+
+    monkeypatch.setattr(Path, "unlink", killed)
     with pytest.raises(KeyboardInterrupt):
         prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True, overwrite=True)
     monkeypatch.undo()

@@ -84,10 +84,25 @@ def test_a_missing_shard_split_or_folder_is_said(folder, tmp_path):
         ShardSplit(folder, "val")
 
 
-def test_a_damaged_manifest_is_said(folder):
-    (folder / "manifest.json").write_text("{")
-    with pytest.raises(ShardError, match="damaged"):
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", "{}", '{"format": "psp-shards", "version": 1}',
+     '{"format": "psp-shards", "version": 1, "source": "", "dataset": "", "splits": {}}',
+     '{"format": "psp-shards", "version": 1, "source": "", "dataset": "",'
+     ' "splits": {"val": {"shards": []}}}'],
+)  # fmt: skip
+def test_a_damaged_manifest_is_said(folder, text):
+    (folder / "manifest.json").write_text(text)
+    with pytest.raises(ShardError, match="damaged.*--overwrite"):
         read_manifest(folder)
+
+
+def test_damaged_offsets_are_found_when_opened(folder):
+    for value in (2**40, -5):
+        with h5py.File(folder / "val-00000.h5", "r+") as file:
+            file["labels/offsets"][1] = value
+        with pytest.raises(ShardError, match="offsets do not fit"):
+            ShardSplit(folder, "val")
 
 
 def test_two_runs_write_the_same_bytes(folder, camvid_raw, tmp_path):

@@ -148,6 +148,27 @@ def test_what_cannot_work_is_said(shards, config, tmp_path, change, message):
         assert not (tmp_path / "run").exists()
 
 
+def test_a_torn_line_in_the_metrics_does_not_stop_a_resume(shards, config, tmp_path):
+    short = replace(config, steps=2, eval_every=2, log_every=1, save_every=1)
+    go(shards, tmp_path / "run", short, stop=iter([False] * 2 + [True] * 99).__next__)
+    metrics = tmp_path / "run/metrics.jsonl"
+    metrics.write_text(metrics.read_text() + '{bad\n[]\n{"event": "step", "st')
+    assert go(shards, tmp_path / "run", short, resume=True)[0]
+    assert [r["step"] for r in steps(tmp_path / "run") if r["event"] == "step"] == [1, 2]
+
+
+def test_a_foreign_checkpoint_or_a_damaged_config_is_one_line(shards, config, tmp_path):
+    short = replace(config, steps=2, eval_every=2)
+    go(shards, tmp_path / "run", short)
+    torch.save({"step": 1, "a": 1}, tmp_path / "run/checkpoints/00000009.pt")
+    with pytest.raises(PspError, match="the newest checkpoint is not of this run"):
+        go(shards, tmp_path / "run", short, resume=True)
+    for text in ("[]", "null", '{"settings": 3}', "{"):
+        (tmp_path / "run/config.json").write_text(text)
+        with pytest.raises(PspError, match="config.json: damaged"):
+            go(shards, tmp_path / "run", short, resume=True)
+
+
 def test_an_existing_run_is_not_overwritten(shards, config, journey):
     before = (journey.folder / "run/last.safetensors").stat().st_mtime_ns
     with pytest.raises(PspError, match="exists already. Go on with it: --resume"):
@@ -192,7 +213,7 @@ def test_events_as_lines():
 def test_a_run_without_weights_yet_says_how_to_get_them(tmp_path):
     folder = tmp_path / "runs/x"
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text("{}")
+    (folder / "config.json").write_text('{"settings": {}, "data": "x", "data_fingerprint": "y"}')
     with pytest.raises(PspError, match="no such weights yet.*--resume"):
         find_model(folder)
     with pytest.raises(PspError, match="no such run.*Did you mean 'x'"):

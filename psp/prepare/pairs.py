@@ -54,6 +54,10 @@ def _stems(folder: Path) -> dict[str, Path]:
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
             continue
+        try:
+            path.stem.encode()
+        except UnicodeEncodeError:
+            raise PspError(f"{folder}: the name {path.name!a} is not UTF-8. Rename it.") from None
         if path.stem in stems:
             raise PspError(f"{path}: {stems[path.stem].name} in the same folder has the same name.")
         stems[path.stem] = path

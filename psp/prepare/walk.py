@@ -6,6 +6,7 @@ that was killed finds its finished shards there and goes on.
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -78,8 +79,10 @@ def prepare(
     """
     splits, remarks = _find(card, raw, allow_incomplete)
     source = _source(card, splits)
-    if out.name in ("", ".."):
-        out = out.resolve()  # "." has no name to put ".partial" behind
+    if out.is_symlink():
+        out = out.resolve()  # what stands behind a link is replaced, never the link
+    if out.resolve() == Path.cwd():
+        raise PspError(f"{out}: the current folder cannot be replaced. Choose another -o")
     if out.resolve() in (raw.resolve(), *raw.resolve().parents):
         raise PspError(f"{out}: the raw data lie in this folder. Choose another -o")
     if out.exists() and any(out.iterdir() if out.is_dir() else [out]):
@@ -87,6 +90,7 @@ def prepare(
             return _existing(out, source, _newest(splits))
         if not _is_ours(out):
             raise OccupiedError(f"{out}: holds other things than shards. Choose another -o")
+    _check_room(out, splits)
     report(Planned({name: len(pairs) for name, pairs in splits.items()}, tuple(remarks)))
     partial = out.with_name(f"{out.name}.partial")
     _begin(partial, {"source": source, "times": _times(splits)})
@@ -96,10 +100,14 @@ def prepare(
         if not any(partial.glob("*.h5")):
             shutil.rmtree(partial)
         raise
-    if out.exists():
-        (out / MANIFEST).unlink(missing_ok=True)  # first: half of a folder must not look whole
-        shutil.rmtree(out)
-    partial.rename(out)
+    try:
+        if out.exists():
+            _remove(out)
+        partial.rename(out)
+    except OSError as error:
+        raise PspError(
+            f"{out}: cannot be put in place ({error.strerror}); the shards are in {partial}"
+        ) from None
     (out / PLAN).unlink()
     return manifest
 
@@ -181,11 +189,39 @@ def _newest(splits: dict[str, list[Pair]]) -> int:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether a folder holds nothing but what a walk writes."""
-    return folder.is_dir() and all(
-        path.is_file() and (path.name in (MANIFEST, PLAN) or path.suffix in (".h5", ".tmp"))
-        for path in folder.iterdir()
-    )
+    """Whether a folder holds nothing but what a walk writes, and the mark of one."""
+    if not folder.is_dir():
+        return False
+    names = {path.name.removesuffix(".tmp") for path in folder.iterdir()}
+    shards = {name for name in names if re.fullmatch(r"\w+-\d{5}\.h5", name)}
+    return names - shards <= {MANIFEST, PLAN} and (bool(names - shards) or not names)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder of ours so that a kill leaves neither a whole one nor a foreign one."""
+    mark = folder / PLAN
+    if (folder / MANIFEST).exists():
+        (folder / MANIFEST).replace(mark)
+    for path in folder.iterdir():
+        if path != mark:
+            path.unlink()
+    mark.unlink(missing_ok=True)
+    folder.rmdir()
+
+
+def _check_room(out: Path, splits: dict[str, list[Pair]]) -> None:
+    """Raise PspError when the disk cannot hold the shards (HDF5 itself dies of a full disk)."""
+    folder = out.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    pairs = [pair for group in splits.values() for pair in group]
+    need = sum(pair.image.stat().st_size + pair.label.stat().st_size for pair in pairs)
+    free = shutil.disk_usage(folder).free
+    if free < need:
+        raise PspError(
+            f"{out}: needs about {need / 1e6:.0f} MB, {free / 1e6:.0f} MB are free there. "
+            "Choose another -o"
+        )
 
 
 def _existing(out: Path, source: str, newest: int) -> dict[str, Any]:
@@ -201,6 +237,10 @@ def _existing(out: Path, source: str, newest: int) -> dict[str, Any]:
             f"{out}: holds {manifest['dataset']} made from other input, or before it changed. "
             "Choose another -o, or replace it with --overwrite"
         )
+    for entry in (shard for split in manifest["splits"].values() for shard in split["shards"]):
+        path = out / entry["file"]
+        if not path.is_file() or path.stat().st_size != entry["bytes"]:
+            raise OccupiedError(f"{path}: missing or damaged. Make it anew with --overwrite")
     return manifest
 
 
@@ -212,10 +252,18 @@ def _begin(partial: Path, plan: dict[str, str]) -> None:
             raise PspError(
                 f"{partial}: exists and is not psp's. Move it away, or choose another -o"
             )
-        if not path.exists() or json.loads(path.read_text(encoding="utf-8")) != plan:
+        if _read_plan(path) != plan:
             shutil.rmtree(partial)
     make_folder(partial)
     write_json(path, plan)
+
+
+def _read_plan(path: Path) -> object:
+    """Return what an earlier walk planned; None if that cannot be told, so that it starts over."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def _convert(
@@ -289,8 +337,8 @@ def convert(card: Card, table: NDArray[np.int16], pair: Pair) -> Sample:
         values = np.unique(raw[ids == UNKNOWN])
         shown = ", ".join(map(str, values[:8])) + (", …" if len(values) > 8 else "")
         raise PspError(
-            f"{pair.label}: label values {shown} are unknown to card {card.name} (see: "
-            f"psp cards show {card.name}). Is it a label of this data set?"
+            f"{pair.label}: label values {shown} are unknown to card {card.name} ('from' and "
+            "'ignore_from' list those it knows). Is it a label of this data set?"
         )
     label = ids.astype(np.uint8)
     counts = np.bincount(label.ravel(), minlength=IGNORE + 1)
