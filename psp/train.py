@@ -15,7 +15,7 @@ from torch import Tensor
 from psp import __version__
 from psp.augment import Augmentation
 from psp.checkpoint import load_checkpoint, save_checkpoint
-from psp.config import TrainConfig, differences
+from psp.config import TrainConfig
 from psp.device import autocast, pick_precision, precision_name
 from psp.errors import PspError
 from psp.files import write_json
@@ -25,9 +25,10 @@ from psp.journal import Event, Journal, Meter, Notice, Tick, Validating, Validat
 from psp.loader import Crops, batches
 from psp.loss import losses
 from psp.model import Architecture, PSPNet, build
+from psp.preflight import check_batch, check_resume, open_splits, refuse_existing
 from psp.runs import Run
 from psp.schedule import parameter_groups, poly
-from psp.score import check_classes, score_split
+from psp.score import score_split
 from psp.shards import ShardSplit, fingerprint
 from psp.weights import Header, Preprocessing, save_weights
 
@@ -72,12 +73,12 @@ def train(
     result is then that of an undisturbed run. Raises PspError for anything that is the user's to
     mend, before the first step where that can be known.
     """
-    data, val_data = _open_splits(shards, config)
-    _check_batch(config)
+    data, val_data = open_splits(shards, config)
+    check_batch(config)
     if resume:
-        _check_resume(run, shards, config)
+        check_resume(run, shards, config)
     else:
-        _refuse_existing(run)
+        refuse_existing(run)
     torch.manual_seed(config.seed)
     network = build(_architecture(config, len(data.card.classes)))
     state: dict[str, Any] = {}
@@ -244,55 +245,6 @@ def _introduction(job: _Job) -> str:
         f"parameters, on {job.device} in {precision_name(job.precision)}; "
         f"{len(job.data)} pictures to train on, {len(job.val_data)} to validate on"
     )
-
-
-def _open_splits(shards: Path, config: TrainConfig) -> tuple[ShardSplit, ShardSplit]:
-    data, val_data = (ShardSplit(shards, name) for name in (config.train_split, config.val_split))
-    check_classes(val_data, data.card.names, str(shards))
-    if data.pixels[:, :-1].sum() == 0:
-        raise PspError(
-            f"{shards}: split '{config.train_split}' has no labeled pixel to learn from."
-        )
-    return data, val_data
-
-
-def _check_batch(config: TrainConfig) -> None:
-    """Batch norm on a 1x1 map needs more than one value."""
-    if config.batch < 2 and 1 in config.bins and config.reduce:
-        raise PspError(
-            "batch=1: batch norm on the pyramid's 1x1 bin needs two pictures a step at least. "
-            "Add --batch 2 (a smaller --crop makes room), or leave that bin out: --set bins=2,3,6"
-        )
-
-
-def _refuse_existing(run: Run) -> None:
-    if run.folder.is_file():
-        raise PspError(f"{run.folder}: a file stands there. Choose another -o")
-    if run.folder.exists() and any(run.folder.iterdir()):
-        if not any(run.checkpoints.glob("*.pt")):
-            raise PspError(
-                f"{run.folder}: exists already, without a checkpoint to resume from. Remove it, or "
-                "choose another -o"
-            )
-        raise PspError(
-            f"{run.folder}: exists already. Go on with it: --resume. Or choose another -o"
-        )
-
-
-def _check_resume(run: Run, shards: Path, config: TrainConfig) -> None:
-    """Raise PspError if a resumed run would compute something else than it did before."""
-    old = run.read_config()
-    changed = differences(run.training_config(), config)
-    if changed:
-        raise PspError(
-            f"{run.folder}: --resume with other settings ({'; '.join(changed)}). "
-            "Leave them out, or start a new run with another -o"
-        )
-    if old["data_fingerprint"] != fingerprint(shards):
-        raise PspError(
-            f"{shards}: not the shards that {run.folder} was trained with ({old['data']}). "
-            "Give those, or start a new run with another -o"
-        )
 
 
 def _load_state(network: PSPNet, state: dict[str, Any], run: Run, config: TrainConfig) -> None:

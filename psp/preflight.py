@@ -1,0 +1,60 @@
+"""What can be known to be wrong before the first step: the data, the batch, the run's folder."""
+
+from pathlib import Path
+
+from psp.config import TrainConfig, differences
+from psp.errors import PspError
+from psp.runs import Run
+from psp.score import check_classes
+from psp.shards import ShardSplit, fingerprint
+
+
+def open_splits(shards: Path, config: TrainConfig) -> tuple[ShardSplit, ShardSplit]:
+    """Return the training and the validation split. Raises PspError unless they fit each other."""
+    data, val_data = (ShardSplit(shards, name) for name in (config.train_split, config.val_split))
+    check_classes(val_data, data.card.names, str(shards))
+    if data.pixels[:, :-1].sum() == 0:
+        raise PspError(
+            f"{shards}: split '{config.train_split}' has no labeled pixel to learn from."
+        )
+    return data, val_data
+
+
+def check_batch(config: TrainConfig) -> None:
+    """Raise PspError for one picture a step: batch norm on a 1x1 map needs more than one value."""
+    if config.batch < 2 and 1 in config.bins and config.reduce:
+        raise PspError(
+            "batch=1: batch norm on the pyramid's 1x1 bin needs two pictures a step at least. "
+            "Add --batch 2 (a smaller --crop makes room), or leave that bin out: --set bins=2,3,6"
+        )
+
+
+def refuse_existing(run: Run) -> None:
+    """Raise PspError when something stands where a new run is to begin."""
+    if run.folder.is_file():
+        raise PspError(f"{run.folder}: a file stands there. Choose another -o")
+    if run.folder.exists() and any(run.folder.iterdir()):
+        if not any(run.checkpoints.glob("*.pt")):
+            raise PspError(
+                f"{run.folder}: exists already, without a checkpoint to resume from. Remove it, or "
+                "choose another -o"
+            )
+        raise PspError(
+            f"{run.folder}: exists already. Go on with it: --resume. Or choose another -o"
+        )
+
+
+def check_resume(run: Run, shards: Path, config: TrainConfig) -> None:
+    """Raise PspError if a resumed run would compute something else than it did before."""
+    old = run.read_config()
+    changed = differences(run.training_config(), config)
+    if changed:
+        raise PspError(
+            f"{run.folder}: --resume with other settings ({'; '.join(changed)}). "
+            "Leave them out, or start a new run with another -o"
+        )
+    if old["data_fingerprint"] != fingerprint(shards):
+        raise PspError(
+            f"{shards}: not the shards that {run.folder} was trained with ({old['data']}). "
+            "Give those, or start a new run with another -o"
+        )
