@@ -146,6 +146,7 @@ def load_segmenter(
 ) -> tuple[Segmenter, Header]:
     """Load a weights file onto a device, ready to run, with its header."""
     network, header = load_network(path)
+    # torch's type stubs lack this form of to().
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return segmenter(network, header.preprocessing, device, precision), header
 

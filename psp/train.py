@@ -92,6 +92,7 @@ def train(
         remarks.append(f"resumed at step {state['step']} of {config.steps}")
     else:
         remarks = [initialize(network, config.init, data.card.names)]
+    # torch's type stubs lack this form of to().
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     job = _Job(
         run, config, data, val_data, network, _optimizer(network, config), device,
@@ -154,7 +155,7 @@ def _step(job: _Job, batch: tuple[Tensor, Tensor], step: int, lr: float) -> Tens
         align_corners=job.network.spec.align_corners,
     )
     job.optimizer.zero_grad(set_to_none=True)
-    loss.total.backward()  # type: ignore[no-untyped-call]
+    loss.total.backward()  # type: ignore[no-untyped-call]  # untyped in torch
     job.optimizer.step()
     return torch.stack([loss.total.detach(), loss.main, loss.aux])
 

@@ -111,6 +111,7 @@ def read_weights(path: Path) -> tuple[Header, dict[str, Tensor]]:
             if text is None:
                 raise PspError(f"{path}: safetensors, but not written by psp (no header in it).")
             header = _header_from(json.loads(text), path)
+            # An open safetensors file has keys(), but cannot be iterated.
             return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise PspError(f"{path}: no such file.") from None
