@@ -40,21 +40,23 @@ class Commands(TyperGroup):
         except PspError as error:
             if debug:
                 raise
-            from psp.display import show_error
-
-            show_error(str(error))
-            raise typer.Exit(2) from None
+            raise _mistake(str(error)) from None
         except OSError as error:
             # The world's doing, not a bug: a full disk, a folder that may not be written.
             if debug or error.filename is None:
                 raise
-            from psp.display import show_error
-
-            show_error(f"{error.filename}: {error.strerror}.")
-            raise typer.Exit(2) from None
+            raise _mistake(f"{error.filename}: {error.strerror}.") from None
         except KeyboardInterrupt:
             print("\ninterrupted", file=sys.stderr)
             raise typer.Exit(128 + signal.SIGINT) from None
+
+
+def _mistake(message: str) -> typer.Exit:
+    """Show a user's mistake and return the exit that belongs to it."""
+    from psp.display import show_error
+
+    show_error(message)
+    return typer.Exit(2)
 
 
 app = typer.Typer(
@@ -108,6 +110,7 @@ Scales = Annotated[
 MultiScale = Annotated[
     bool, typer.Option("--multi-scale", help="The paper's scales 0.5 to 1.75, six of them.")
 ]
+Flip = Annotated[bool, typer.Option("--flip/--no-flip", help="Average with the mirrored view.")]
 Crop = Annotated[
     int | None, typer.Option(help="Side of the window; default: as trained.", metavar="N")
 ]
@@ -295,9 +298,7 @@ def evaluate(
     weights: Which = None,
     multi_scale: MultiScale = False,
     scales: Scales = None,
-    flip: Annotated[
-        bool, typer.Option("--flip/--no-flip", help="Average with the mirrored view.")
-    ] = True,
+    flip: Flip = True,
     crop: Crop = None,
     base_size: BaseSize = None,
     precision: Precision = "auto",
@@ -350,9 +351,7 @@ def predict(
     weights: Which = None,
     multi_scale: MultiScale = False,
     scales: Scales = None,
-    flip: Annotated[
-        bool, typer.Option("--flip/--no-flip", help="Average with the mirrored view.")
-    ] = False,
+    flip: Flip = False,
     crop: Crop = None,
     base_size: BaseSize = None,
     overwrite: Annotated[

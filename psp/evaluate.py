@@ -15,7 +15,7 @@ from psp.infer import Protocol, load_segmenter
 from psp.metrics import Scores
 from psp.runs import Model
 from psp.score import check_classes, score_split
-from psp.shards import ShardSplit, fingerprint
+from psp.shards import ShardSplit
 from psp.weights import Header
 
 
@@ -97,13 +97,12 @@ def evaluate(
     segmenter, header = load_segmenter(model.path, device, dtype)
     check_classes(shards, header.classes, str(model.path))
     chosen = protocol(header)
-    data_fingerprint = fingerprint(folder)
-    same_data = data_fingerprint == header.data
+    same_data = shards.fingerprint == header.data
     saved = None
     if model.run:
         make_folder(model.run.evaluations)
         name = _file_name(model, header, chosen, split, precision)
-        name += "" if same_data else f"-{shards.card.name}-{data_fingerprint[:8]}"
+        name += "" if same_data else f"-{shards.card.name}-{shards.fingerprint[:8]}"
         saved = model.run.evaluations / f"{name}.json"
     confusion = score_split(segmenter, shards, chosen, lambda done: report(done, len(shards)))
     shards.close()

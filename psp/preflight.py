@@ -6,7 +6,7 @@ from psp.config import TrainConfig, differences
 from psp.errors import PspError
 from psp.runs import Run
 from psp.score import check_classes
-from psp.shards import ShardSplit, fingerprint
+from psp.shards import ShardSplit
 
 
 def open_splits(shards: Path, config: TrainConfig) -> tuple[ShardSplit, ShardSplit]:
@@ -44,7 +44,7 @@ def refuse_existing(run: Run) -> None:
         )
 
 
-def check_resume(run: Run, shards: Path, config: TrainConfig) -> None:
+def check_resume(run: Run, data: ShardSplit, config: TrainConfig) -> None:
     """Raise PspError if a resumed run would compute something else than it did before."""
     old = run.read_config()
     changed = differences(run.training_config(), config)
@@ -53,8 +53,8 @@ def check_resume(run: Run, shards: Path, config: TrainConfig) -> None:
             f"{run.folder}: --resume with other settings ({'; '.join(changed)}). "
             "Leave them out, or start a new run with another -o"
         )
-    if old["data_fingerprint"] != fingerprint(shards):
+    if old["data_fingerprint"] != data.fingerprint:
         raise PspError(
-            f"{shards}: not the shards that {run.folder} was trained with ({old['data']}). "
+            f"{data.folder}: not the shards that {run.folder} was trained with ({old['data']}). "
             "Give those, or start a new run with another -o"
         )

@@ -162,14 +162,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def fingerprint(folder: Path) -> str:
-    """Return the SHA-256 of the manifest, which holds those of all shards: it names the data."""
-    read_manifest(folder)
-    return file_sha256(folder / MANIFEST)
-
-
 class ShardSplit:
     """The samples of one split of a shard folder, in the order of their names.
+
+    `fingerprint` is the SHA-256 of the manifest, which holds those of all shards: it names the
+    data as they were when they were opened.
 
     Opened files are not carried into other processes; each opens its own when it first reads.
     """
@@ -184,6 +181,7 @@ class ShardSplit:
                 f"{nearest(split, manifest['splits'])}"
             )
         self.folder, self.split = folder, split
+        self.fingerprint = file_sha256(folder / MANIFEST)
         headers = [
             _read_header(folder / entry["file"], entry)
             for entry in manifest["splits"][split]["shards"]

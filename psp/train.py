@@ -29,7 +29,7 @@ from psp.preflight import check_batch, check_resume, open_splits, refuse_existin
 from psp.runs import Run
 from psp.schedule import parameter_groups, poly
 from psp.score import score_split
-from psp.shards import ShardSplit, fingerprint
+from psp.shards import ShardSplit
 from psp.weights import Header, Preprocessing, save_weights
 
 
@@ -76,7 +76,7 @@ def train(
     data, val_data = open_splits(shards, config)
     check_batch(config)
     if resume:
-        check_resume(run, shards, config)
+        check_resume(run, data, config)
     else:
         refuse_existing(run)
     torch.manual_seed(config.seed)
@@ -106,7 +106,7 @@ def train(
         if before != now:
             remarks.append(f"it began in {before} and goes on in {now}: numbers may differ")
     else:
-        write_json(run.config, _description(shards, config, command, device))
+        write_json(run.config, _description(data, config, command, device))
     job.journal(Notice(f"run folder: {run.folder}"))
     job.journal(Notice(_introduction(job)))
     for remark in remarks:
@@ -221,7 +221,7 @@ def _save(job: _Job, which: str, step: int) -> None:
         classes=card.names,
         palette=card.palette,
         dataset=card.name,
-        data=fingerprint(job.data.folder),
+        data=job.data.fingerprint,
         crop=job.config.crop,
         base_size=job.config.base_size,
         step=step,
@@ -296,13 +296,13 @@ def _workers(config: TrainConfig, device: torch.device) -> int:
 
 
 def _description(
-    shards: Path, config: TrainConfig, command: str, device: torch.device
+    data: ShardSplit, config: TrainConfig, command: str, device: torch.device
 ) -> dict[str, Any]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
     return {
         "settings": asdict(config),
-        "data": str(shards.resolve()),
-        "data_fingerprint": fingerprint(shards),
+        "data": str(data.folder.resolve()),
+        "data_fingerprint": data.fingerprint,
         "command": command,
         "device": f"{device} {name}".strip(),
         "precision": precision_name(pick_precision(config.precision, device)),
