@@ -96,7 +96,9 @@ class TrainConfig:
         0.5, "share of crops that get a 5x5 Gaussian blur (semseg's)", low=0, high=1
     )
     flip: float = _setting(0.5, "share of crops that are mirrored", low=0, high=1)
-    train_split: str = _setting("train", "split to train on")
+    train_split: str | None = _setting(
+        None, "split to train on; auto: train_aug where the shards have one, else train"
+    )
     val_split: str = _setting("val", "split to validate on")
 
     # The run

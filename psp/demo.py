@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from psp.cards import Card, find_card
+from psp.cardfile import find_card
+from psp.cards import Card
+from psp.contact import most_varied
 from psp.files import whole_file
 from psp.pictures import decode_image, decode_label, encode_jpeg
 from psp.render import legend, overlay, sheet
@@ -97,17 +99,7 @@ class Demo:
 
 def _varied(raw: Path, card: Card) -> Sequence[str]:
     """Return names of validation scenes that between them show as many classes as possible."""
-    shown: dict[str, set[int]] = {}
-    for path in sorted((raw / "labels/val").iterdir()):
-        shown[path.name] = set(np.unique(decode_label(path.read_bytes(), path.name)).tolist())
-    chosen: list[str] = []
-    seen: set[int] = set()
-    while len(chosen) < min(SHEET_ROWS, len(shown)):
-        if len(seen) == len(card.classes):
-            seen = set()
-        best = max(
-            (name for name in shown if name not in chosen), key=lambda n: len(shown[n] - seen)
-        )
-        chosen.append(best)
-        seen |= shown[best]
-    return chosen
+    paths = sorted((raw / "labels/val").iterdir())
+    labels = [decode_label(path.read_bytes(), path.name) for path in paths]
+    shown = [set(np.unique(label).tolist()) & set(range(len(card.classes))) for label in labels]
+    return [paths[index].name for index in most_varied(shown, SHEET_ROWS)]

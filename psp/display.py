@@ -1,10 +1,10 @@
-"""What people see: progress and remarks on stderr, results on stdout. Only this file knows rich."""
+"""What people see while they wait: progress and remarks, on stderr."""
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from rich import markup
 from rich.console import Console, Group
@@ -18,16 +18,9 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 from rich.text import Text
 
-from psp.cards import Card
 from psp.journal import Event, Step, Tick, Validating, Validation, describe
-
-if TYPE_CHECKING:  # it brings torch, which most of what is shown does without
-    from psp.evaluate import Evaluation
-    from psp.infer import Protocol as TestProtocol
-    from psp.weights import Header
 
 SECONDS_BETWEEN_LINES = 10  # where there is no terminal to draw a bar on
 
@@ -143,85 +136,6 @@ class TrainingDisplay:
         if self.validating is None:
             return Group(self.step, self.numbers)
         return Group(self.step, self.numbers, self.validation)
-
-
-def show_shards(splits: dict[str, dict[str, object]]) -> None:
-    """Print what `prepare` wrote: images, shards and megabytes a split."""
-    table = Table("split", box=None, pad_edge=False, title=None)
-    for title in ("images", "shards", "MB"):
-        table.add_column(title, justify="right")
-    for name, entry in splits.items():
-        shards = entry["shards"]
-        assert isinstance(shards, list)
-        size = sum(shard["bytes"] for shard in shards) / 1e6
-        table.add_row(name, str(entry["images"]), str(len(shards)), f"{size:.1f}")
-    out.print(table)
-
-
-def show_evaluation(evaluation: "Evaluation") -> None:
-    """Print the per-class table, the protocol and the three scores."""
-    table = Table("class", box=None, pad_edge=False)
-    for title in ("IoU", "accuracy", "pixels"):
-        table.add_column(title, justify="right")
-    scores = evaluation.scores
-    for name, iou, accuracy, pixels in zip(
-        evaluation.header.classes, scores.iou, scores.accuracy, scores.pixels, strict=True
-    ):
-        table.add_row(Text(name), _percent(iou), _percent(accuracy), f"{pixels:,}")
-    out.print(table)
-    how = protocol_line(
-        evaluation.model.which, evaluation.header, evaluation.protocol, evaluation.precision
-    )
-    out.print(Text(f"{evaluation.dataset} {evaluation.split}, {evaluation.images} images · {how}"))
-    out.print(
-        f"[bold]mIoU {100 * scores.miou:.2f}[/]   mean accuracy {100 * scores.mean_accuracy:.2f}   "
-        f"pixel accuracy {100 * scores.pixel_accuracy:.2f}"
-    )
-
-
-def protocol_line(which: str, header: "Header", protocol: "TestProtocol", precision: str) -> str:
-    """Return in one line with which weights and how pictures were parsed."""
-    return f"{which} weights, step {header.step} · {protocol.description} · {precision}"
-
-
-def _percent(value: float) -> str:
-    return "-" if value != value else f"{100 * value:.2f}"  # NaN: no pixel of that class
-
-
-def show_cards(cards: Sequence[Card]) -> None:
-    """Print the shipped cards in a table."""
-    table = Table("name", "data set", box=None, pad_edge=False)
-    table.add_column("classes", justify="right")
-    table.add_column("splits (images)")
-    for card in cards:
-        splits = ", ".join(f"{split.name} {split.images or '?'}" for split in card.splits)
-        table.add_row(card.name, Text(card.title), str(len(card.classes)), splits)
-    out.print(table)
-
-
-def show_card(card: Card) -> None:
-    """Print a card: classes with color chips, splits, recipes."""
-    out.print(Text(card.name, "bold") + Text(f"  {card.title}  (layout {card.layout})", ""))
-    out.print()
-    table = Table(box=None, pad_edge=False)
-    table.add_column("id", justify="right")
-    for title in ("color", "class", "raw values"):
-        table.add_column(title)
-    for number, entry in enumerate(card.classes):
-        code = "#{:02x}{:02x}{:02x}".format(*entry.color)
-        chip = Text("  ", style=f"on {code}") + Text(f" {code}", style="dim")
-        table.add_row(str(number), chip, Text(entry.name), ", ".join(map(str, entry.raw)))
-    if card.ignore_from:
-        raw = ", ".join(map(str, card.ignore_from))
-        table.add_row("255", "", Text("ignored", style="dim"), raw)
-    out.print(table)
-    out.print()
-    for split in card.splits:
-        promised = f"{split.images} images" if split.images is not None else "any number of images"
-        out.print(Text(f"split {split.name}: {promised}{f', {split.list}' if split.list else ''}"))
-    for name, recipe in {"default": card.recipe, **card.recipes}.items():
-        settings = ", ".join(f"{key}={value}" for key, value in recipe.items())
-        out.print(Text(f"recipe {name}: {settings or 'the defaults'}"))
 
 
 def show_error(message: str) -> None:

@@ -14,7 +14,7 @@ from psp.files import make_folder, write_json
 from psp.infer import Protocol, load_segmenter
 from psp.metrics import Scores
 from psp.runs import Model
-from psp.score import check_classes, score_split
+from psp.score import check_classes, check_labeled, score_split
 from psp.shards import ShardSplit
 from psp.weights import Header
 
@@ -93,6 +93,7 @@ def evaluate(
         raise PspError(f"{model.path}: a weights file does not know its shards. Add --data SHARDS")
     split = split or (model.run.training_config().val_split if model.run else "val")
     shards = ShardSplit(folder, split)
+    check_labeled(shards)
     dtype = pick_precision(precision, device)
     segmenter, header = load_segmenter(model.path, device, dtype)
     check_classes(shards, header.classes, str(model.path))

@@ -8,7 +8,9 @@ predicted are the same pixels.
 
 import io
 import warnings
+from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -16,6 +18,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from psp.errors import PspError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+
+_PLAIN_PNG = [
+    cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE,
+]  # fmt: skip
+if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # older versions choose a filter by themselves
+    _PLAIN_PNG += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE]
 
 
 class PictureError(PspError):
@@ -38,16 +46,21 @@ def decode_image(data: bytes, where: str, *, upright: bool = False) -> NDArray[n
     return np.array(picture)  # a copy: Pillow's own memory is read-only
 
 
+def picture_size(path: Path) -> tuple[int, int]:
+    """Return a picture file's height and width from its header. Raises PictureError."""
+    try:
+        with Image.open(path) as picture:
+            return picture.height, picture.width
+    except Exception as error:  # as in _open
+        raise PictureError(f"{path}: broken picture: {' '.join(str(error).split())}") from None
+
+
 def decode_label(data: bytes, where: str) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Return a label file's raw values, (H, W): palette indices for mode P, gray values for L.
 
     Raises PictureError for a broken file, and for a color picture: those values are no labels.
     """
-    picture = _open(data, where)
-    if picture.format in ("JPEG", "WEBP"):
-        raise PictureError(
-            f"{where}: a label must be a PNG: {picture.format} is lossy, its values are not exact."
-        )
+    picture = _open_label(data, where)
     if picture.mode == "P":
         return np.array(picture)
     if picture.mode == "L":
@@ -58,15 +71,51 @@ def decode_label(data: bytes, where: str) -> NDArray[np.uint8] | NDArray[np.uint
         values = np.asarray(picture)
         if values.min() >= 0 and values.max() <= np.iinfo(np.uint16).max:
             return values.astype(np.uint16)
+    found = _packed(np.asarray(picture.convert("RGB")))
+    shown = ", ".join(f"#{value:06x}" for value in np.unique(found)[:6])
     raise PictureError(
-        f"{where}: a label must be a palette or gray PNG, this one has mode {picture.mode}: "
-        "colors are no class ids. Take the official files, not a colored copy of them."
+        f"{where}: a label must be a palette or gray PNG, this one has mode {picture.mode} "
+        f"(colors {shown}, …): colors are no class ids. Take the official files, or a card with "
+        "labels = 'colors'"
     )
 
 
+def decode_color_label(data: bytes, where: str) -> NDArray[np.int32]:
+    """Return a colored label file's raw values, (H, W): 65536 R + 256 G + B.
+
+    Raises PictureError for a broken file and for one that is partly transparent.
+    """
+    picture = _open_label(data, where)
+    if picture.mode.startswith("I"):
+        raise PictureError(f"{where}: a label of colors has 8 bits a channel, this one 16.")
+    if picture.has_transparency_data and np.asarray(picture.convert("RGBA"))[..., 3].min() < 255:
+        raise PictureError(f"{where}: partly transparent: its colors are not certain.")
+    return _packed(np.asarray(picture.convert("RGB")))
+
+
+def _packed(image: NDArray[np.uint8]) -> NDArray[np.int32]:
+    red, green, blue = (image[..., channel].astype(np.int32) for channel in range(3))
+    return (red << 16) | (green << 8) | blue
+
+
+def _open_label(data: bytes, where: str) -> Image.Image:
+    picture = _open(data, where)
+    if picture.format in ("JPEG", "WEBP"):
+        raise PictureError(
+            f"{where}: a label must be a PNG: {picture.format} is lossy, its values are not exact."
+        )
+    return picture
+
+
 def encode_label(label: NDArray[np.uint8]) -> bytes:
-    """Return class ids, uint8 (H, W), as the bytes of a gray PNG (lossless)."""
-    return _png(Image.fromarray(label))
+    """Return class ids, uint8 (H, W), as the bytes of a gray PNG (lossless).
+
+    OpenCV writes it: runs of equal ids compress as well without PNG's filters, whose choice takes
+    Pillow twice as long as all the rest.
+    """
+    done, data = cv2.imencode(".png", label, _PLAIN_PNG)
+    assert done
+    return data.tobytes()
 
 
 def encode_palette(label: NDArray[np.uint8], palette: tuple[tuple[int, int, int], ...]) -> bytes:

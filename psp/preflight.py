@@ -4,19 +4,23 @@ from pathlib import Path
 
 from psp.config import TrainConfig, differences
 from psp.errors import PspError
+from psp.manifest import read_manifest
 from psp.runs import Run
-from psp.score import check_classes
+from psp.score import check_classes, check_labeled
 from psp.shards import ShardSplit
 
 
 def open_splits(shards: Path, config: TrainConfig) -> tuple[ShardSplit, ShardSplit]:
     """Return the training and the validation split. Raises PspError unless they fit each other."""
-    data, val_data = (ShardSplit(shards, name) for name in (config.train_split, config.val_split))
+    name = config.train_split
+    if name is None:
+        name = "train_aug" if "train_aug" in read_manifest(shards)["splits"] else "train"
+    data, val_data = ShardSplit(shards, name), ShardSplit(shards, config.val_split)
+    check_labeled(data)
+    check_labeled(val_data)
     check_classes(val_data, data.card.names, str(shards))
     if data.pixels[:, :-1].sum() == 0:
-        raise PspError(
-            f"{shards}: split '{config.train_split}' has no labeled pixel to learn from."
-        )
+        raise PspError(f"{shards}: split '{name}' has no labeled pixel to learn from.")
     return data, val_data
 
 

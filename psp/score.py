@@ -40,6 +40,15 @@ def count(truth: Tensor, guess: Tensor, classes: int) -> Tensor:
     return torch.bincount(pairs[0] * classes + pairs[1], minlength=classes * classes)
 
 
+def check_labeled(split: ShardSplit) -> None:
+    """Raise PspError for a leaderboard's split: it has pictures alone."""
+    if not split.labeled:
+        raise PspError(
+            f"{split.folder}: split '{split.split}' has no labels to compare with. "
+            "psp predict parses its pictures"
+        )
+
+
 def check_classes(split: ShardSplit, classes: tuple[str, ...], owner: str) -> None:
     """Raise PspError unless the shards have exactly these classes in this order."""
     names = split.card.names

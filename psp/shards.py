@@ -9,39 +9,34 @@
     /name            utf-8 (n,)       unique within a split
     /pixels          int64 (n, classes + 1)   label histogram; the last column is ignore
 
-Root attributes: format, version, card (JSON), split, made_by. Everything is stored contiguously:
-a reader takes the offsets once, then reads the file without HDF5, with no lock and safely across
-processes. The same samples give the same bytes. A folder of shards has a manifest.json, written
-last.
+Root attributes: format, version, card (JSON), split, labels ("yes" or "no"), conversion (JSON),
+made_by. Where conversion says "store": "raw", images are uint8 (H, W, 3) RGB and labels uint8
+(H, W), row by row. A split without labels has no label bytes and zeros in /pixels. Everything is
+stored contiguously: a reader takes the offsets once, then reads the file without HDF5, with no lock
+and safely across processes. The same samples give the same bytes. A folder of shards has a
+manifest.json, written last.
 """
 
-import hashlib
 import json
 import os
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from psp.cards import Card, card_from_json
-from psp.errors import PspError, nearest
+from psp.errors import nearest
 from psp.files import whole_file
+from psp.manifest import ANEW, FORMAT, MANIFEST, VERSION, ShardError, file_sha256, read_manifest
 from psp.pictures import decode_image, decode_label
 
-FORMAT = "psp-shards"
-VERSION = 1
-MANIFEST = "manifest.json"
-ANEW = "Make the shards anew: psp prepare CARD RAW -o FOLDER --overwrite"
-
-
-class ShardError(PspError):
-    """A shard folder that is missing, foreign or damaged."""
+ENCODED = {"store": "encoded", "reencode": None, "max_side": None}  # the files as they came
 
 
 @dataclass(frozen=True)
@@ -49,65 +44,73 @@ class Sample:
     """One picture with its label, ready to be stored."""
 
     name: str
-    image: bytes  # the original file
-    label: bytes  # a gray PNG of class ids
+    image: bytes  # the original file, or its pixels
+    label: bytes  # a gray PNG of class ids, or the ids; nothing for a picture without label
     size: tuple[int, int]  # height, width
     pixels: NDArray[np.int64]  # (classes + 1,)
 
 
 def write_shard(
-    path: Path, split: str, card: Card, image_bytes: int, samples: Iterator[Sample]
+    path: Path,
+    split: str,
+    card: Card,
+    samples: Iterator[Sample],
+    *,
+    labeled: bool = True,
+    conversion: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Write one shard, streaming, and return its entry in the manifest.
+    """Write one shard of at least one sample, streaming, and return its entry in the manifest.
 
-    `image_bytes` is the sum of the images' sizes, known from the files beforehand; labels are
-    spooled, as their size is known only once they are encoded. Memory holds one sample.
-    Raises ShardError when the images turn out to have another total size.
+    The payloads are spooled beside it, as their sizes are known only at the end, and a contiguous
+    dataset needs its size at the beginning. Memory holds one sample.
     """
     offsets: dict[str, list[int]] = {"images": [0], "labels": [0]}
     names, sizes, checks, pixels = [], [], [], []
-    with whole_file(path) as temporary, tempfile.TemporaryFile(dir=path.parent) as spool:
+    with (
+        whole_file(path) as temporary,
+        tempfile.TemporaryFile(dir=path.parent) as images,
+        tempfile.TemporaryFile(dir=path.parent) as labels,
+    ):
+        for sample in samples:
+            images.write(sample.image)
+            labels.write(sample.label)
+            offsets["images"].append(offsets["images"][-1] + len(sample.image))
+            offsets["labels"].append(offsets["labels"][-1] + len(sample.label))
+            names.append(sample.name)
+            sizes.append(sample.size)
+            checks.append((zlib.crc32(sample.image), zlib.crc32(sample.label)))
+            pixels.append(sample.pixels)
         # A fixed library version and no times: the same samples give the same file.
         with h5py.File(temporary, "w", libver=("v108", "v108")) as file:
-            images = file.create_dataset("images/bytes", (image_bytes,), np.uint8)
-            for sample in samples:
-                start, stop = offsets["images"][-1], offsets["images"][-1] + len(sample.image)
-                if stop > image_bytes:
-                    raise ShardError(f"{path}: files grew while they were read. Run it again.")
-                images[start:stop] = np.frombuffer(sample.image, np.uint8)
-                spool.write(sample.label)
-                offsets["images"].append(stop)
-                offsets["labels"].append(offsets["labels"][-1] + len(sample.label))
-                names.append(sample.name)
-                sizes.append(sample.size)
-                checks.append((zlib.crc32(sample.image), zlib.crc32(sample.label)))
-                pixels.append(sample.pixels)
-            if offsets["images"][-1] != image_bytes:
-                raise ShardError(f"{path}: files shrank while they were read. Run it again.")
-            total = offsets["labels"][-1]
-            labels = file.create_dataset("labels/bytes", (total,), np.uint8)
-            spool.seek(0)
-            for start in range(0, total, 1 << 24):
-                chunk = spool.read(min(1 << 24, total - start))
-                labels[start : start + len(chunk)] = np.frombuffer(chunk, np.uint8)
-            for kind, values in offsets.items():
-                file[f"{kind}/offsets"] = np.array(values, np.int64)
+            for kind, spool in (("images", images), ("labels", labels)):
+                _copy(spool, file.create_dataset(f"{kind}/bytes", offsets[kind][-1:], np.uint8))
+                file[f"{kind}/offsets"] = np.array(offsets[kind], np.int64)
             file["size"] = np.array(sizes, np.int32).reshape(-1, 2)
             file["crc32"] = np.array(checks, np.uint32).reshape(-1, 2)
             file["pixels"] = np.array(pixels, np.int64)
             encoded = [name.encode() for name in names]
-            kind = h5py.string_dtype("utf-8", max(map(len, encoded)))
-            file.create_dataset("name", data=np.array(encoded, kind), dtype=kind)
+            text = h5py.string_dtype("utf-8", max(map(len, encoded)))
+            file.create_dataset("name", data=np.array(encoded, text), dtype=text)
             header = {
                 "format": FORMAT,
                 "version": str(VERSION),
                 "card": card.to_json(),
                 "split": split,
+                "labels": "yes" if labeled else "no",
+                "conversion": json.dumps(conversion or ENCODED, sort_keys=True),
                 "made_by": "psp prepare",
             }
-            for key, text in header.items():
-                file.attrs[key] = np.bytes_(text.encode())
+            for key, value in header.items():
+                file.attrs[key] = np.bytes_(value.encode())
     return shard_entry(path)
+
+
+def _copy(spool: IO[bytes], dataset: Any) -> None:
+    spool.seek(0)
+    start = 0
+    while chunk := spool.read(1 << 24):
+        dataset[start : start + len(chunk)] = np.frombuffer(chunk, np.uint8)
+        start += len(chunk)
 
 
 def shard_entry(path: Path) -> dict[str, Any]:
@@ -123,45 +126,6 @@ def shard_entry(path: Path) -> dict[str, Any]:
     }
 
 
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return a shard folder's manifest. Raises ShardError with the way out."""
-    path = folder / MANIFEST
-    if folder.is_file():
-        raise ShardError(f"{folder}: a file. Give the folder that psp prepare wrote.")
-    if not folder.is_dir():
-        raise ShardError(
-            f"{folder}: no such folder. Make shards with: psp prepare CARD RAW -o {folder}"
-        )
-    if not path.exists():
-        raise ShardError(
-            f"{folder}: not a folder of shards (it has no {MANIFEST}). "
-            f"Make shards with: psp prepare CARD RAW -o {folder}"
-        )
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if (manifest["format"], manifest["version"]) != (FORMAT, VERSION):
-            raise ShardError(
-                f"{path}: format {manifest['format']} {manifest['version']}, this psp reads "
-                f"{FORMAT} {VERSION}. Prepare the data set again."
-            )
-        whole = all(isinstance(manifest[key], str) for key in ("source", "dataset")) and all(
-            {"file", "bytes"} <= entry.keys()
-            for split in manifest["splits"].values()
-            for entry in split["shards"] or [{}]
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        whole = False
-    if not whole or not manifest["splits"]:
-        raise ShardError(f"{path}: damaged. {ANEW}")
-    return manifest
-
-
 class ShardSplit:
     """The samples of one split of a shard folder, in the order of their names.
 
@@ -171,8 +135,11 @@ class ShardSplit:
     Opened files are not carried into other processes; each opens its own when it first reads.
     """
 
-    def __init__(self, folder: Path, split: str) -> None:
-        """Read the shards' headers. Raises ShardError when the split is missing or damaged."""
+    def __init__(self, folder: Path, split: str, only: str | None = None) -> None:
+        """Read the shards' headers. Raises ShardError when the split is missing or damaged.
+
+        `only` is a file name: of the split's shards, that one alone.
+        """
         manifest = read_manifest(folder)
         if split not in manifest["splits"]:
             known = ", ".join(manifest["splits"])
@@ -185,9 +152,11 @@ class ShardSplit:
         headers = [
             _read_header(folder / entry["file"], entry)
             for entry in manifest["splits"][split]["shards"]
+            if only in (None, entry["file"])
         ]
         self.paths = [header.path for header in headers]
-        self.card = headers[0].card
+        self.card, self.labeled = headers[0].card, headers[0].labeled
+        self.conversion = headers[0].conversion
         self.names: list[str] = [name for header in headers for name in header.names]
         self.sizes = np.concatenate([header.sizes for header in headers])  # (n, 2) height, width
         self.pixels = np.concatenate([header.pixels for header in headers])  # (n, classes + 1)
@@ -201,23 +170,43 @@ class ShardSplit:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def raw(self) -> bool:
+        """Whether pictures and labels are stored as arrays instead of files."""
+        return bool(self.conversion["store"] == "raw")
+
     def image_bytes(self, index: int) -> bytes:
-        """Return the original file of image `index`. Raises ShardError when it is damaged."""
+        """Return what is stored of image `index`. Raises ShardError when it is damaged."""
         return self._read(index, self._image, 0)
 
     def label_bytes(self, index: int) -> bytes:
-        """Return the PNG of label `index`. Raises ShardError when it is damaged."""
+        """Return what is stored of label `index`. Raises ShardError when it is damaged."""
         return self._read(index, self._label, 1)
 
     def image(self, index: int) -> NDArray[np.uint8]:
-        """Return image `index` as uint8 (H, W, 3) RGB."""
-        return decode_image(self.image_bytes(index), self._where(index))
+        """Return image `index` as uint8 (H, W, 3) RGB. Raises ShardError when it is damaged."""
+        data = self.image_bytes(index)
+        if self.raw:
+            return self._array(index, data, 3)
+        return decode_image(data, self._where(index))
 
     def label(self, index: int) -> NDArray[np.uint8]:
-        """Return label `index` as uint8 (H, W) class ids, 255 = ignore."""
-        return decode_label(self.label_bytes(index), self._where(index)).astype(
-            np.uint8, copy=False
-        )
+        """Return label `index` as uint8 (H, W) class ids, 255 = ignore.
+
+        Raises ShardError when it is damaged and when the split has no labels.
+        """
+        if not self.labeled:
+            raise ShardError(f"{self.folder}: split '{self.split}' has no labels.")
+        data = self.label_bytes(index)
+        if self.raw:
+            return self._array(index, data, 1)[..., 0]
+        return decode_label(data, self._where(index)).astype(np.uint8, copy=False)
+
+    def _array(self, index: int, data: bytes, channels: int) -> NDArray[np.uint8]:
+        height, width = map(int, self.sizes[index])
+        if len(data) != height * width * channels:
+            raise ShardError(f"{self._where(index)}: its bytes do not fit its size. {ANEW}")
+        return np.frombuffer(data, np.uint8).reshape(height, width, channels).copy()
 
     def _where(self, index: int) -> str:
         return f"{self.paths[self._shard[index]]}: sample '{self.names[index]}'"
@@ -249,6 +238,8 @@ class ShardSplit:
 class _Header:
     path: Path
     card: Card
+    labeled: bool
+    conversion: dict[str, Any]
     names: Sequence[str]
     sizes: NDArray[np.int32]
     pixels: NDArray[np.int64]
@@ -269,7 +260,8 @@ def _read_header(path: Path, entry: dict[str, Any]) -> _Header:
         with h5py.File(path, "r") as file:
             names = [name.decode() for name in file["name"][:]]
             return _Header(
-                path, card_from_json(file.attrs["card"].decode()), names,
+                path, card_from_json(file.attrs["card"].decode()),
+                file.attrs["labels"] == b"yes", json.loads(file.attrs["conversion"]), names,
                 file["size"][:], file["pixels"][:],
                 _extents(file["images"]), _extents(file["labels"]), file["crc32"][:],
             )  # fmt: skip

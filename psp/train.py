@@ -1,6 +1,5 @@
 """psp train: the loop, and what it needs around it."""
 
-import os
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +30,7 @@ from psp.schedule import parameter_groups, poly
 from psp.score import score_split
 from psp.shards import ShardSplit
 from psp.weights import Header, Preprocessing, save_weights
+from psp.workers import cores
 
 
 class _Stopped(Exception):
@@ -289,10 +289,7 @@ def _workers(config: TrainConfig, device: torch.device) -> int:
     """A CPU that trains needs its cores; beside a GPU they are free to load."""
     if config.workers is not None:
         return config.workers
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    return 1 if device.type == "cpu" else min(cores, 16)
+    return 1 if device.type == "cpu" else min(cores(), 16)
 
 
 def _description(

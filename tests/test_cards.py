@@ -2,7 +2,8 @@
 
 import pytest
 
-from psp.cards import IGNORE, Card, card_from_json, find_card, read_card, shipped
+from psp.cardfile import find_card, read_card, shipped
+from psp.cards import IGNORE, Card, card_from_json
 from psp.errors import PspError
 
 GOOD = """
@@ -43,7 +44,9 @@ def test_voc_has_the_official_classes_colors_counts_and_void():
     # The devkit's color map: bit i of the class id goes to the high bits of R, G, B in turn.
     assert card.palette[:4] == ((0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0))
     assert card.palette[15] == (192, 128, 128)
-    assert {split.name: split.images for split in card.splits} == {"train": 1464, "val": 1449}
+    assert {split.name: split.images for split in card.splits} == {
+        "train": 1464, "val": 1449, "train_aug": 10582, "test": 1456,
+    }  # fmt: skip
     assert card.raw_to_id() == {**{i: i for i in range(21)}, 255: IGNORE}
 
 

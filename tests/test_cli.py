@@ -11,9 +11,9 @@ import time
 import pytest
 from trees import run_psp
 
-from psp.cards import shipped
+from psp.cardfile import shipped
 
-COMMANDS = ["prepare", "train", "evaluate", "predict", "demo", "cards"]
+COMMANDS = ["prepare", "train", "evaluate", "predict", "demo", "cards", "verify", "inspect"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -36,7 +36,7 @@ def test_cards_lists_and_shows_and_speaks_json(psp):
     _, out, _ = psp("cards", check=0)
     assert all(name in out for name in shipped())
     _, out, _ = psp("cards", "show", "voc2012", check=0)
-    assert "tvmonitor" in out and "#c08080" in out and "1464" in out and "crop=473" in out
+    assert "tvmonitor" in out and "#c08080" in out and "1,464" in out and "crop=473" in out
     _, out, _ = psp("cards", "show", "camvid", "--json", check=0)
     assert json.loads(out)["name"] == "camvid"
     assert {card["name"] for card in json.loads(psp("cards", "--json", check=0)[1])} == set(

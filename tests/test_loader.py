@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from psp.augment import Augmentation
-from psp.cards import find_card
+from psp.cardfile import find_card
 from psp.loader import Crops, batches
 from psp.prepare import prepare
 from psp.shards import ShardError, ShardSplit

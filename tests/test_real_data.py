@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from psp.cards import find_card
+from psp.cardfile import find_card
 from psp.prepare import prepare
 from psp.shards import ShardSplit
 

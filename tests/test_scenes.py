@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from psp.cards import find_card
+from psp.cardfile import find_card
 from psp.scenes import BOAT, BUILDING, CABINET, CAR, ROAD, WATER, SceneSpec, paint, paint_set
 
 

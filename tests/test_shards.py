@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from psp.cards import find_card
+from psp.cardfile import find_card
 from psp.prepare import prepare
 from psp.shards import ShardError, ShardSplit, file_sha256, read_manifest
 
@@ -86,10 +86,10 @@ def test_a_missing_shard_split_or_folder_is_said(folder, tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["{", "[]", "{}", '{"format": "psp-shards", "version": 1}',
-     '{"format": "psp-shards", "version": 1, "source": "", "dataset": "", "splits": {}}',
-     '{"format": "psp-shards", "version": 1, "source": "", "dataset": "",'
-     ' "splits": {"val": {"shards": []}}}'],
+    ["{", "[]", "{}", '{"format": "psp-shards", "version": 2}',
+     '{"format": "psp-shards", "version": 2, "source": "", "dataset": "", "card": {}, "splits": {}}',
+     '{"format": "psp-shards", "version": 2, "source": "", "dataset": "",'
+     ' "card": {}, "splits": {"val": {"shards": []}}}'],
 )  # fmt: skip
 def test_a_damaged_manifest_is_said(folder, text):
     (folder / "manifest.json").write_text(text)

@@ -31,7 +31,7 @@ def noise(rng, height, width):
 SMALL_CARD = """
 name = "tiny"
 title = "Nine classes of painted scenes"
-layout = "scenes"
+layout = "folders"
 classes = [
 {classes}
 ]
@@ -39,6 +39,9 @@ ignore_from = [255]
 [splits]
 train = {{ images = 12 }}
 val = {{ images = 4 }}
+[folders]
+images = "images/{{split}}"
+masks = "labels/{{split}}"
 [recipe]
 backbone = "resnet18"
 init = "none"

@@ -1,5 +1,13 @@
-"""From an official download to HDF5 shards: `walk` does it, a reader per layout finds the files."""
+"""From an official download to HDF5 shards.
 
-from psp.prepare.walk import Done, OccupiedError, Planned, prepare
+A reader per layout names the files, `plan` counts them, `convert` checks and remaps a pair,
+`workers` runs that on all cores, `walk` writes the shards, `place` guards the output folder.
+"""
 
-__all__ = ["Done", "OccupiedError", "Planned", "prepare"]
+from psp.prepare.convert import Conversion
+from psp.prepare.place import OccupiedError
+from psp.prepare.walk import AuditError, BadPair, Done, Planned, prepare
+
+__all__ = [
+    "AuditError", "BadPair", "Conversion", "Done", "OccupiedError", "Planned", "prepare",
+]  # fmt: skip

@@ -7,12 +7,17 @@ the folders are the split. Any picture format is taken, matched by stem.
 from pathlib import Path
 
 from psp.cards import SplitEntry
-from psp.prepare.pairs import Pair, find_root, match_stems
+from psp.prepare.pairs import Found, Layout, Source, find_root, match_stems
 
 
-def pairs(raw: Path, split: SplitEntry) -> list[Pair]:
-    """Return the pairs of a split, sorted by name."""
-    root = find_root(
-        raw, (".", "CamVid"), "train", "CamVid (a folder CamVid with train, trainannot, …)"
-    )
-    return match_stems(root / split.name, root / f"{split.name}annot")
+def root(raw: Path) -> Path | None:
+    """Return the folder with train and trainannot."""
+    return find_root(raw, (".", "CamVid"), ("train", "trainannot"))
+
+
+def pairs(source: Source, root: Path, split: SplitEntry) -> Found:
+    """Return the pairs of a split."""
+    return Found(match_stems(root / split.name, root / f"{split.name}annot"))
+
+
+LAYOUT = Layout("CamVid (a folder CamVid with train, trainannot, …)", root, pairs)

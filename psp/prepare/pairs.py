@@ -1,64 +1,137 @@
 """A picture and its label in a raw data set, and how files are matched."""
 
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from psp.cards import Card, SplitEntry
 from psp.errors import PspError
 from psp.pictures import SUFFIXES
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pair:
-    """A picture file and its label file; `name` is unique within a split."""
+    """A picture file and its label file (None: it has none); `name` is unique within a split.
+
+    `variable` is where a MATLAB file holds the label, such as "GTcls.Segmentation".
+    """
 
     name: str
     image: Path
-    label: Path
+    label: Path | None
+    variable: str = ""
 
 
-def find_root(raw: Path, tried: tuple[str, ...], landmark: str, what: str) -> Path:
-    """Return the folder among raw/tried[0], raw/tried[1], … that holds `landmark`.
+@dataclass(frozen=True)
+class Source:
+    """The raw files of a data set: the folder the user gave, its card, and SBD's folder for VOC."""
 
-    People point at the unpacked archive, at the folder in it, or at the one above. Raises PspError.
+    raw: Path
+    card: Card
+    sbd: Path | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """The pairs of a split, sorted by name, and what a user should know of how they were found.
+
+    `pairs` is None when the download has nothing of this split.
     """
-    if not raw.is_dir():
-        raise PspError(f"{raw}: no such folder. Give the unpacked download of {what}.")
+
+    pairs: list[Pair] | None
+    remarks: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the raw files of a data set lie: one reader.
+
+    `what` names the official download; `root` returns the folder that holds it, given what the
+    user pointed at, or None; `pairs` finds a split below that folder and raises PspError for what
+    is wrong with a list or a name. It may name files that do not exist: the plan checks that.
+    """
+
+    what: str
+    root: Callable[[Path], Path | None]
+    pairs: Callable[[Source, Path, SplitEntry], Found]
+
+
+def find_root(raw: Path, tried: tuple[str, ...], landmarks: tuple[str, ...]) -> Path | None:
+    """Return the first of raw/tried[0], raw/tried[1], … that holds all landmarks, or None.
+
+    People point at the unpacked archive, at the folder in it, or at the one above.
+    """
     for part in tried:
-        if (raw / part / landmark).exists():
+        if all((raw / part / landmark).exists() for landmark in landmarks):
             return raw / part
-    raise PspError(
-        f"{raw}: this is not {what}: there is no '{landmark}' in it. "
-        "Give the folder that the official archive unpacks to."
-    )
+    return None
 
 
-def match_stems(images: Path, labels: Path) -> list[Pair]:
-    """Pair the pictures of two folders by the names before their last dot, sorted by name.
+def match_stems(
+    images: Path, labels: Path | None, image_suffix: str = "", label_suffix: str = ""
+) -> list[Pair]:
+    """Pair the pictures below two folders by path and name without file type, sorted by name.
 
-    A file without a partner gets one that does not exist, so that the walk can say what is missing.
+    The suffixes are taken off the names first; files without them are no part of the set. A file
+    without a partner gets one that does not exist, so that it can be said what is missing.
     Raises PspError when a name stands twice in a folder.
     """
-    pictures, masks = _stems(images), _stems(labels)
+    pictures = picture_stems(images, image_suffix)
+    if labels is None:
+        return [Pair(name, pictures[name], None) for name in sorted(pictures)]
+    masks = picture_stems(labels, label_suffix)
     return [
         Pair(
-            stem,
-            pictures.get(stem, images / f"{stem}.png"),
-            masks.get(stem, labels / f"{stem}.png"),
+            name,
+            pictures.get(name, images / f"{name}{image_suffix}.png"),
+            masks.get(name, labels / f"{name}{label_suffix}.png"),
         )
-        for stem in sorted({*pictures, *masks})
+        for name in sorted({*pictures, *masks})
     ]
 
 
-def _stems(folder: Path) -> dict[str, Path]:
+def picture_stems(folder: Path, suffix: str = "") -> dict[str, Path]:
+    """Return the pictures below a folder by their path without suffix and file type."""
     stems: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+    for path in _walk(folder):
+        if path.suffix.lower() not in SUFFIXES or not path.stem.endswith(suffix):
             continue
+        if len(path.stem) == len(suffix):
+            raise PspError(f"{path}: a name of nothing but the suffix '{suffix}'. Rename it.")
         try:
-            path.stem.encode()
+            str(path).encode()
         except UnicodeEncodeError:
             raise PspError(f"{folder}: the name {path.name!a} is not UTF-8. Rename it.") from None
-        if path.stem in stems:
-            raise PspError(f"{path}: {stems[path.stem].name} in the same folder has the same name.")
-        stems[path.stem] = path
+        relative = path.relative_to(folder)
+        name = relative.with_name(path.stem.removesuffix(suffix)).as_posix()
+        if name in stems:
+            raise PspError(f"{path}: {stems[name].name} in the same folder has the same name.")
+        stems[name] = path
     return stems
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield all files below a folder, sorted; links to folders are followed, once."""
+    seen: set[tuple[int, int]] = set()
+
+    def enter(path: Path) -> Iterator[Path]:
+        try:
+            status = path.stat()
+            if (status.st_dev, status.st_ino) in seen:
+                return  # a link back to where we came from
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(path) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            raise PspError(f"{path}: cannot be read: {error.strerror}.") from None
+        for entry in found:
+            if entry.name.startswith("."):
+                continue  # macOS leaves ._photo.jpg
+            if entry.is_dir():
+                yield from enter(Path(entry.path))
+            else:
+                yield Path(entry.path)
+
+    if folder.is_dir():
+        yield from enter(folder)

@@ -1,37 +1,76 @@
-"""PASCAL VOC 2012: JPEGImages, SegmentationClass and lists of ids in ImageSets/Segmentation."""
+"""PASCAL VOC 2012, with or without the annotations of SBD.
+
+JPEGImages, SegmentationClass and lists of ids in ImageSets/Segmentation. The split train_aug is
+what SBD (Hariharan et al., "Semantic Contours from Inverse Detectors") adds to it: all of SBD's
+train and val and VOC's train, without VOC's val, 10,582 ids. Where both have a mask, VOC's own is
+taken.
+"""
 
 from pathlib import Path
 
 from psp.cards import SplitEntry
 from psp.errors import PspError
-from psp.prepare.pairs import Pair, find_root
+from psp.prepare.lists import read_ids
+from psp.prepare.pairs import Found, Layout, Pair, Source, find_root, picture_stems
+
+AUGMENTED = "train_aug"
 
 
-def pairs(raw: Path, split: SplitEntry) -> list[Pair]:
-    """Return the pairs that a split's list names, sorted by id. Raises PspError for a bad list."""
-    root = find_root(
-        raw, (".", "VOC2012", "VOCdevkit/VOC2012"), "JPEGImages",
-        "PASCAL VOC 2012 (VOCdevkit/VOC2012 with JPEGImages, SegmentationClass, ImageSets)",
-    )  # fmt: skip
-    listed = root / "ImageSets" / "Segmentation" / (split.list or f"{split.name}.txt")
-    return [
-        Pair(name, root / f"JPEGImages/{name}.jpg", root / f"SegmentationClass/{name}.png")
-        for name in sorted(_ids(listed))
+def root(raw: Path) -> Path | None:
+    """Return the folder VOC2012."""
+    return find_root(
+        raw,
+        (".", "VOC2012", "VOCdevkit/VOC2012"),
+        ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"),
+    )
+
+
+def pairs(source: Source, root: Path, split: SplitEntry) -> Found:
+    """Return the pairs that a split's list names."""
+    if split.name == AUGMENTED:
+        return _augmented(source.sbd, root) if source.sbd else Found(None)
+    listed = root / "ImageSets/Segmentation" / (split.list or f"{split.name}.txt")
+    if not split.required and not listed.exists():
+        return Found(None)
+    return Found([_pair(root, name, labels=split.labels) for name in sorted(read_ids(listed))])
+
+
+def _pair(root: Path, name: str, *, labels: bool = True) -> Pair:
+    image = root / f"JPEGImages/{name}.jpg"
+    return Pair(name, image, root / f"SegmentationClass/{name}.png" if labels else None)
+
+
+def _augmented(sbd: Path, root: Path) -> Found:
+    lists = root / "ImageSets/Segmentation"
+    own = set(read_ids(lists / "train.txt"))
+    held_out = set(read_ids(lists / "val.txt"))
+    masks = _sbd_masks(sbd)
+    taken = [
+        Pair(name, root / f"JPEGImages/{name}.jpg", *masks[name])
+        for name in masks.keys() - own - held_out
     ]
+    taken += [_pair(root, name) for name in own]
+    return Found(sorted(taken, key=lambda pair: pair.name))
 
 
-def _ids(path: Path) -> list[str]:
-    """Return the ids of a list file; blank lines and either kind of line end are fine."""
-    try:
-        ids = path.read_text(encoding="utf-8-sig").split()
-    except FileNotFoundError:
-        raise PspError(f"{path}: the list is missing. Is the download complete?") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise PspError(f"{path}: the list cannot be read: {error}") from None
-    doubles = len(ids) - len(set(ids))
-    bad = [name for name in ids if set(name) & set("/\\") or name.startswith(".")]
-    if bad:
-        raise PspError(f"{path}: '{bad[0]}' is no id such as 2007_000032.")
-    if doubles or not ids:
-        raise PspError(f"{path}: {f'{doubles} ids stand twice' if ids else 'the list is empty'}.")
-    return ids
+def _sbd_masks(sbd: Path) -> dict[str, tuple[Path, str]]:
+    """Return SBD's mask of every id: a MATLAB file and its variable, or a PNG."""
+    dataset = find_root(sbd, (".", "dataset", "benchmark_RELEASE/dataset"), ("cls",))
+    if dataset is not None:
+        ids = {name for part in ("train", "val") for name in read_ids(dataset / f"{part}.txt")}
+        return {name: (dataset / f"cls/{name}.mat", "GTcls.Segmentation") for name in ids}
+    ready = sbd / "SegmentationClassAug"
+    found = picture_stems(ready if ready.is_dir() else sbd)
+    if not found or any("/" in name for name in found):
+        raise PspError(
+            f"{sbd}: --sbd wants SBD's folder benchmark_RELEASE (dataset/cls/*.mat, train.txt, "
+            "val.txt) or a folder SegmentationClassAug of PNGs."
+        )
+    return {name: (path, "") for name, path in found.items()}
+
+
+LAYOUT = Layout(
+    "PASCAL VOC 2012 (VOCdevkit/VOC2012 with JPEGImages, SegmentationClass, ImageSets)",
+    root,
+    pairs,
+)

@@ -1,42 +1,43 @@
-"""The walk over a raw data set: find the pairs, check every one, write shards, then the manifest.
+"""The walk over a raw data set: check every pair, write shards, then the audit and the manifest.
 
-Everything is written to OUT.partial, which becomes OUT in one rename when it is complete. A walk
-that was killed finds its finished shards there and goes on.
+A walk that was killed finds its finished shards and goes on. Bad pairs do not stop it: all of them
+are collected, and then decide whether the shards are put in place.
 """
 
-import hashlib
 import json
-import re
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from psp.cards import Card, SplitEntry
-from psp.errors import PspError, nearest
-from psp.files import make_folder, write_json
-from psp.prepare import camvid, scenes, voc
-from psp.prepare.convert import convert, raw_to_id_table
-from psp.prepare.pairs import Pair
-from psp.shards import (
-    FORMAT,
-    MANIFEST,
-    VERSION,
-    Sample,
-    ShardError,
-    read_manifest,
-    shard_entry,
-    write_shard,
+from psp.cards import Card
+from psp.census import take_census
+from psp.errors import PspError
+from psp.files import write_json
+from psp.manifest import FORMAT, MANIFEST, VERSION
+from psp.prepare.convert import BadPairError, Conversion, Converter
+from psp.prepare.pairs import Pair, Source
+from psp.prepare.place import (
+    AUDIT,
+    OccupiedError,
+    begin,
+    check_place,
+    check_room,
+    finish,
+    is_occupied,
+    is_ours,
+    leave,
+    note_of,
+    read_existing,
+    read_note,
 )
+from psp.prepare.plan import MissingError, Plan, PlannedShard, make_plan
+from psp.shards import Sample, shard_entry, write_shard
+from psp.workers import ordered
 
-LAYOUTS: dict[str, Callable[[Path, SplitEntry], list[Pair]]] = {
-    "camvid": camvid.pairs,
-    "scenes": scenes.pairs,
-    "voc": voc.pairs,
-}
-SHARD_BYTES = 256 << 20  # of images; a shard holds at least one
-PLAN = "plan.json"
+SHARD_MB = 256
+Problem = dict[str, str]  # split, name, problem
 
 
 @dataclass(frozen=True)
@@ -55,264 +56,194 @@ class Done:
     total: int
 
 
-class OccupiedError(PspError):
-    """The output folder holds something else."""
+@dataclass(frozen=True)
+class BadPair:
+    """A pair that cannot become a sample, and why."""
+
+    problem: str
+
+
+Report = Callable[[Planned | Done | BadPair], None]
+
+
+class AuditError(PspError):
+    """More pairs are bad than may be skipped."""
 
 
 def prepare(
     card: Card,
     raw: Path,
     out: Path,
+    *,
+    sbd: Path | None = None,
+    conversion: Conversion = Conversion(),  # noqa: B008 - it is frozen
+    shard_mb: float = SHARD_MB,
     allow_incomplete: bool = False,
+    skip_bad: int = 0,
     overwrite: bool = False,
-    report: Callable[[Planned | Done], None] = lambda event: None,
+    workers: int = 1,
+    report: Report = lambda event: None,
 ) -> dict[str, Any]:
     """Convert the official files under `raw` into shards in the folder `out`; return the manifest.
 
-    An `out` that was made from the same input is left as it is; `overwrite` makes it anew. Raises
-    PspError for anything in the input that is missing, broken or unknown to the card, and for an
-    `out` that holds anything but shards; then nothing is changed at `out`.
+    An `out` that was made from the same input is left as it is; `overwrite` makes it anew. With
+    more than one of `workers`, that many processes convert; the bytes are the same. Raises PspError
+    for anything in the input that is missing, broken or unknown to the card (up to `skip_bad` pairs
+    may be), and for an `out` that holds anything but shards; then nothing is changed at `out`, and
+    every problem is listed in OUT.partial/audit.json.
     """
-    splits, remarks = _find(card, raw, allow_incomplete)
-    source = _source(card, splits)
-    if out.is_symlink():
-        out = out.resolve()  # what stands behind a link is replaced, never the link
-    if out.resolve() == Path.cwd():
-        raise PspError(f"{out}: the current folder cannot be replaced. Choose another -o")
-    if out.resolve() in (raw.resolve(), *raw.resolve().parents):
-        raise PspError(f"{out}: the raw data lie in this folder. Choose another -o")
-    if out.exists() and any(out.iterdir() if out.is_dir() else [out]):
-        if not overwrite:
-            return _existing(out, source, _newest(splits))
-        if not _is_ours(out):
-            raise OccupiedError(f"{out}: holds other things than shards. Choose another -o")
-    _check_room(out, splits)
-    report(Planned({name: len(pairs) for name, pairs in splits.items()}, tuple(remarks)))
-    partial = out.with_name(f"{out.name}.partial")
-    _begin(partial, {"source": source, "times": _times(splits)})
+    inputs = [raw, sbd] if sbd else [raw]
+    out = check_place(out, inputs)
     try:
-        manifest = _convert(card, splits, partial, source, report)
-    except BaseException:
-        if not any(partial.glob("*.h5")):
-            shutil.rmtree(partial)
+        plan = make_plan(
+            Source(raw, card, sbd), conversion, round(shard_mb * 1e6), allow_incomplete
+        )
+    except MissingError as error:
+        if len(error.files) > 1 and not is_occupied(out):
+            partial = begin(out)
+            write_json(partial / AUDIT, {"dataset": card.name, "missing": error.files})
+            raise PspError(f"{error} (all of them: {partial / AUDIT})") from None
         raise
+    if is_occupied(out):
+        if not overwrite:
+            return read_existing(out, plan.source, plan.newest)
+        if not is_ours(out):
+            raise OccupiedError(f"{out}: holds other things than shards. Choose another -o")
+    check_room(out, _need(plan))
+    report(Planned(plan.images, tuple(plan.remarks)))
+    partial = begin(out)
     try:
-        if out.exists():
-            _remove(out)
-        partial.rename(out)
-    except OSError as error:
-        raise PspError(
-            f"{out}: cannot be put in place ({error.strerror}); the shards are in {partial}"
-        ) from None
-    (out / PLAN).unlink()
+        manifest = _convert(plan, partial, skip_bad, workers, report)
+    except BaseException:
+        leave(partial)
+        raise
+    files = {shard["file"] for split in manifest["splits"].values() for shard in split["shards"]}
+    finish(partial, out, files)
     return manifest
 
 
-def _find(card: Card, raw: Path, allow_incomplete: bool) -> tuple[dict[str, list[Pair]], list[str]]:
-    """Return the pairs of each split that are there, and remarks on what is not."""
-    if card.layout not in LAYOUTS:
-        raise PspError(
-            f"card {card.name}: layout '{card.layout}' is unknown (known: {', '.join(LAYOUTS)})."
-            f"{nearest(card.layout, LAYOUTS)}"
-        )
-    splits, remarks = {}, []
-    for split in card.splits:
-        pairs = LAYOUTS[card.layout](raw, split)
-        absent = [p for pair in pairs for p in (pair.image, pair.label) if not p.is_file()]
-        if absent and not allow_incomplete:
-            more = f" and {len(absent) - 1} more files" if len(absent) > 1 else ""
-            raise PspError(
-                f"{absent[0]}: missing{more} (split '{split.name}'). "
-                "Unpack the download again, or take what is there with --allow-incomplete"
-            )
-        lost = set(absent)
-        pairs = [pair for pair in pairs if not {pair.image, pair.label} & lost]
-        if absent:
-            found = (
-                f"split '{split.name}': {len(absent)} files are missing, {len(pairs)} pairs taken"
-            )
-            remarks.append(found)
-        promised = split.images
-        if promised is not None and len(pairs) != promised:
-            found = f"split '{split.name}' has {len(pairs)} of the {promised} images of {card.name}"
-            if not allow_incomplete:
-                raise PspError(
-                    f"{raw}: {found}. Unpack the download again, or take what is there with "
-                    "--allow-incomplete"
-                )
-            remarks.append(found)
-        elif not pairs:
-            found = f"split '{split.name}' of {card.name} has no pictures"
-            if not allow_incomplete:
-                raise PspError(
-                    f"{raw}: {found}. Take the split out of the card, or leave it out with "
-                    "--allow-incomplete"
-                )
-            remarks.append(found)
-        if pairs:
-            splits[split.name] = pairs
-    if not splits:
-        raise PspError(f"{raw}: no pictures of {card.name} found. Give the unpacked download.")
-    return splits, remarks
-
-
-def _source(card: Card, splits: dict[str, list[Pair]]) -> str:
-    """Return a digest of the card and of every input file's name and size."""
-    digest = hashlib.sha256(card.to_json().encode())
-    for split, pairs in splits.items():
-        for pair in pairs:
-            sizes = pair.image.stat().st_size, pair.label.stat().st_size
-            digest.update(json.dumps([split, pair.name, *sizes]).encode())
-    return digest.hexdigest()
-
-
-def _times(splits: dict[str, list[Pair]]) -> str:
-    """Return a digest of the input files' times: if they changed, finished shards do not hold."""
-    digest = hashlib.sha256()
-    for pairs in splits.values():
-        for pair in pairs:
-            times = pair.image.stat().st_mtime_ns, pair.label.stat().st_mtime_ns
-            digest.update(json.dumps(times).encode())
-    return digest.hexdigest()
-
-
-def _newest(splits: dict[str, list[Pair]]) -> int:
-    """Return when the youngest input file was changed, in nanoseconds."""
-    files = (
-        path for pairs in splits.values() for pair in pairs for path in (pair.image, pair.label)
-    )
-    return max(path.stat().st_mtime_ns for path in files)
-
-
-def _is_ours(folder: Path) -> bool:
-    """Whether a folder holds nothing but what a walk writes, and the mark of one."""
-    if not folder.is_dir():
-        return False
-    names = {path.name.removesuffix(".tmp") for path in folder.iterdir()}
-    shards = {name for name in names if re.fullmatch(r"\w+-\d{5}\.h5", name)}
-    return names - shards <= {MANIFEST, PLAN} and (bool(names - shards) or not names)
-
-
-def _remove(folder: Path) -> None:
-    """Remove a folder of ours so that a kill leaves neither a whole one nor a foreign one."""
-    mark = folder / PLAN
-    if (folder / MANIFEST).exists():
-        (folder / MANIFEST).replace(mark)
-    for path in folder.iterdir():
-        if path != mark:
-            path.unlink()
-    mark.unlink(missing_ok=True)
-    folder.rmdir()
-
-
-def _check_room(out: Path, splits: dict[str, list[Pair]]) -> None:
-    """Raise PspError when the disk cannot hold the shards (HDF5 itself dies of a full disk)."""
-    folder = out.absolute()
-    while not folder.exists():
-        folder = folder.parent
-    pairs = [pair for group in splits.values() for pair in group]
-    need = sum(pair.image.stat().st_size + pair.label.stat().st_size for pair in pairs)
-    free = shutil.disk_usage(folder).free
-    if free < need:
-        raise PspError(
-            f"{out}: needs about {need / 1e6:.0f} MB, {free / 1e6:.0f} MB are free there. "
-            "Choose another -o"
-        )
-
-
-def _existing(out: Path, source: str, newest: int) -> dict[str, Any]:
-    """Return the manifest of an `out` made from the same input; refuse any other."""
-    try:
-        manifest = read_manifest(out)
-    except ShardError as error:
-        raise OccupiedError(
-            f"{out}: exists, but holds no finished shards ({error}). Choose another -o"
-        ) from None
-    if manifest["source"] != source or (out / MANIFEST).stat().st_mtime_ns < newest:
-        raise OccupiedError(
-            f"{out}: holds {manifest['dataset']} made from other input, or before it changed. "
-            "Choose another -o, or replace it with --overwrite"
-        )
-    for entry in (shard for split in manifest["splits"].values() for shard in split["shards"]):
-        path = out / entry["file"]
-        if not path.is_file() or path.stat().st_size != entry["bytes"]:
-            raise OccupiedError(f"{path}: missing or damaged. Make it anew with --overwrite")
-    return manifest
-
-
-def _begin(partial: Path, plan: dict[str, str]) -> None:
-    """Make the folder to write to; keep its finished shards only if they follow the same plan."""
-    path = partial / PLAN
-    if partial.exists():
-        if not _is_ours(partial):
-            raise PspError(
-                f"{partial}: exists and is not psp's. Move it away, or choose another -o"
-            )
-        if _read_plan(path) != plan:
-            shutil.rmtree(partial)
-    make_folder(partial)
-    write_json(path, plan)
-
-
-def _read_plan(path: Path) -> object:
-    """Return what an earlier walk planned; None if that cannot be told, so that it starts over."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+def _need(plan: Plan) -> int:
+    """Return how many bytes the shards take, and the spools of the largest beside them."""
+    if plan.conversion.store == "encoded":
+        return plan.bytes + min(plan.bytes, plan.shard_bytes)
+    total = sum(plan.stored_bytes(item) for items in plan.splits.values() for item in items)
+    return total + min(total, plan.shard_bytes)
 
 
 def _convert(
-    card: Card,
-    splits: dict[str, list[Pair]],
-    partial: Path,
-    source: str,
-    report: Callable[[Planned | Done], None],
+    plan: Plan, partial: Path, skip_bad: int, workers: int, report: Report
 ) -> dict[str, Any]:
-    table = raw_to_id_table(card)
-    entries: dict[str, Any] = {}
-    total, finished = sum(map(len, splits.values())), 0
+    """Write all shards that are not finished yet, the audit and the manifest."""
+    shards = list(plan.shards())
+    problems: list[Problem] = []
+    entries: dict[str, list[dict[str, Any]]] = {split.name: [] for split in plan.splits}
+    total, done = sum(plan.images.values()), 0
+    known = {shard.file: read_note(partial / shard.file, shard.digest) for shard in shards}
+    todo = [item for shard in shards if known[shard.file] is None for item in shard.items]
+    pairs = ((item.pair, plan.stored_bytes(item)) for item in todo)
+    stream = ordered(
+        Converter, (plan.card, plan.conversion), pairs, min(workers, 1 + len(todo) // 16)
+    )
 
-    def one(pair: Pair) -> Sample:
-        nonlocal finished
-        sample = convert(card, table, pair)
-        finished += 1
-        report(Done(finished, total))
-        return sample
+    def note(found: list[Problem]) -> None:
+        problems.extend(found)
+        for problem in found:
+            report(BadPair(problem["problem"]))
 
-    for split, pairs in splits.items():
-        shards = []
-        for number, group in enumerate(_groups(pairs)):
-            path = partial / f"{split}-{number:05d}.h5"
-            if path.exists():  # finished before the walk was killed
-                shards.append(shard_entry(path))
-                finished += len(group)
-                report(Done(finished, total))
-                continue
-            size = sum(pair.image.stat().st_size for pair in group)
-            shards.append(write_shard(path, split, card, size, map(one, group)))
-        entries[split] = {"images": len(pairs), "shards": shards}
-    manifest = {
-        "format": FORMAT,
-        "version": VERSION,
-        "dataset": card.name,
-        "card": json.loads(card.to_json()),
-        "source": source,
-        "splits": entries,
-    }
+    def samples(shard: PlannedShard, bad: list[Problem]) -> Iterator[Sample]:
+        nonlocal done
+        for item, result in zip(shard.items, islice(stream, len(shard.items)), strict=True):
+            if isinstance(result, BadPairError):
+                found = [_problem(shard, item.pair, text) for text in result.problems]
+                bad += found
+                note(found)
+            else:
+                yield result
+            done += 1
+            report(Done(done, total))
+
+    for shard in shards:
+        path = partial / shard.file
+        finished = known[shard.file]
+        if finished is None:
+            bad: list[Problem] = []
+            path.unlink(missing_ok=True)
+            written = _write(path, plan, shard, samples(shard, bad), bad)
+        else:
+            note(finished)
+            done += len(shard.items)
+            report(Done(done, total))
+            written = path.is_file()
+        if written:
+            entries[shard.split.name].append(shard_entry(path))
+    _audit(plan, partial, problems, skip_bad)
+    manifest = _manifest(plan, entries, problems)
     write_json(partial / MANIFEST, manifest)
+    census = take_census(partial).to_dict()
+    found = {"remarks": plan.remarks, "missing": plan.missing, "problems": problems}
+    write_json(partial / AUDIT, {**census, **found})
     return manifest
 
 
-def _groups(pairs: list[Pair]) -> Iterator[list[Pair]]:
-    """Cut the sorted pairs into shards by the images' sizes, before anything is read."""
-    group: list[Pair] = []
-    total = 0
-    for pair in pairs:
-        size = pair.image.stat().st_size
-        if group and total + size > SHARD_BYTES:
-            yield group
-            group, total = [], 0
-        group.append(pair)
-        total += size
-    yield group
+def _write(
+    path: Path, plan: Plan, shard: PlannedShard, samples: Iterator[Sample], bad: list[Problem]
+) -> bool:
+    """Write one shard and the note of it; return whether any of its pairs was good."""
+    first = next(samples, None)
+    if first is not None:
+        write_shard(
+            path, shard.split.name, plan.card, chain([first], samples),
+            labeled=shard.split.labels, conversion=plan.conversion.to_dict(),
+        )  # fmt: skip
+    write_json(note_of(path), {"digest": shard.digest, "problems": bad, "empty": first is None})
+    return first is not None
+
+
+def _problem(shard: PlannedShard, pair: Pair, text: str) -> Problem:
+    return {"split": shard.split.name, "name": pair.name, "problem": text}
+
+
+def _audit(plan: Plan, partial: Path, problems: list[Problem], skip_bad: int) -> None:
+    """Raise AuditError when more pairs are bad than may be skipped, or all of a split are."""
+    bad = {split.name: set[str]() for split in plan.splits}
+    for problem in problems:
+        bad[problem["split"]].add(problem["name"])
+    count = sum(map(len, bad.values()))
+    empty = [name for name, names in bad.items() if len(names) == plan.images[name]]
+    if count <= skip_bad and not empty:
+        return
+    record = {"dataset": plan.card.name, "splits": plan.images, "problems": problems}
+    write_json(partial / AUDIT, record)
+    first = problems[0]["problem"].rstrip(".")
+    if count > 1:
+        first += f" (and {count - 1} more bad pairs, all in {partial / AUDIT})"
+    if count <= skip_bad:
+        raise AuditError(f"{first}. No picture of split '{empty[0]}' is left.")
+    raise AuditError(
+        f"{first}. Mend the files and run this again: what is finished is kept. Or leave out what "
+        f"is bad with --skip-bad {count}"
+    )
+
+
+def _manifest(
+    plan: Plan, entries: dict[str, list[dict[str, Any]]], problems: list[Problem]
+) -> dict[str, Any]:
+    skipped = {(problem["split"], problem["name"]) for problem in problems}
+    splits = {
+        split.name: {
+            "images": sum(shard["images"] for shard in entries[split.name]),
+            "labels": split.labels,
+            "skipped": sorted(name for where, name in skipped if where == split.name),
+            "shards": entries[split.name],
+        }
+        for split in plan.splits
+    }
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "dataset": plan.card.name,
+        "card": json.loads(plan.card.to_json()),
+        "source": plan.source,
+        "conversion": plan.conversion.to_dict(),
+        "splits": splits,
+    }

@@ -1,0 +1,259 @@
+"""Cards as TOML files: found, read, and checked key by key. datasets/README.md has the format."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from psp.cards import IGNORE, Card, ClassEntry, Folders, Origin, SplitEntry
+from psp.config import resolve
+from psp.errors import PspError, nearest
+
+LARGEST_RAW = 65_535  # labels on disk have 8 or 16 bits
+NOUNS = {
+    str: "a text", list: "a list", dict: "a table", int: "a whole number", float: "a number",
+    bool: "true or false",
+}  # fmt: skip
+
+
+def shipped() -> dict[str, Path]:
+    """Return the cards that come with psp, by name.
+
+    An installed wheel has them inside the package, a checkout (or an editable install) beside it.
+    """
+    package = Path(__file__).parent
+    for folder in (package / "datasets", package.parent / "datasets"):
+        found = {path.stem: path for path in sorted(folder.glob("*.toml"))}
+        if found:
+            return found
+    raise PspError(f"{package}: the cards of the shipped data sets are missing. Install psp again.")
+
+
+def find_card(name: str) -> Card:
+    """Return the shipped card of that name, or the card in that .toml file."""
+    return read_card(card_path(name))
+
+
+def card_path(name: str) -> Path:
+    """Return where the card called `name` is: a shipped one's file, or the .toml file named."""
+    if name.endswith(".toml"):
+        return Path(name)
+    known = shipped()
+    if name not in known:
+        raise PspError(
+            f"no card is called '{name}'.{nearest(name, known)} "
+            f"Known: {', '.join(known)} (see: psp cards), or the path of a .toml file."
+        )
+    return known[name]
+
+
+def read_card(path: Path) -> Card:
+    """Read and check a card. Raises PspError that names the card, the class and the key."""
+    try:
+        value = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise PspError(f"card {path}: no such file. The shipped ones: psp cards") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise PspError(f"card {path}: cannot be read: {error}") from None
+    return _Reader(path).card(value)
+
+
+class _Reader:
+    """Turns the values of a TOML file into a Card; every complaint starts with the file's name."""
+
+    def __init__(self, path: Path) -> None:
+        self.where = f"card {path}"
+        self.colors = False  # whether labels are colors, which 'from' then lists
+
+    def fail(self, message: str) -> PspError:
+        return PspError(f"{self.where}: {message}")
+
+    def card(self, value: dict[str, Any]) -> Card:
+        needed = {"name": str, "title": str, "layout": str, "classes": list, "splits": dict}
+        optional = {
+            "ignore_from": list, "labels": str, "drop": list, "origin": dict, "folders": dict,
+            "recipe": dict, "recipes": dict,
+        }  # fmt: skip
+        self.keys(value, needed, optional, "")
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", value["name"]):
+            raise self.fail(f"name '{value['name']}' must be lower-case letters, digits, - and _.")
+        labels = value.get("labels", "values")
+        if labels not in ("values", "colors"):
+            raise self.fail(f"labels '{labels}' must be 'values' or 'colors'.")
+        self.colors = labels == "colors"
+        classes = tuple(self.entry(item, number) for number, item in enumerate(value["classes"]))
+        ignored = self.raw_values(value.get("ignore_from", []), "ignore_from")
+        self.no_doubles(classes, ignored)
+        splits = tuple(self.split(name, item) for name, item in value["splits"].items())
+        if not splits:
+            raise self.fail("[splits] is empty; name at least 'train' and 'val'.")
+        folders = self.folders(value, splits)
+        self.recipes(value)
+        return Card(
+            name=value["name"],
+            title=value["title"],
+            layout=value["layout"],
+            classes=classes,
+            ignore_from=ignored,
+            splits=splits,
+            labels=labels,
+            drop=self.texts(value.get("drop", []), "drop"),
+            origin=self.origin(value),
+            folders=folders,
+            recipe=value.get("recipe", {}),
+            recipes=value.get("recipes", {}),
+        )
+
+    def entry(self, item: Any, number: int) -> ClassEntry:
+        if not isinstance(item, dict):
+            raise self.fail(f"class {number} must be a table with name, color and from.")
+        where = f"class {number} '{item.get('name', '?')}': "
+        needed: dict[str, type] = {"name": str, "color": str}
+        source: dict[str, type] = {"from": list}
+        # A class of colors is drawn in its own, unless the card says otherwise.
+        self.keys(
+            item, needed if self.colors else needed | source, source if self.colors else {}, where
+        )
+        packed = self.color(item["color"], f"{where}color")
+        raw = self.raw_values(item["from"], f"{where}from") if "from" in item else (packed,)
+        return ClassEntry(item["name"], (packed >> 16, packed >> 8 & 255, packed & 255), raw)
+
+    def color(self, text: Any, where: str) -> int:
+        if not isinstance(text, str) or not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+            raise self.fail(f"{where} '{text}' must look like '#80ff00'.")
+        return int(text[1:], 16)
+
+    def split(self, name: str, item: Any) -> SplitEntry:
+        where = f"split '{name}': "
+        if not isinstance(item, dict):
+            raise self.fail(f"{where}must be a table such as {{ images = 200 }}.")
+        known = {"images": int, "list": str, "fraction": float, "labels": bool, "required": bool}
+        self.keys(item, {}, known, where)
+        if not re.fullmatch(r"[A-Za-z0-9_]+", name):
+            raise self.fail(f"{where}a split's name is letters, digits and _.")
+        if item.get("images", 0) < 0:
+            raise self.fail(f"{where}'images' must not be negative.")
+        if not 0 < item.get("fraction", 1) <= 1:
+            raise self.fail(f"{where}'fraction' must be above 0 and at most 1.")
+        if "fraction" in item and "list" in item:
+            raise self.fail(f"{where}give 'list' or 'fraction', not both.")
+        return SplitEntry(name=name, **item)
+
+    def origin(self, value: dict[str, Any]) -> Origin | None:
+        if "origin" not in value:
+            return None
+        texts: dict[str, type] = dict.fromkeys(("how", "size", "terms", "citation"), str)
+        self.keys(value["origin"], {"address": list}, texts, "origin: ")
+        address = self.texts(value["origin"]["address"], "origin: address")
+        return Origin(**{**value["origin"], "address": address})
+
+    def folders(self, value: dict[str, Any], splits: tuple[SplitEntry, ...]) -> Folders | None:
+        """Return the table [folders] and check that every split can be told by it."""
+        table = value.get("folders")
+        if (table is not None) != (value["layout"] == "folders"):
+            raise self.fail("the layout 'folders' and a table [folders] belong together.")
+        parted = [split for split in splits if split.fraction is not None]
+        if table is None:
+            if parted:
+                raise self.fail(
+                    f"split '{parted[0].name}': 'fraction' works with the layout 'folders' alone."
+                )
+            return None
+        optional = {"image_suffix": str, "mask_suffix": str, "seed": int}
+        self.keys(table, {"images": str, "masks": str}, optional, "folders: ")
+        for key in ("images", "masks"):
+            if table[key].startswith("/") or ".." in Path(table[key]).parts:
+                raise self.fail(f"folders: '{key}' must be a path below the raw folder.")
+            if "{" in table[key].replace("{split}", ""):
+                raise self.fail(f"folders: '{key}' may hold {{split}}, no other braces.")
+        if "{split}" not in table["images"]:
+            for split in splits:
+                if split.list is None and split.fraction is None:
+                    raise self.fail(
+                        f"split '{split.name}': which pictures? Give it a 'list' or a 'fraction', "
+                        "or write {split} into the paths of [folders]."
+                    )
+        elif parted:
+            raise self.fail(
+                f"split '{parted[0].name}': 'fraction' divides one folder; here {{split}} in "
+                "[folders] has one for each."
+            )
+        if sum(split.fraction or 0 for split in splits) > 1 + 1e-9:
+            raise self.fail("the fractions of the splits add up to more than 1.")
+        return Folders(**table)
+
+    def recipes(self, value: dict[str, Any]) -> None:
+        recipe, recipes = value.get("recipe", {}), value.get("recipes", {})
+        for name in ("default", "recipe"):
+            if name in recipes:
+                raise self.fail(f"recipes.{name}: that name is [recipe]'s own; choose another.")
+        for name, settings in {"recipe": recipe, **recipes}.items():
+            if not isinstance(settings, dict):
+                raise self.fail(f"recipes.{name} must be a table of settings.")
+            try:
+                resolve({**recipe, **settings}, {}, name)
+            except PspError as error:
+                raise self.fail(str(error)) from None
+
+    def keys(
+        self,
+        value: dict[str, Any],
+        needed: Mapping[str, type],
+        optional: Mapping[str, type],
+        where: str,
+    ) -> None:
+        known = {**needed, **optional}
+        for key, found in value.items():
+            if key not in known:
+                raise self.fail(f"{where}unknown key '{key}'.{nearest(key, known)}")
+            kind = known[key]
+            fits = (float, int) if kind is float else kind
+            if not isinstance(found, fits) or (isinstance(found, bool) and kind is not bool):
+                raise self.fail(f"{where}'{key}' must be {NOUNS[kind]}.")
+        for key in needed:
+            if key not in value:
+                raise self.fail(f"{where}'{key}' is missing.")
+
+    def texts(self, values: list[Any], where: str) -> tuple[str, ...]:
+        for value in values:
+            if not isinstance(value, str):
+                raise self.fail(f"{where}: {value!r} is no text.")
+        return tuple(values)
+
+    def raw_values(self, values: list[Any], where: str) -> tuple[int, ...]:
+        if self.colors:
+            return tuple(self.color(value, f"{where}:") for value in values)
+        for value in values:
+            if type(value) is not int or not 0 <= value <= LARGEST_RAW:
+                raise self.fail(f"{where}: {value!r} is no raw label value (0 to {LARGEST_RAW}).")
+        return tuple(values)
+
+    def no_doubles(self, classes: tuple[ClassEntry, ...], ignored: tuple[int, ...]) -> None:
+        if not 1 <= len(classes) <= IGNORE:
+            raise self.fail(
+                f"{len(classes)} classes: must be 1 to {IGNORE} (8-bit ids, 255 is ignore)."
+            )
+        names: dict[str, int] = {}
+        colors: dict[tuple[int, int, int], str] = {}
+        raws = dict.fromkeys(ignored, "ignore_from")
+        if len(raws) < len(ignored):
+            raise self.fail("ignore_from: a raw value stands twice.")
+        for number, entry in enumerate(classes):
+            where = f"class {number} '{entry.name}'"
+            if entry.name in names:
+                raise self.fail(
+                    f"{where}: key 'name': class {names[entry.name]} has the same name."
+                )
+            if entry.color in colors:
+                raise self.fail(
+                    f"{where}: key 'color': '{colors[entry.color]}' has the same color."
+                )
+            names[entry.name], colors[entry.color] = number, entry.name
+            for raw in entry.raw:
+                if raw in raws:
+                    shown = f"#{raw:06x}" if self.colors else raw
+                    raise self.fail(
+                        f"{where}: key 'from': raw value {shown} is taken by {raws[raw]}."
+                    )
+                raws[raw] = f"'{entry.name}'"

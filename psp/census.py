@@ -1,0 +1,115 @@
+"""What is in a folder of shards: pictures, pixels and sizes, counted from the shards' headers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from psp.cards import Card, card_from_dict
+from psp.manifest import read_manifest
+from psp.shards import ShardSplit
+
+
+@dataclass(frozen=True)
+class SplitCensus:
+    """One split.
+
+    `pixels` int64 (classes + 1,): of each class, and of none in the last place; `pictures` int64
+    (classes,): how many pictures show it. `smallest`, `median` and `largest` are (height, width) of
+    the pictures of that rank by area.
+    """
+
+    name: str
+    images: int
+    labeled: bool
+    skipped: tuple[str, ...]
+    shards: int
+    bytes: int
+    pixels: NDArray[np.int64]
+    pictures: NDArray[np.int64]
+    smallest: tuple[int, int]
+    median: tuple[int, int]
+    largest: tuple[int, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON can hold it."""
+        return {
+            "images": self.images,
+            "labels": self.labeled,
+            "skipped": list(self.skipped),
+            "shards": self.shards,
+            "bytes": self.bytes,
+            "pixels": self.pixels.tolist(),
+            "pictures": self.pictures.tolist(),
+            "smallest": list(self.smallest),
+            "median": list(self.median),
+            "largest": list(self.largest),
+        }
+
+
+@dataclass(frozen=True)
+class Census:
+    """A folder of shards: the card, how pictures are stored, and its splits."""
+
+    folder: Path
+    card: Card
+    conversion: Mapping[str, Any]
+    splits: tuple[SplitCensus, ...]
+
+    def absent(self) -> tuple[str, ...]:
+        """Return the classes that no labeled picture shows."""
+        pictures = np.zeros(len(self.card.names), np.int64)
+        for split in self.splits:
+            pictures += split.pictures
+        return tuple(
+            name for name, count in zip(self.card.names, pictures, strict=True) if count == 0
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON can hold it."""
+        return {
+            "dataset": self.card.name,
+            "conversion": dict(self.conversion),
+            "classes": list(self.card.names),
+            "never_occur": list(self.absent()),
+            "splits": {split.name: split.to_dict() for split in self.splits},
+        }
+
+
+def take_census(folder: Path) -> Census:
+    """Count a folder of shards. Raises ShardError when it is missing or damaged."""
+    manifest = read_manifest(folder)
+    card = card_from_dict(manifest["card"])
+    order = [split.name for split in card.splits if split.name in manifest["splits"]]
+    opened = [ShardSplit(folder, name) for name in order]
+    return Census(
+        folder=folder,
+        card=card,
+        conversion=opened[0].conversion,
+        splits=tuple(_count(shards, manifest["splits"][shards.split]) for shards in opened),
+    )
+
+
+def _count(shards: ShardSplit, entry: Mapping[str, Any]) -> SplitCensus:
+    order = np.argsort(shards.sizes.astype(np.int64).prod(axis=1), kind="stable")
+
+    def rank(position: int) -> tuple[int, int]:
+        height, width = shards.sizes[order[position]]
+        return int(height), int(width)
+
+    return SplitCensus(
+        name=shards.split,
+        images=len(shards),
+        labeled=shards.labeled,
+        skipped=tuple(entry["skipped"]),
+        shards=len(entry["shards"]),
+        bytes=sum(shard["bytes"] for shard in entry["shards"]),
+        pixels=shards.pixels.sum(axis=0),
+        pictures=(shards.pixels[:, :-1] > 0).sum(axis=0),
+        smallest=rank(0),
+        median=rank(len(shards) // 2),
+        largest=rank(-1),
+    )

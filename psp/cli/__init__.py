@@ -1,0 +1,86 @@
+"""The command line: parse, call, show. Only this package knows typer.
+
+Everything heavy is imported inside the commands, so that `psp --help` answers at once. Data go to
+stdout, progress and remarks to stderr. Exit codes: 0 done; 1 a bug; 2 a user's mistake, one line;
+3 done, but some inputs failed and are listed; 128 + n stopped by signal n.
+"""
+
+import signal
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from psp import __version__
+from psp.cli.cards import cards_app
+from psp.cli.data import inspect, prepare, verify
+from psp.cli.options import Debug, debugging
+from psp.cli.parsing import evaluate, predict
+from psp.cli.tour import demo
+from psp.cli.training import train
+from psp.errors import PspError
+
+
+class Commands(TyperGroup):
+    """The one place where errors become exit codes."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; a PspError becomes one line and exit code 2."""
+        try:
+            return super().invoke(ctx)
+        except PspError as error:
+            if debugging():
+                raise
+            raise _mistake(str(error)) from None
+        except OSError as error:
+            # The world's doing, not a bug: a full disk, a folder that may not be written.
+            if debugging() or error.filename is None:
+                raise
+            raise _mistake(f"{error.filename}: {error.strerror}.") from None
+        except KeyboardInterrupt:
+            print("\ninterrupted", file=sys.stderr)
+            raise typer.Exit(128 + signal.SIGINT) from None
+
+
+def _mistake(message: str) -> typer.Exit:
+    """Show a user's mistake and return the exit that belongs to it."""
+    from psp.display import show_error
+
+    show_error(message)
+    return typer.Exit(2)
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (prepare, train, evaluate, predict, demo, inspect, verify):
+    app.command()(command)
+app.add_typer(cards_app, name="cards")
+
+
+def main() -> None:
+    """Entry point of `psp` and `python -m psp`."""
+    app(prog_name="psp")
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        print(f"psp {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def psp(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "-V", "--version", callback=_show_version, is_eager=True, help="Show the version."
+        ),
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """The pyramid scene parsing network: prepare, train, evaluate, predict. Try: psp demo"""

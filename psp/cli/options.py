@@ -1,0 +1,44 @@
+"""Options that several commands have, each declared once."""
+
+from typing import Annotated
+
+import typer
+
+from psp.errors import PspError
+
+ADVANCED = "Advanced"
+_debug = False  # --debug: show the traceback of a user's mistake too
+
+
+def debugging() -> bool:
+    """Whether --debug was given, before or behind the command."""
+    return _debug
+
+
+def _set_debug(value: bool) -> bool:
+    global _debug
+    _debug = _debug or value
+    return value
+
+
+Debug = Annotated[
+    bool,
+    typer.Option(
+        "--debug",
+        callback=_set_debug,
+        is_eager=True,
+        help="Show the traceback of an error.",
+        rich_help_panel=ADVANCED,
+    ),
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no remarks.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+
+
+def one_of(option: str, value: str, choices: tuple[str, ...]) -> str:
+    """Return an option's value. Raises PspError when it is not among the choices."""
+    if value not in choices:
+        raise PspError(f"{option} {value}: one of {', '.join(choices)}.")
+    return value

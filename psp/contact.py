@@ -1,0 +1,50 @@
+"""A contact sheet: pictures of a split beside their labels, to see whether the data are right."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from psp.render import Picture, legend, overlay, sheet
+from psp.shards import ShardSplit
+
+COLUMNS = 3
+HEIGHT = 170
+
+
+def contact_sheet(shards: ShardSplit, count: int = 12) -> Picture:
+    """Return up to `count` pictures with their labels laid over, and the legend.
+
+    Between them they show as many classes as possible; pictures alone where there are no labels.
+    Raises ShardError when a sample is damaged.
+    """
+    shown = [set(np.flatnonzero(row[:-1]).tolist()) for row in shards.pixels]
+    chosen = most_varied(shown, count)
+    pictures: list[list[Picture]] = []
+    for index in chosen:
+        image = shards.image(index)
+        pictures.append([image])
+        if shards.labeled:
+            pictures[-1].append(overlay(image, shards.label(index), shards.card.palette))
+    columns = min(COLUMNS, len(pictures))
+    rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
+    titles = [shards.split, "label"][: len(pictures[0])] * columns
+    key = legend(shards.card.names, shards.card.palette, width=900)
+    return sheet([[p for pair in row for p in pair] for row in rows], titles, HEIGHT, key)
+
+
+def most_varied(shown: Sequence[set[int]], count: int) -> list[int]:
+    """Return the indices of pictures that show as many classes as possible between them.
+
+    `shown` has the classes of each picture. When all have been seen, the next round begins.
+    """
+    chosen: list[int] = []
+    left = dict.fromkeys(range(len(shown)))
+    every, seen = set().union(*shown), set[int]()
+    while len(chosen) < count and left:
+        if seen == every:
+            seen = set()
+        best = max(left, key=lambda index: len(shown[index] - seen))
+        del left[best]
+        chosen.append(best)
+        seen |= shown[best]
+    return chosen

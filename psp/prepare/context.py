@@ -1,0 +1,82 @@
+"""PASCAL Context: a MATLAB file of 459 raw values for each picture of VOC 2010.
+
+VOCdevkit/VOC2010 has JPEGImages and the lists ImageSets/Main/{train,val}.txt; beside it, or in it,
+lie the folder trainval of the annotations and their labels.txt ("1: accordion", …).
+"""
+
+from pathlib import Path
+
+from psp.cards import Card, SplitEntry
+from psp.errors import PspError
+from psp.prepare.lists import read_ids
+from psp.prepare.pairs import Found, Layout, Pair, Source, find_root
+
+# The lists of 459 and of 59 names spell three of them differently; blanks differ too.
+ALIASES = {"table": "diningtable", "bedclothes": "bedcloth", "cloth": "clothes"}
+
+
+def root(raw: Path) -> Path | None:
+    """Return the folder VOC2010, if the annotations are near it."""
+    found = find_root(raw, (".", "VOC2010", "VOCdevkit/VOC2010"), ("JPEGImages", "ImageSets/Main"))
+    return found if found and _annotations(found) else None
+
+
+def _annotations(voc: Path) -> Path | None:
+    """Return the folder of the .mat files: in VOC2010, beside it, or beside VOCdevkit."""
+    for place in (voc, voc / "..", voc / "../.."):
+        for part in ("trainval", "context/trainval", "PASCAL-Context/trainval"):
+            if (place / part).is_dir():
+                return place / part
+    return None
+
+
+def pairs(source: Source, root: Path, split: SplitEntry) -> Found:
+    """Return the pairs of the ids in VOC's list that have an annotation."""
+    annotations = _annotations(root)
+    assert annotations is not None  # or this would not be the root
+    remarks = _check_names(annotations.parent / "labels.txt", source.card)
+    ids = read_ids(root / "ImageSets/Main" / (split.list or f"{split.name}.txt"))
+    found = [
+        Pair(name, root / f"JPEGImages/{name}.jpg", annotations / f"{name}.mat", "LabelMap")
+        for name in sorted(ids)
+        if (annotations / f"{name}.mat").exists()
+    ]
+    if len(found) < len(ids):
+        remarks.append(
+            f"split '{split.name}': {len(ids) - len(found)} of VOC's {len(ids)} ids have no .mat "
+            "file in trainval and are no part of the set"
+        )
+    return Found(found, remarks)
+
+
+def _check_names(path: Path, card: Card) -> list[str]:
+    """Compare the card's raw values with the official list of names, where that is at hand."""
+    if not path.exists():
+        return [f"{path}: not there; the official order of its 459 names is assumed"]
+    names = {}
+    try:
+        for line in path.read_text(encoding="utf-8-sig").splitlines():
+            number, colon, name = line.partition(":")
+            if colon:
+                names[int(number)] = _plain(name)
+    except (OSError, ValueError) as error:
+        raise PspError(f"{path}: cannot be read as lines such as '1: accordion': {error}") from None
+    for entry in card.classes:
+        if len(entry.raw) == 1 and names.get(entry.raw[0]) != _plain(entry.name):
+            raise PspError(
+                f"{path}: number {entry.raw[0]} is '{names.get(entry.raw[0], 'missing')}' there, "
+                f"but '{entry.name}' in card {card.name}. Is it the list of these annotations?"
+            )
+    return []
+
+
+def _plain(name: str) -> str:
+    plain = name.strip().lower().replace(" ", "")
+    return ALIASES.get(plain, plain)
+
+
+LAYOUT = Layout(
+    "PASCAL Context (VOCdevkit/VOC2010 and, beside it, the annotations' folder trainval)",
+    root,
+    pairs,
+)

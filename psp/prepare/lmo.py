@@ -1,0 +1,40 @@
+"""LMO, also called SIFT Flow: pictures of 256x256 and a MATLAB file of labels for each.
+
+TestSet1.txt names the 200 pictures of the test set ("folder\\name.jpg"); the others are to train.
+"""
+
+from pathlib import Path
+
+from psp.cards import SplitEntry
+from psp.prepare.lists import read_ids
+from psp.prepare.pairs import Found, Layout, Pair, Source, find_root, picture_stems
+
+SCENES = "spatial_envelope_256x256_static_8outdoorcategories"
+
+
+def root(raw: Path) -> Path | None:
+    """Return the folder with Images and SemanticLabels."""
+    return find_root(
+        raw,
+        (".", "SiftFlowDataset", "LMO", "SiftFlow"),
+        (f"Images/{SCENES}", f"SemanticLabels/{SCENES}"),
+    )
+
+
+def pairs(source: Source, root: Path, split: SplitEntry) -> Found:
+    """Return the pairs that the split's list names; for a split without one, all others."""
+    images, labels = root / "Images" / SCENES, root / "SemanticLabels" / SCENES
+    listed = {
+        entry.name: set(read_ids(root / entry.list)) for entry in source.card.splits if entry.list
+    }
+    if split.name in listed:
+        names = listed[split.name]
+    else:
+        there = picture_stems(images).keys() | {path.stem for path in labels.glob("*.mat")}
+        names = there.difference(*listed.values())
+    return Found(
+        [Pair(name, images / f"{name}.jpg", labels / f"{name}.mat", "S") for name in sorted(names)]
+    )
+
+
+LAYOUT = Layout("LMO / SIFT Flow (Images, SemanticLabels, TestSet1.txt)", root, pairs)

@@ -1,0 +1,182 @@
+"""Results as tables on stdout. Only this file and display.py know rich."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from psp.cards import Card, Origin, SplitEntry
+from psp.display import out
+
+if TYPE_CHECKING:  # they bring torch and numpy, which the cards do without
+    from psp.census import Census, SplitCensus
+    from psp.evaluate import Evaluation
+    from psp.infer import Protocol
+    from psp.weights import Header
+
+
+def _table(first: str, *numbers: str) -> Table:
+    """Return a table of a text and columns of numbers."""
+    table = Table(first, box=None, pad_edge=False)
+    for title in numbers:
+        table.add_column(title, justify="right")
+    return table
+
+
+def show_source(census: "Census") -> None:
+    """Print whose shards these are, where the data come from, and how pictures are stored."""
+    out.print(Text(str(census.folder), "bold") + Text(f"  {census.card.title}", ""))
+    _show_origin(census.card.origin)
+    how = dict(census.conversion)
+    stored = "arrays, nothing to decode" if how["store"] == "raw" else "the original files' bytes"
+    if how["reencode"]:
+        stored += f"; lossless ones compressed to JPEG {how['reencode']} (lossy)"
+    if how["max_side"]:
+        stored += f"; shrunk to {how['max_side']} pixels where a side was longer"
+    out.print(Text(f"pictures: {stored}"))
+    out.print()
+
+
+def _show_origin(origin: Origin | None) -> None:
+    if origin is None:
+        return
+    for title, text in (
+        ("cite", origin.citation), ("terms", origin.terms), ("size", origin.size),
+        ("from", "\n      ".join(origin.address)), ("how", origin.how),
+    ):  # fmt: skip
+        if text:
+            out.print(Text(f"{title:<5} ", "dim") + Text(text))
+
+
+def show_census(census: "Census") -> None:
+    """Print splits with sizes, and classes with how much there is of each."""
+    table = _table(
+        "split", "images", "labels", "shards", "MB", "smallest", "median", "largest", "left out"
+    )
+    for split in census.splits:
+        table.add_row(
+            split.name, f"{split.images:,}", "yes" if split.labeled else "no", str(split.shards),
+            f"{split.bytes / 1e6:.1f}", _size(split.smallest), _size(split.median),
+            _size(split.largest), str(len(split.skipped) or ""),
+        )  # fmt: skip
+    out.print(table)
+    labeled = [split for split in census.splits if split.labeled]
+    if not labeled:
+        return
+    out.print()
+    table = _table("class")
+    for split in labeled:
+        table.add_column(f"{split.name} %", justify="right")
+        table.add_column("images", justify="right")
+    for number, name in enumerate(census.card.names):
+        table.add_row(Text(name), *_shares(labeled, number))
+    table.add_row(Text("ignored", style="dim"), *_shares(labeled, -1))
+    out.print(table)
+    absent = census.absent()
+    if absent:
+        out.print(Text(f"never occur: {', '.join(absent)}", style="yellow"))
+
+
+def _shares(splits: Iterable["SplitCensus"], number: int) -> list[str]:
+    """Return a class's share of the pixels and its pictures, for each split."""
+    cells = []
+    for split in splits:
+        share = 100 * split.pixels[number] / max(1, split.pixels.sum())
+        cells.append("-" if split.pixels[number] == 0 else f"{share:.2f}")
+        cells.append("" if number < 0 else f"{split.pictures[number]:,}")
+    return cells
+
+
+def _size(size: tuple[int, int]) -> str:
+    height, width = size
+    return f"{width}x{height}"
+
+
+def show_evaluation(evaluation: "Evaluation") -> None:
+    """Print the per-class table, the protocol and the three scores."""
+    table = _table("class", "IoU", "accuracy", "pixels")
+    scores = evaluation.scores
+    for name, iou, accuracy, pixels in zip(
+        evaluation.header.classes, scores.iou, scores.accuracy, scores.pixels, strict=True
+    ):
+        table.add_row(Text(name), _percent(iou), _percent(accuracy), f"{pixels:,}")
+    out.print(table)
+    how = protocol_line(
+        evaluation.model.which, evaluation.header, evaluation.protocol, evaluation.precision
+    )
+    out.print(Text(f"{evaluation.dataset} {evaluation.split}, {evaluation.images} images · {how}"))
+    out.print(
+        f"[bold]mIoU {100 * scores.miou:.2f}[/]   mean accuracy {100 * scores.mean_accuracy:.2f}   "
+        f"pixel accuracy {100 * scores.pixel_accuracy:.2f}"
+    )
+
+
+def protocol_line(which: str, header: "Header", protocol: "Protocol", precision: str) -> str:
+    """Return in one line with which weights and how pictures were parsed."""
+    return f"{which} weights, step {header.step} · {protocol.description} · {precision}"
+
+
+def _percent(value: float) -> str:
+    return "-" if value != value else f"{100 * value:.2f}"  # NaN: no pixel of that class
+
+
+def show_cards(cards: Sequence[Card]) -> None:
+    """Print the shipped cards in a table."""
+    table = Table("name", "data set", box=None, pad_edge=False)
+    table.add_column("classes", justify="right")
+    table.add_column("splits (images)")
+    for card in cards:
+        splits = ", ".join(f"{split.name} {split.images or '?'}" for split in card.splits)
+        table.add_row(card.name, Text(card.title), str(len(card.classes)), splits)
+    out.print(table)
+
+
+def show_card(card: Card) -> None:
+    """Print a card: where to get the set, classes with color chips, splits, recipes."""
+    out.print(Text(card.name, "bold") + Text(f"  {card.title}  (layout {card.layout})", ""))
+    _show_origin(card.origin)
+    out.print()
+    table = Table(box=None, pad_edge=False)
+    table.add_column("id", justify="right")
+    for title in ("color", "class", "raw values"):
+        table.add_column(title)
+    for number, entry in enumerate(card.classes):
+        code = "#{:02x}{:02x}{:02x}".format(*entry.color)
+        chip = Text("  ", style=f"on {code}") + Text(f" {code}", style="dim")
+        table.add_row(str(number), chip, Text(entry.name), _raw_values(card, entry.raw))
+    if card.ignore_from:
+        raw = _raw_values(card, card.ignore_from)
+        table.add_row("255", "", Text("ignored", style="dim"), raw)
+    out.print(table)
+    out.print()
+    for split in card.splits:
+        out.print(Text(_describe_split(split)))
+    for name, recipe in {"default": card.recipe, **card.recipes}.items():
+        settings = ", ".join(f"{key}={value}" for key, value in recipe.items())
+        out.print(Text(f"recipe {name}: {settings or 'the defaults'}"))
+
+
+def _raw_values(card: Card, values: Sequence[int]) -> str:
+    """Return raw label values as a text: colors, or numbers with runs shortened (3-8)."""
+    if card.labels == "colors":
+        return ", ".join(f"#{value:06x}" for value in values)
+    runs: list[list[int]] = []
+    for value in sorted(values):
+        if runs and value == runs[-1][1] + 1:
+            runs[-1][1] = value
+        else:
+            runs.append([value, value])
+    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
+
+
+def _describe_split(split: SplitEntry) -> str:
+    text = f"split {split.name}: "
+    text += f"{split.images:,} images" if split.images is not None else "any number of images"
+    if split.list:
+        text += f", {split.list}"
+    if split.fraction:
+        text += f", a share of {split.fraction}"
+    if not split.labels:
+        text += ", without labels"
+    return text + ("" if split.required else " (may be missing)")

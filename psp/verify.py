@@ -1,0 +1,153 @@
+"""psp verify: every byte and every label value of a folder of shards.
+
+The manifest's SHA-256 of a file finds any change in it; the checksum that each sample has of its
+own says in which one. Labels are decoded and counted again: their values and their histogram must
+be what the shard's header says.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from psp.cards import IGNORE
+from psp.manifest import ANEW, ShardError, file_sha256, read_manifest
+from psp.pictures import PictureError
+from psp.shards import ShardSplit
+from psp.workers import ordered
+
+SAMPLES = 64  # so many are checked between two reports
+
+
+@dataclass(frozen=True)
+class Part:
+    """Samples start..stop of one shard; `entry` is what the manifest says of the shard."""
+
+    split: str
+    entry: dict[str, Any]
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Verified:
+    """So many samples of all are checked."""
+
+    done: int
+    total: int
+
+
+def verify(
+    folder: Path, workers: int = 1, report: Callable[[Verified], None] = lambda event: None
+) -> tuple[int, list[str]]:
+    """Check all shards; return how many samples there are, and a line for each problem.
+
+    Raises ShardError when the folder or its manifest cannot be read at all.
+    """
+    manifest = read_manifest(folder)
+    parts = list(_parts(manifest))
+    total, done = sum(part.stop - part.start for part in parts), 0
+    problems: list[str] = []
+    items = ((part, part.entry["bytes"]) for part in parts)
+    results = ordered(Checker, (folder, manifest["card"]), items, min(workers, len(parts)))
+    for part, found in zip(parts, results, strict=True):
+        problems += found
+        done += part.stop - part.start
+        report(Verified(done, total))
+    return total, problems
+
+
+def _parts(manifest: dict[str, Any]) -> Iterator[Part]:
+    for split, record in manifest["splits"].items():
+        for entry in record["shards"]:
+            for start in range(0, max(1, entry["images"]), SAMPLES):
+                yield Part(split, entry, start, min(start + SAMPLES, entry["images"]))
+
+
+class Checker:
+    """Checks parts of shards, one after the other; keeps the last shard open."""
+
+    def __init__(self, folder: Path, card: dict[str, Any]) -> None:
+        self.folder, self.card = folder, card
+        self.opened: tuple[str, ShardSplit | None] = ("", None)
+
+    def __call__(self, part: Part) -> list[str]:
+        """Return the problems of a part; those of the whole file come with its first."""
+        path = self.folder / part.entry["file"]
+        problems: list[str] = []
+        if part.start == 0:
+            problems += self._file(path, part)
+        try:
+            shards = self._open(part)
+        except ShardError as error:
+            return [*problems, str(error)] if part.start == 0 else []
+        if part.start == 0:
+            problems += self._header(path, part, shards)
+        for index in range(part.start, min(part.stop, len(shards))):
+            problems += _sample(path, shards, index)
+        return problems
+
+    def _open(self, part: Part) -> ShardSplit:
+        if self.opened[0] != part.entry["file"]:
+            if self.opened[1] is not None:
+                self.opened[1].close()
+            self.opened = ("", None)
+            self.opened = (
+                part.entry["file"], ShardSplit(self.folder, part.split, only=part.entry["file"])
+            )  # fmt: skip
+        assert self.opened[1] is not None
+        return self.opened[1]
+
+    def _file(self, path: Path, part: Part) -> list[str]:
+        try:
+            found = file_sha256(path)
+        except OSError:
+            return []  # opening it says why
+        if found == part.entry["sha256"]:
+            return []
+        return [f"{path}: its SHA-256 is not the manifest's: it was changed. {ANEW}"]
+
+    def _header(self, path: Path, part: Part, shards: ShardSplit) -> list[str]:
+        differs = {
+            "card": json.loads(shards.card.to_json()) != self.card,
+            "number of samples": len(shards) != part.entry["images"],
+            "label histogram": shards.pixels.sum(axis=0).tolist() != part.entry["pixels"],
+        }
+        problems = [
+            f"{path}: its {what} is not the manifest's. {ANEW}"
+            for what, differing in differs.items()
+            if differing
+        ]
+        if len(set(shards.names)) != len(shards):
+            problems.append(f"{path}: a name stands twice in it. {ANEW}")
+        return problems
+
+
+def _sample(path: Path, shards: ShardSplit, index: int) -> list[str]:
+    """Return what is wrong with one sample."""
+    where = f"{path}: sample '{shards.names[index]}'"
+    classes = len(shards.card.classes)
+    problems = []
+    try:
+        shards.image_bytes(index)
+    except ShardError as error:
+        problems.append(str(error))
+    try:
+        if shards.labeled:
+            label = shards.label(index)
+            counts = np.bincount(label.ravel(), minlength=IGNORE + 1)
+            strange = np.flatnonzero(counts[classes:IGNORE]) + classes
+            if label.shape != tuple(shards.sizes[index]):
+                problems.append(f"{where}: the label has not the size of the picture. {ANEW}")
+            elif len(strange):
+                problems.append(f"{where}: label values {strange.tolist()} are no class. {ANEW}")
+            elif [*counts[:classes], counts[IGNORE]] != shards.pixels[index].tolist():
+                problems.append(f"{where}: the label is not what the header counts. {ANEW}")
+        else:
+            shards.label_bytes(index)
+    except (ShardError, PictureError) as error:
+        problems.append(str(error))
+    return problems

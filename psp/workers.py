@@ -1,0 +1,98 @@
+"""A map over worker processes that keeps the order and holds little at a time."""
+
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
+from typing import Any, TypeVar
+
+from psp.errors import PspError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+CHUNK_ITEMS, CHUNK_BYTES = 16, 2 << 20  # what one message to a worker holds at most
+CHUNKS_AHEAD = 2  # per worker: one in work, one waiting
+
+_work: Callable[[Any], Any] | None = None  # in a worker: what it does
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def ordered(
+    make: Callable[..., Callable[[Item], Result]],
+    arguments: tuple[Any, ...],
+    items: Iterable[tuple[Item, int]],
+    workers: int,
+) -> Iterator[Result]:
+    """Yield make(*arguments)(item) for each (item, size in bytes), in order.
+
+    One worker means this process. Otherwise each process makes its own function, once, and there
+    are never more than a few megabytes of items under way in each. Raises PspError when a worker
+    dies; what the function itself raises comes through.
+    """
+    if workers <= 1:
+        work = make(*arguments)
+        for item, _ in items:
+            yield work(item)
+        return
+    context = get_context("forkserver")  # a fork of this process would take its threads' locks
+    context.set_forkserver_preload([make.__module__])
+    pool = ProcessPoolExecutor(workers, context, _begin, (make, arguments))
+    under_way: deque[Future[list[Result]]] = deque()
+    try:
+        for chunk in _chunks(items):
+            under_way.append(pool.submit(_run, chunk))
+            if len(under_way) > CHUNKS_AHEAD * workers:
+                yield from under_way.popleft().result()
+        while under_way:
+            yield from under_way.popleft().result()
+    except BrokenProcessPool:
+        raise PspError(
+            "a worker process died; was it out of memory? Run it again with fewer --workers: what "
+            "is finished is kept"
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _chunks(items: Iterable[tuple[Item, int]]) -> Iterator[list[Item]]:
+    chunk: list[Item] = []
+    total = 0
+    for item, size in items:
+        chunk.append(item)
+        total += size
+        if len(chunk) >= CHUNK_ITEMS or total >= CHUNK_BYTES:
+            yield chunk
+            chunk, total = [], 0
+    if chunk:
+        yield chunk
+
+
+def _begin(make: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...]) -> None:
+    global _work
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that leads
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    _work = make(*arguments)
+
+
+def _leave_with_parent() -> None:
+    """End this process when its parent was killed: nobody else would tell it."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _run(chunk: list[Any]) -> list[Any]:
+    assert _work is not None
+    return [_work(item) for item in chunk]
