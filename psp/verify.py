@@ -15,7 +15,7 @@ import numpy as np
 
 from psp.cards import IGNORE
 from psp.manifest import ANEW, ShardError, file_sha256, read_manifest
-from psp.pictures import PictureError
+from psp.pictures import PictureError, histogram
 from psp.shards import ShardSplit
 from psp.workers import ordered
 
@@ -138,7 +138,7 @@ def _sample(path: Path, shards: ShardSplit, index: int) -> list[str]:
     try:
         if shards.labeled:
             label = shards.label(index)
-            counts = np.bincount(label.ravel(), minlength=IGNORE + 1)
+            counts = histogram(label)
             strange = np.flatnonzero(counts[classes:IGNORE]) + classes
             if label.shape != tuple(shards.sizes[index]):
                 problems.append(f"{where}: the label has not the size of the picture. {ANEW}")

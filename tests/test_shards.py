@@ -87,7 +87,8 @@ def test_a_missing_shard_split_or_folder_is_said(folder, tmp_path):
 @pytest.mark.parametrize(
     "text",
     ["{", "[]", "{}", '{"format": "psp-shards", "version": 2}',
-     '{"format": "psp-shards", "version": 2, "source": "", "dataset": "", "card": {}, "splits": {}}',
+     '{"format": "psp-shards", "version": 2, "source": "", "dataset": "", "card": {},'
+     ' "splits": {}}',
      '{"format": "psp-shards", "version": 2, "source": "", "dataset": "",'
      ' "card": {}, "splits": {"val": {"shards": []}}}'],
 )  # fmt: skip

@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from psp.cards import IGNORE, Card
 from psp.errors import PspError
 from psp.pictures import (
+    check_image,
     decode_color_label,
     decode_image,
     decode_label,
     encode_jpeg,
     encode_label,
     encode_png,
+    histogram,
 )
-from psp.prepare.matlab import read_label, read_names
 from psp.prepare.pairs import Pair
 from psp.shards import Sample
 
@@ -75,15 +76,20 @@ class Converter:
         self.card, self.conversion = card, conversion
         self.table = raw_to_id_table(card)
         self.narrow = self.table[:256].astype(np.uint8)  # UNKNOWN is refused before it is used
+        self.keeps_files = conversion == Conversion()
         cv2.setNumThreads(1)  # there is a process for every core
 
     def __call__(self, pair: Pair) -> Sample | BadPairError:
         """Return the sample, or what is wrong with its files (returned, so that others go on)."""
         problems: list[str] = []
-        data = image = raw = None
+        data = image = size = raw = None
         try:
             data = _read(pair.image)
-            image = decode_image(data, str(pair.image))
+            if self.keeps_files:
+                size = check_image(data, str(pair.image))
+            else:
+                image = decode_image(data, str(pair.image))
+                size = (image.shape[0], image.shape[1])
         except PspError as error:
             problems.append(str(error))
         if pair.label is not None:
@@ -91,25 +97,35 @@ class Converter:
                 raw = self._raw_label(pair, pair.label)
             except PspError as error:
                 problems.append(str(error))
-        if raw is not None and image is not None and raw.shape != image.shape[:2]:
+        if raw is not None and size is not None and raw.shape != size:
             problems.append(
                 f"{pair.label}: {raw.shape[1]}x{raw.shape[0]} pixels, but {pair.image.name} "
-                f"has {image.shape[1]}x{image.shape[0]}. They do not belong together; replace one."
+                f"has {size[1]}x{size[0]}. They do not belong together; replace one."
             )
-        label = pixels = None
+        label, counts = None, np.zeros(256, np.int64)
         if raw is not None:
             try:
-                label, pixels = self._ids(raw, pair)
+                label, counts = self._ids(raw, pair)
             except PspError as error:
                 problems.append(str(error))
         if problems:
             return BadPairError(problems)
-        assert data is not None and image is not None
-        return self._sample(pair, data, image, label, pixels)
+        assert data is not None and size is not None
+        if image is not None:
+            data, label, size = self._restored(data, image, label)
+            counts = counts if label is None else histogram(label)
+        stored = b""
+        if label is not None:
+            stored = label.tobytes() if self.conversion.store == "raw" else encode_label(label)
+        pixels = np.append(counts[: len(self.card.classes)], counts[IGNORE])
+        return Sample(pair.name, data, stored, size, pixels)
 
     def _raw_label(self, pair: Pair, path: Path) -> NDArray[Any]:
         data = _read(path)
         if path.suffix == ".mat":
+            # scipy takes a tenth of a second to load, in every process; few sets need it.
+            from psp.prepare.matlab import read_label
+
             self._check_names(data, str(path))
             return read_label(data, pair.variable, str(path))
         if self.card.labels == "colors":
@@ -120,6 +136,8 @@ class Converter:
         """LMO's files carry the class names: they must be the card's, in its order."""
         if self.card.layout != "lmo":
             return
+        from psp.prepare.matlab import read_names
+
         names = read_names(data, "names", where)
         if names is not None and [n.strip().lower() for n in names] != list(self.card.names):
             raise PspError(
@@ -128,32 +146,28 @@ class Converter:
             )
 
     def _ids(self, raw: NDArray[Any], pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """Return the class ids of raw values, and how many pixels each class has.
+        """Return the class ids of raw values, and how often each id occurs, (256,).
 
         Raises PspError for values that the card does not know.
         """
+        counts = np.zeros(256, np.int64)
         if raw.dtype == np.uint8:
             # Bytes have a short way: counted once, looked up by OpenCV.
-            counts = np.bincount(raw.ravel(), minlength=256)
-            values = np.flatnonzero(counts)
+            found = histogram(raw)
+            values = np.flatnonzero(found)
             ids = self.table[values]
             unknown = values[ids == UNKNOWN]
-            label = cv2.LUT(raw, self.narrow)
-            pixels = np.zeros(IGNORE + 1, np.int64)
-            np.add.at(pixels, ids.clip(0), counts[values])
+            np.add.at(counts, ids.clip(0), found[values])
+            label = np.asarray(cv2.LUT(raw, self.narrow), np.uint8)
         else:
             outside = (raw < 0) | (raw >= len(self.table))
             wide = self.table[np.where(outside, 0, raw)]
             unknown = np.unique(raw[outside | (wide == UNKNOWN)])
             label = wide.astype(np.uint8)
-            pixels = np.bincount(label.ravel(), minlength=IGNORE + 1)
+            counts = histogram(label)
         if len(unknown):
             raise PspError(f"{pair.label}: {self._explain(unknown)}")
-        return np.asarray(label, np.uint8), self._columns(pixels)
-
-    def _columns(self, pixels: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return a histogram of ids with those of no class in the last place: (classes + 1,)."""
-        return np.append(pixels[: len(self.card.classes)], pixels[IGNORE]).astype(np.int64)
+        return label, counts
 
     def _explain(self, values: NDArray[Any]) -> str:
         """Say of unknown values what they are, and what they might have been."""
@@ -181,14 +195,10 @@ class Converter:
         gray = cv2.cvtColor(colors[None], cv2.COLOR_RGB2GRAY)
         return {int(value) for value in gray.ravel()}
 
-    def _sample(
-        self,
-        pair: Pair,
-        data: bytes,
-        image: NDArray[np.uint8],
-        label: NDArray[np.uint8] | None,
-        pixels: NDArray[np.int64] | None,
-    ) -> Sample:
+    def _restored(
+        self, data: bytes, image: NDArray[np.uint8], label: NDArray[np.uint8] | None
+    ) -> tuple[bytes, NDArray[np.uint8] | None, tuple[int, int]]:
+        """Return what is stored of a picture that is not kept as it came, its label and size."""
         how = self.conversion
         jpeg = data.startswith(JPEG)
         shrunken = how.max_side is not None and max(image.shape[:2]) > how.max_side
@@ -197,19 +207,13 @@ class Converter:
             image = _shrink(image, how.max_side, cv2.INTER_AREA)
             if label is not None:
                 label = _shrink(label, how.max_side, cv2.INTER_NEAREST_EXACT)
-                pixels = self._columns(np.bincount(label.ravel(), minlength=IGNORE + 1))
         if how.store == "raw":
             data = image.tobytes()
         elif how.reencode is not None and not jpeg:
             data = encode_jpeg(image, how.reencode)
         elif shrunken:
             data = encode_jpeg(image, SHRUNKEN_JPEG) if jpeg else encode_png(image)
-        stored = b""
-        if label is not None:
-            stored = label.tobytes() if how.store == "raw" else encode_label(label)
-        if pixels is None:
-            pixels = np.zeros(len(self.card.classes) + 1, np.int64)
-        return Sample(pair.name, data, stored, (image.shape[0], image.shape[1]), pixels)
+        return data, label, (image.shape[0], image.shape[1])
 
 
 def raw_to_id_table(card: Card) -> NDArray[np.int16]:
