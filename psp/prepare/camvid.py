@@ -17,7 +17,8 @@ def root(raw: Path) -> Path | None:
 
 def pairs(source: Source, root: Path, split: SplitEntry) -> Found:
     """Return the pairs of a split."""
-    return Found(match_stems(root / split.name, root / f"{split.name}annot"))
+    labels = root / f"{split.name}annot" if split.labels else None
+    return Found(match_stems(root / split.name, labels))
 
 
 LAYOUT = Layout("CamVid (a folder CamVid with train, trainannot, …)", root, pairs)

@@ -1,8 +1,8 @@
 """The output folder: nothing of others is ever replaced, and a whole one appears in one rename.
 
-Everything is written to OUT.partial. A shard there is `train-00000.h5`; beside it, written before
+Everything is written to OUT.partial. A shard there is `train-00000.h5`; beside it, written after
 it, `train-00000.json` has the digest of its input and the problems found in it, so that another run
-can tell whether the shard still holds.
+can tell whether the shard is finished and still holds.
 """
 
 import json

@@ -1,0 +1,166 @@
+"""psp verify finds every changed byte; psp inspect shows what is there."""
+
+import json
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from psp.cardfile import find_card
+from psp.census import take_census
+from psp.manifest import file_sha256, read_manifest
+from psp.prepare import Conversion, prepare
+from psp.verify import verify
+
+
+@pytest.fixture
+def shards(camvid_raw, tmp_path):
+    prepare(find_card("camvid"), camvid_raw, tmp_path / "shards", allow_incomplete=True)
+    return tmp_path / "shards"
+
+
+def test_whole_shards_have_no_problem(shards, psp):
+    assert verify(shards) == (11, [])
+    assert verify(shards, workers=2) == (11, [])
+    _, out, _ = psp("verify", shards, check=0)
+    assert "11 samples, all as they were written" in out
+
+
+def extent(path, kind):
+    """Return where a payload lies in the file, and its offsets."""
+    with h5py.File(path, "r") as file:
+        group = file[kind]
+        return (
+            group["bytes"].id.get_offset(),
+            group["offsets"][:],
+            [n.decode() for n in file["name"]],
+        )
+
+
+@pytest.mark.parametrize("kind", ["images", "labels"])
+def test_every_flipped_byte_of_a_payload_names_its_sample(shards, kind):
+    """200 flips here; `python tests/flips.py` makes 1,000 and aligned 0000 to FFFF."""
+    from flips import flip_all
+
+    rng = np.random.default_rng(3)
+    missed = flip_all(shards, kind, rng, 100)
+    assert missed == []
+
+
+def test_a_change_outside_the_payload_is_found_too(shards):
+    path = shards / "train-00000.h5"
+    with h5py.File(path, "r+") as file:
+        file["pixels"][0, 0] += 1
+    _, problems = verify(shards)
+    assert any("SHA-256 is not the manifest's" in text for text in problems)
+    assert any("its label histogram" in text for text in problems)
+    assert any("the label is not what the header counts" in text for text in problems)
+
+
+def test_labels_of_no_class_are_found_even_when_all_checksums_fit(shards, tmp_path):
+    """Shards that another program wrote, with checksums of its own that are right."""
+    path = shards / "val-00000.h5"
+    import io
+    import zlib
+
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((48, 64), 77, np.uint8)).save(buffer, "PNG", compress_level=0)
+    with h5py.File(path, "r+") as file:
+        labels = [buffer.getvalue()] * len(file["name"])
+        card = dict(file.attrs)
+        del file["labels/bytes"], file["labels/offsets"]
+        file["labels/bytes"] = np.frombuffer(b"".join(labels), np.uint8)
+        file["labels/offsets"] = np.cumsum([0, *map(len, labels)])
+        file["crc32"][:, 1] = [zlib.crc32(label) for label in labels]
+        assert card["split"] == b"val"
+    manifest = read_manifest(shards)
+    entry = manifest["splits"]["val"]["shards"][0]
+    entry |= {"sha256": file_sha256(path), "bytes": path.stat().st_size}
+    (shards / "manifest.json").write_text(json.dumps(manifest))
+    _, problems = verify(shards)
+    assert len(problems) == 3
+    assert all("label values [77] are no class" in text for text in problems)
+
+
+def test_a_missing_and_a_truncated_shard_are_problems_among_others(shards, psp):
+    (shards / "val-00000.h5").unlink()
+    path = shards / "test-00000.h5"
+    path.write_bytes(path.read_bytes()[:-100])
+    code, out, err = psp("verify", shards, "--json")
+    assert code == 2
+    problems = json.loads(out)["problems"]
+    assert any("val-00000.h5: the shard is missing" in text for text in problems)
+    assert any("test-00000.h5" in text and "a broken copy?" in text for text in problems)
+    assert "more problems, listed above" in err and err.count("error: ") == 1
+
+
+def test_verify_of_no_shards_is_one_line(tmp_path, psp):
+    code, _, err = psp("verify", tmp_path)
+    assert code == 2 and "not a folder of shards" in err and len(err.strip().splitlines()) == 1
+
+
+def test_raw_shards_verify_and_hold_the_same_pixels(camvid_raw, shards, tmp_path):
+    from psp.shards import ShardSplit
+
+    prepare(find_card("camvid"), camvid_raw, tmp_path / "raw", allow_incomplete=True,
+            conversion=Conversion(store="raw"))  # fmt: skip
+    assert verify(tmp_path / "raw") == (11, [])
+    one, two = ShardSplit(shards, "train"), ShardSplit(tmp_path / "raw", "train")
+    for index in range(len(one)):
+        assert np.array_equal(one.image(index), two.image(index))
+        assert np.array_equal(one.label(index), two.label(index))
+
+
+def test_the_census_counts_what_an_independent_count_does(shards, camvid_raw):
+    census = take_census(shards)
+    assert [split.name for split in census.splits] == ["train", "val", "test"]
+    pixels, pictures = np.zeros(12, np.int64), np.zeros(12, np.int64)
+    for path in (camvid_raw / "trainannot").iterdir():
+        counts = np.bincount(np.array(Image.open(path)).ravel(), minlength=12)
+        pixels += counts
+        pictures += counts > 0
+    assert census.splits[0].pixels.tolist() == pixels.tolist()
+    assert census.splits[0].pictures.tolist() == pictures[:11].tolist()
+    assert census.splits[0].median == (48, 64)
+    assert census.absent() == ()
+
+
+def test_inspect_shows_terms_splits_classes_and_draws_a_sheet(shards, tmp_path, psp):
+    _, out, err = psp("inspect", shards, "--sheet", "sheet.png", check=0)
+    assert "CC BY-NC" in out and "bicyclist" in out and "48" in out
+    page = np.array(Image.open(tmp_path / "sheet.png"))
+    assert page.shape[0] > 300 and page.std() > 20
+    _, out, _ = psp("inspect", shards, "--json", check=0)
+    assert json.loads(out)["splits"]["val"]["images"] == 3
+    code, _, err = psp("inspect", shards, "--sheet", "sheet.jpg")
+    assert code == 2 and "must end in .png" in err
+    code, _, err = psp("inspect", shards, "--sheet", "s.png", "--split", "vall")
+    assert code == 2 and "Did you mean 'val'" in err
+
+
+def test_a_class_that_never_occurs_is_said(camvid_raw, tmp_path, psp):
+    for path in camvid_raw.glob("*annot/*.png"):
+        ids = np.array(Image.open(path))
+        ids[ids == 10] = 8
+        Image.fromarray(ids).save(path)
+    _, out, _ = psp("prepare", "camvid", camvid_raw, "--allow-incomplete", check=0)
+    assert "never occur: bicyclist" in out
+
+
+def test_a_split_without_labels_can_be_drawn(camvid_raw, tmp_path, psp):
+    text = find_card_text().replace(
+        "test = { images = 233 }", "test = { labels = false, required = false }"
+    )
+    (tmp_path / "camvid.toml").write_text(text)
+    shutil.rmtree(camvid_raw / "testannot")
+    psp("prepare", "camvid.toml", camvid_raw, "-o", "out", "--allow-incomplete", check=0)
+    psp("inspect", "out", "--sheet", "s.png", "--split", "test", check=0)
+    psp("verify", "out", check=0)
+
+
+def find_card_text():
+    from psp.cardfile import card_path
+
+    return card_path("camvid").read_text(encoding="utf-8")
