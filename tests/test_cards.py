@@ -1,5 +1,8 @@
 """Cards: the shipped ones hold the official facts; a bad one is refused by name."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from psp.cardfile import find_card, read_card, shipped
@@ -95,6 +98,13 @@ def test_recipes_are_laid_over_each_other(tmp_path):
         ("steps = 9", "stpes = 9", "'stpes' is no setting. Did you mean 'steps'"),
         ('name = "mine"', 'name = "My Set"', "must be lower-case"),
         ("[splits]", "[splits", "cannot be read"),
+        ('layout = "scenes"', 'layout = "folders"', "a table [folders] belong together"),
+        ("val = {}", "val = { fraction = 0.5 }", "works with the layout 'folders' alone"),
+        ("val = {}", 'val = { list = "a", fraction = 0.5 }', "'list' or 'fraction', not both"),
+        ("val = {}", "val = { fraction = 1.5 }", "above 0 and at most 1"),
+        ("[recipe]", "[origin]\nadress = []\n[recipe]", "unknown key 'adress'. Did you mean"),
+        ("[splits]", 'drop = ["a", 3]\n[splits]', "drop: 3 is no text"),
+        ('title = "Mine"', 'title = "Mine"\nlabels = "RGB"', "must be 'values' or 'colors'"),
     ],
 )
 def test_a_bad_card_names_card_class_and_key(tmp_path, old, new, message):
@@ -112,6 +122,12 @@ def test_more_than_255_classes_are_refused(tmp_path):
     text = f'name = "m"\ntitle = "m"\nlayout = "voc"\nclasses = [{rows}]\n[splits]\ntrain = {{}}\n'
     with pytest.raises(PspError, match="256 classes"):
         read_card(write(tmp_path, text))
+
+
+def test_the_cards_in_the_docs_are_cards(tmp_path):
+    text = (Path(__file__).parents[1] / "datasets/README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert [read_card(write(tmp_path, block)).layout for block in blocks] == ["camvid", "folders"]
 
 
 def test_an_unknown_name_suggests_the_nearest():

@@ -86,3 +86,40 @@ def test_vocs_full_lists_ask_for_the_full_set(real_data, tmp_path):
     manifest = prepare(find_card("voc2012"), tmp_path, tmp_path / "out", allow_incomplete=True)
     assert manifest["splits"]["train"]["images"] == 60
     assert manifest["splits"]["val"]["images"] == 82
+
+
+def test_ade20k(real_data, tmp_path):
+    raw = real_data / "ade20k/ADEChallengeData2016"
+    prepare(find_card("ade20k"), raw, tmp_path / "out", allow_incomplete=True)
+    for name, folder, count in (("train", "training", 2), ("val", "validation", 1)):
+        split = ShardSplit(tmp_path / "out", name)
+        assert len(split) == count
+        for index, stem in enumerate(split.names):
+            label = np.array(Image.open(raw / f"annotations/{folder}/{stem}.png")).astype(int)
+            assert np.array_equal(split.label(index), np.where(label == 0, 255, label - 1))
+            assert split.image_bytes(index) == (raw / f"images/{folder}/{stem}.jpg").read_bytes()
+
+
+def test_cityscapes(real_data, tmp_path):
+    raw = real_data / "cityscapes"
+    with pytest.raises(Exception, match="22 more files|21 more files"):
+        prepare(find_card("cityscapes"), raw, tmp_path / "out")
+    prepare(find_card("cityscapes"), raw, tmp_path / "out", allow_incomplete=True)
+    split = ShardSplit(tmp_path / "out", "train")
+    assert split.names == ["aachen_000000_000019"]
+    path = raw / "gtFine/train/aachen/aachen_000000_000019_gtFine_labelIds.png"
+    label = np.array(Image.open(path))
+    scored = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
+    for number, value in enumerate(scored):
+        assert np.array_equal(split.label(0) == number, label == value)
+    assert np.array_equal(split.label(0) == 255, ~np.isin(label, scored))
+
+
+def test_voc_with_a_ready_folder_of_sbd_masks(real_data, tmp_path):
+    """Of the 20 masks here the pictures are missing: named when all must be there."""
+    voc = real_data / "voc2012/VOCdevkit"
+    sbd = voc / "VOC2012/SegmentationClassAug"
+    with pytest.raises(Exception, match=r"train_aug.*20 files are missing"):
+        prepare(find_card("voc2012"), voc, tmp_path / "out", sbd=sbd)
+    manifest = prepare(find_card("voc2012"), voc, tmp_path / "out", sbd=sbd, allow_incomplete=True)
+    assert manifest["splits"]["train_aug"]["images"] == 60
