@@ -84,32 +84,41 @@ def take_census(folder: Path) -> Census:
     manifest = read_manifest(folder)
     card = card_from_dict(manifest["card"])
     order = [split.name for split in card.splits if split.name in manifest["splits"]]
-    opened = [ShardSplit(folder, name) for name in order]
     return Census(
         folder=folder,
         card=card,
-        conversion=opened[0].conversion,
-        splits=tuple(_count(shards, manifest["splits"][shards.split]) for shards in opened),
+        conversion=manifest["conversion"],
+        splits=tuple(_count(folder, name, card, manifest["splits"][name]) for name in order),
     )
 
 
-def _count(shards: ShardSplit, entry: Mapping[str, Any]) -> SplitCensus:
-    order = np.argsort(shards.sizes.astype(np.int64).prod(axis=1), kind="stable")
+def _count(folder: Path, split: str, card: Card, entry: Mapping[str, Any]) -> SplitCensus:
+    """Count one split; one shard's tables are in memory at a time."""
+    pixels = np.zeros(len(card.classes) + 1, np.int64)
+    pictures = np.zeros(len(card.classes), np.int64)
+    sizes = []
+    for shard in entry["shards"]:
+        shards = ShardSplit(folder, split, only=shard["file"])
+        pixels += shards.pixels.sum(axis=0)
+        pictures += (shards.pixels[:, :-1] > 0).sum(axis=0)
+        sizes.append(shards.sizes)
+    every = np.concatenate(sizes)
+    order = np.argsort(every.astype(np.int64).prod(axis=1), kind="stable")
 
     def rank(position: int) -> tuple[int, int]:
-        height, width = shards.sizes[order[position]]
+        height, width = every[order[position]]
         return int(height), int(width)
 
     return SplitCensus(
-        name=shards.split,
-        images=len(shards),
-        labeled=shards.labeled,
+        name=split,
+        images=len(every),
+        labeled=entry["labels"],
         skipped=tuple(entry["skipped"]),
         shards=len(entry["shards"]),
         bytes=sum(shard["bytes"] for shard in entry["shards"]),
-        pixels=shards.pixels.sum(axis=0),
-        pictures=(shards.pixels[:, :-1] > 0).sum(axis=0),
+        pixels=pixels,
+        pictures=pictures,
         smallest=rank(0),
-        median=rank(len(shards) // 2),
+        median=rank(len(every) // 2),
         largest=rank(-1),
     )

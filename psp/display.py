@@ -58,7 +58,7 @@ def progress(title: str, quiet: bool) -> Iterator[Advance]:
         TextColumn("·"), TimeRemainingColumn(), TextColumn("left"), console=err, transient=True,
     )  # fmt: skip
     with bar:
-        task = bar.add_task(title)
+        task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 

@@ -54,7 +54,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
                 f"{path}: format {manifest['format']} {manifest['version']}, this psp reads "
                 f"{FORMAT} {VERSION}. Prepare the data set again."
             )
-        kinds = {"source": str, "dataset": str, "card": dict}
+        kinds = {"source": str, "dataset": str, "card": dict, "conversion": dict}
         whole = all(isinstance(manifest[key], kind) for key, kind in kinds.items()) and all(
             {"images", "labels", "skipped"} <= split.keys()
             and {"file", "images", "bytes", "sha256", "pixels"} <= entry.keys()

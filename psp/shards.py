@@ -18,6 +18,7 @@ manifest.json, written last.
 """
 
 import json
+import math
 import os
 import tempfile
 import zlib
@@ -62,14 +63,15 @@ def write_shard(
     """Write one shard of at least one sample, streaming, and return its entry in the manifest.
 
     The payloads are spooled beside it, as their sizes are known only at the end, and a contiguous
-    dataset needs its size at the beginning. Memory holds one sample.
+    dataset needs its size at the beginning. Memory holds one sample and the names.
     """
     offsets: dict[str, list[int]] = {"images": [0], "labels": [0]}
-    names, sizes, checks, pixels = [], [], [], []
+    names, sizes, checks = [], [], []
     with (
         whole_file(path) as temporary,
         tempfile.TemporaryFile(dir=path.parent) as images,
         tempfile.TemporaryFile(dir=path.parent) as labels,
+        tempfile.TemporaryFile(dir=path.parent) as pixels,
     ):
         for sample in samples:
             images.write(sample.image)
@@ -79,7 +81,7 @@ def write_shard(
             names.append(sample.name)
             sizes.append(sample.size)
             checks.append((zlib.crc32(sample.image), zlib.crc32(sample.label)))
-            pixels.append(sample.pixels)
+            pixels.write(sample.pixels.astype(np.int64).tobytes())
         # A fixed library version and no times: the same samples give the same file.
         with h5py.File(temporary, "w", libver=("v108", "v108")) as file:
             for kind, spool in (("images", images), ("labels", labels)):
@@ -87,7 +89,8 @@ def write_shard(
                 file[f"{kind}/offsets"] = np.array(offsets[kind], np.int64)
             file["size"] = np.array(sizes, np.int32).reshape(-1, 2)
             file["crc32"] = np.array(checks, np.uint32).reshape(-1, 2)
-            file["pixels"] = np.array(pixels, np.int64)
+            shape = (len(names), len(card.classes) + 1)
+            _copy(pixels, file.create_dataset("pixels", shape, np.int64))
             encoded = [name.encode() for name in names]
             text = h5py.string_dtype("utf-8", max(map(len, encoded)))
             file.create_dataset("name", data=np.array(encoded, text), dtype=text)
@@ -106,23 +109,29 @@ def write_shard(
 
 
 def _copy(spool: IO[bytes], dataset: Any) -> None:
+    """Fill a dataset of rows with what was spooled, some megabytes at a time."""
     spool.seek(0)
+    row = dataset.dtype.itemsize * math.prod(dataset.shape[1:])
     start = 0
-    while chunk := spool.read(1 << 24):
-        dataset[start : start + len(chunk)] = np.frombuffer(chunk, np.uint8)
-        start += len(chunk)
+    while chunk := spool.read(max(1, (1 << 22) // row) * row):
+        part = np.frombuffer(chunk, dataset.dtype).reshape(-1, *dataset.shape[1:])
+        dataset[start : start + len(part)] = part
+        start += len(part)
 
 
 def shard_entry(path: Path) -> dict[str, Any]:
     """Return what the manifest says of a finished shard: file, images, bytes, sha256, pixels."""
     with h5py.File(path, "r") as file:
-        pixels = file["pixels"][:]
+        table = file["pixels"]
+        images, pixels = len(table), np.zeros(table.shape[1], np.int64)
+        for start in range(0, images, 4096):
+            pixels += table[start : start + 4096].sum(axis=0)
     return {
         "file": path.name,
-        "images": len(pixels),
+        "images": images,
         "bytes": path.stat().st_size,
         "sha256": file_sha256(path),
-        "pixels": pixels.sum(axis=0).tolist(),
+        "pixels": pixels.tolist(),
     }
 
 
@@ -158,13 +167,13 @@ class ShardSplit:
         self.card, self.labeled = headers[0].card, headers[0].labeled
         self.conversion = headers[0].conversion
         self.names: list[str] = [name for header in headers for name in header.names]
-        self.sizes = np.concatenate([header.sizes for header in headers])  # (n, 2) height, width
-        self.pixels = np.concatenate([header.pixels for header in headers])  # (n, classes + 1)
+        self.sizes = _joined([header.sizes for header in headers])  # (n, 2) height, width
+        self.pixels = _joined([header.pixels for header in headers])  # (n, classes + 1)
         counts = [len(header.names) for header in headers]
         self._shard = np.repeat(np.arange(len(headers)), counts)
-        self._image = np.concatenate([header.images for header in headers])  # (n, 2) start, length
-        self._label = np.concatenate([header.labels for header in headers])
-        self._crc32 = np.concatenate([header.crc32 for header in headers])
+        self._image = _joined([header.images for header in headers])  # (n, 2) start, length
+        self._label = _joined([header.labels for header in headers])
+        self._crc32 = _joined([header.crc32 for header in headers])
         self._handles: dict[tuple[int, int], int] = {}
 
     def __len__(self) -> int:
@@ -232,6 +241,10 @@ class ShardSplit:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_handles": {}}
+
+
+def _joined(tables: list[NDArray[Any]]) -> NDArray[Any]:
+    return tables[0] if len(tables) == 1 else np.concatenate(tables)  # without a copy of one
 
 
 @dataclass(frozen=True)

@@ -88,9 +88,9 @@ def test_a_missing_shard_split_or_folder_is_said(folder, tmp_path):
     "text",
     ["{", "[]", "{}", '{"format": "psp-shards", "version": 2}',
      '{"format": "psp-shards", "version": 2, "source": "", "dataset": "", "card": {},'
-     ' "splits": {}}',
+     ' "conversion": {}, "splits": {}}',
      '{"format": "psp-shards", "version": 2, "source": "", "dataset": "",'
-     ' "card": {}, "splits": {"val": {"shards": []}}}'],
+     ' "card": {}, "conversion": {}, "splits": {"val": {"shards": []}}}'],
 )  # fmt: skip
 def test_a_damaged_manifest_is_said(folder, text):
     (folder / "manifest.json").write_text(text)

@@ -59,6 +59,8 @@ def _sbd_masks(sbd: Path) -> dict[str, tuple[Path, str]]:
     if dataset is not None:
         ids = {name for part in ("train", "val") for name in read_ids(dataset / f"{part}.txt")}
         return {name: (dataset / f"cls/{name}.mat", "GTcls.Segmentation") for name in ids}
+    if not sbd.is_dir():
+        raise PspError(f"--sbd {sbd}: no such folder.")
     ready = sbd / "SegmentationClassAug"
     found = picture_stems(ready if ready.is_dir() else sbd)
     if not found or any("/" in name for name in found):
