@@ -89,7 +89,7 @@ class _Reader:
         if not splits:
             raise self.fail("[splits] is empty; name at least 'train' and 'val'.")
         folders = self.folders(value, splits)
-        self.recipes(value)
+        name, recipes, sources = self.recipes(value)
         return Card(
             name=value["name"],
             title=value["title"],
@@ -101,8 +101,10 @@ class _Reader:
             drop=self.texts(value.get("drop", []), "drop"),
             origin=self.origin(value),
             folders=folders,
-            recipe=value.get("recipe", {}),
-            recipes=value.get("recipes", {}),
+            recipe=recipes.pop(name),
+            recipes=recipes,
+            recipe_name=name,
+            sources=sources,
         )
 
     def entry(self, item: Any, number: int) -> ClassEntry:
@@ -183,18 +185,33 @@ class _Reader:
             raise self.fail("the fractions of the splits add up to more than 1.")
         return Folders(**table)
 
-    def recipes(self, value: dict[str, Any]) -> None:
-        recipe, recipes = value.get("recipe", {}), value.get("recipes", {})
-        for name in ("default", "recipe"):
-            if name in recipes:
-                raise self.fail(f"recipes.{name}: that name is [recipe]'s own; choose another.")
-        for name, settings in {"recipe": recipe, **recipes}.items():
-            if not isinstance(settings, dict):
-                raise self.fail(f"recipes.{name} must be a table of settings.")
+    def recipes(
+        self, value: dict[str, Any]
+    ) -> tuple[str, dict[str, dict[str, Any]], dict[str, str]]:
+        """Return the name of [recipe], all recipes by name, and the source of each."""
+        first, others = value.get("recipe", {}), value.get("recipes", {})
+        name = first.get("name", "default")
+        if not isinstance(name, str) or not name:
+            raise self.fail("recipe: 'name' must be a text.")
+        found: dict[str, dict[str, Any]] = {}
+        sources = {}
+        for title, table in [(name, first), *others.items()]:
+            where = "recipe" if table is first else f"recipes.{title}"
+            if not isinstance(table, dict):
+                raise self.fail(f"{where} must be a table of settings.")
+            if title in found or (table is not first and title in ("default", "recipe")):
+                raise self.fail(f"{where}: that name is [recipe]'s own; choose another.")
+            source = table.get("source", "")
+            if not isinstance(source, str):
+                raise self.fail(f"{where}: 'source' must be a text.")
+            spoken = ("name", "source") if table is first else ("source",)
+            found[title] = {key: item for key, item in table.items() if key not in spoken}
+            sources[title] = source
             try:
-                resolve({**recipe, **settings}, {}, name)
+                resolve({**found[name], **found[title]}, {}, title)
             except PspError as error:
                 raise self.fail(str(error)) from None
+        return name, found, sources
 
     def keys(
         self,

@@ -87,6 +87,8 @@ class Card:
     folders: Folders | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
     recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    recipe_name: str = "default"  # what the first recipe is called: "paper" where it is the paper's
+    sources: Mapping[str, str] = field(default_factory=dict)  # of each recipe: whose numbers
 
     @property
     def palette(self) -> tuple[tuple[int, int, int], ...]:
@@ -107,13 +109,13 @@ class Card:
 
     def recipe_named(self, name: str | None) -> Mapping[str, Any]:
         """Return the card's recipe, or a named one laid over it; PspError if there is none."""
-        if name is None or name == "default":
+        if name in (None, "default", self.recipe_name):
             return self.recipe
         if name not in self.recipes:
-            known = ", ".join(["default", *self.recipes])
+            known = [self.recipe_name, *self.recipes]
             raise PspError(
-                f"card {self.name} has no recipe '{name}' (it has: {known})."
-                f"{nearest(name, self.recipes)}"
+                f"card {self.name} has no recipe '{name}' (it has: {', '.join(known)})."
+                f"{nearest(name or '', known)}"
             )
         return {**self.recipe, **self.recipes[name]}
 

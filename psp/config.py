@@ -22,10 +22,11 @@ def _setting(
     choices: tuple[Any, ...] = (),
     low: float = -math.inf,
     high: float = math.inf,
+    source: str = "psp",
 ) -> Any:
-    return field(
-        default=default, metadata={"help": help, "choices": choices, "low": low, "high": high}
-    )
+    """Declare a setting; `source` is whose number the default is."""
+    limits = {"choices": choices, "low": low, "high": high}
+    return field(default=default, metadata={"help": help, "source": source, **limits})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,26 +34,45 @@ class TrainConfig:
     """Settings of a run. Raises PspError when a value is out of its range."""
 
     # The network
-    backbone: str = _setting("resnet50", "the dilated residual network", choices=BACKBONES)
+    backbone: str = _setting(
+        "resnet50", "the dilated residual network", choices=BACKBONES, source="paper, table 1"
+    )
     stem: str = _setting(
         "7x7",
         "7x7: as torchvision's ImageNet weights; deep: three 3x3 convolutions, the authors' own",
         choices=("7x7", "deep"),
     )
     bins: tuple[int, ...] = _setting(
-        (1, 2, 3, 6), "pyramid grid sizes; none: no pyramid", low=1, high=64
+        (1, 2, 3, 6),
+        "pyramid grid sizes; none: no pyramid",
+        low=1,
+        high=64,
+        source="paper, table 1",
     )
-    pooling: str = _setting("average", "pyramid pooling", choices=("average", "max"))
-    reduce: bool = _setting(True, "reduce each pyramid level to 1/len(bins) of the channels")
-    aux_weight: float = _setting(0.4, "weight of the auxiliary loss; 0: no auxiliary head", low=0)
-    dropout: float = _setting(0.1, "dropout before both classifiers", low=0, high=0.99)
+    pooling: str = _setting(
+        "average", "pyramid pooling", choices=("average", "max"), source="paper, table 1"
+    )
+    reduce: bool = _setting(
+        True, "reduce each pyramid level to 1/len(bins) of the channels", source="paper, table 1"
+    )
+    aux_weight: float = _setting(
+        0.4, "weight of the auxiliary loss; 0: no auxiliary head", low=0, source="paper, table 2"
+    )
+    dropout: float = _setting(
+        0.1, "dropout before both classifiers", low=0, high=0.99, source="Caffe release"
+    )
     dropout_kind: str = _setting(
         "element",
         "element: the paper's; channel: whole channels, as semseg",
         choices=("element", "channel"),
+        source="Caffe release",
     )
     norm_momentum: float = _setting(
-        0.1, "batch norm momentum in torch's sense (the Caffe release: 0.05)", low=0, high=1
+        0.1,
+        "batch norm momentum in torch's sense (the Caffe release: 0.05)",
+        low=0,
+        high=1,
+        source="torch",
     )
     init: str = _setting(
         "imagenet",
@@ -60,25 +80,46 @@ class TrainConfig:
     )
 
     # The schedule
-    batch: int = _setting(16, "images per step, over all devices", low=1)
-    steps: int = _setting(30_000, "optimizer steps, not epochs", low=1)
-    lr: float = _setting(0.01, "learning rate of the backbone", low=0)
-    head_lr: float = _setting(10.0, "factor on the learning rate of new layers", low=0)
-    power: float = _setting(0.9, "lr * (1 - step / steps) ** power", low=0)
-    momentum: float = _setting(0.9, "SGD momentum", low=0, high=1)
-    weight_decay: float = _setting(1e-4, "SGD weight decay", low=0)
+    batch: int = _setting(
+        16, "images per step, over all devices", low=1, source="paper, section 5.1"
+    )
+    steps: int = _setting(
+        30_000, "optimizer steps, not epochs", low=1, source="paper, section 5.1: VOC"
+    )
+    lr: float = _setting(0.01, "learning rate of the backbone", low=0, source="paper, section 5.1")
+    head_lr: float = _setting(
+        10.0, "factor on the learning rate of new layers", low=0, source="Caffe release"
+    )
+    bias_lr: float = _setting(
+        2.0,
+        "factor on the learning rate of the classifiers' biases, beside head_lr (semseg: 1)",
+        low=0,
+        source="Caffe release",
+    )
+    power: float = _setting(
+        0.9, "lr * (1 - step / steps) ** power", low=0, source="paper, section 5.1"
+    )
+    momentum: float = _setting(0.9, "SGD momentum", low=0, high=1, source="paper, section 5.1")
+    weight_decay: float = _setting(1e-4, "SGD weight decay", low=0, source="paper, section 5.1")
     norm_decay: bool = _setting(
-        False, "decay batch norms and biases too (semseg does, the paper does not)"
+        False,
+        "decay batch norms and biases too (semseg does, the paper does not)",
+        source="Caffe release",
     )
     loss_stride: int = _setting(
         8,
         "8: the loss compares at 1/8 of the crop, as the paper; 1: at full size, as semseg",
         choices=(1, 8),
+        source="Caffe release",
     )
 
     # The pictures
     crop: int = _setting(
-        473, "side of the training crop and of the test window; 8n+1", low=9, high=4097
+        473,
+        "side of the training crop and of the test window; 8n+1",
+        low=9,
+        high=4097,
+        source="Caffe release",
     )
     base_size: int | None = _setting(
         None,
@@ -86,16 +127,28 @@ class TrainConfig:
         low=1,
         high=32768,
     )
-    scale_min: float = _setting(0.5, "smallest random scale", low=0.05)
-    scale_max: float = _setting(2.0, "largest random scale", high=20)
-    rotate: float = _setting(10.0, "largest random rotation, degrees either way", low=0, high=180)
+    scale_min: float = _setting(0.5, "smallest random scale", low=0.05, source="paper, section 5.1")
+    scale_max: float = _setting(2.0, "largest random scale", high=20, source="paper, section 5.1")
+    rotate: float = _setting(
+        10.0,
+        "largest random rotation, degrees either way",
+        low=0,
+        high=180,
+        source="paper, section 5.1",
+    )
     rotate_probability: float = _setting(
-        0.5, "share of crops that are rotated (semseg's)", low=0, high=1
+        0.5, "share of crops that are rotated (semseg's)", low=0, high=1, source="semseg"
     )
     blur: float = _setting(
-        0.5, "share of crops that get a 5x5 Gaussian blur (semseg's)", low=0, high=1
+        0.5,
+        "share of crops that get a 5x5 Gaussian blur (semseg's)",
+        low=0,
+        high=1,
+        source="paper, section 5.1; the share is semseg's",
     )
-    flip: float = _setting(0.5, "share of crops that are mirrored", low=0, high=1)
+    flip: float = _setting(
+        0.5, "share of crops that are mirrored", low=0, high=1, source="paper, section 5.1"
+    )
     train_split: str | None = _setting(
         None, "split to train on; auto: train_aug where the shards have one, else train"
     )
@@ -183,6 +236,31 @@ def resolve(
     """Return defaults, overlaid by a card's recipe, overlaid by the command line's settings."""
     settings = settings_from(recipe, f"recipe {recipe_name}")
     return TrainConfig(**{**settings, **settings_from(overrides, "--set")})
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A resolved setting and who says so; `given` where it is not the default."""
+
+    name: str
+    value: Any
+    source: str
+    given: bool
+
+
+def explain(recipe: Mapping[str, Any], recipe_source: str) -> list[Setting]:
+    """Return every setting of a recipe with its source: the recipe's, or the default's."""
+    given = settings_from(recipe, "recipe")
+    config = TrainConfig(**given)
+    return [
+        Setting(
+            item.name,
+            getattr(config, item.name),
+            recipe_source if item.name in given else item.metadata["source"],
+            item.name in given,
+        )
+        for item in fields(TrainConfig)
+    ]
 
 
 def overlay(config: TrainConfig, overrides: Mapping[str, Any]) -> TrainConfig:

@@ -7,7 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from psp.cards import Card, Origin, SplitEntry
-from psp.display import out
+from psp.config import Setting, show
+from psp.display import escape, out
 
 if TYPE_CHECKING:  # they bring torch and numpy, which the cards do without
     from psp.census import Census, SplitCensus
@@ -152,9 +153,31 @@ def show_card(card: Card) -> None:
     out.print()
     for split in card.splits:
         out.print(Text(_describe_split(split)))
-    for name, recipe in {"default": card.recipe, **card.recipes}.items():
-        settings = ", ".join(f"{key}={value}" for key, value in recipe.items())
+    for name, recipe in {card.recipe_name: card.recipe, **card.recipes}.items():
+        settings = ", ".join(f"{key}={show(value)}" for key, value in recipe.items())
         out.print(Text(f"recipe {name}: {settings or 'the defaults'}"))
+    out.print(Text(f"more: psp recipe show {card.name}", "dim"))
+
+
+def show_recipe(title: str, source: str, settings: Sequence[Setting]) -> None:
+    """Print every setting of a recipe, and who says so."""
+    out.print(Text(title, "bold") + Text(f"  {source}" if source else "", ""))
+    out.print()
+    table = Table("setting", "value", "from", box=None, pad_edge=False)
+    for setting in settings:
+        style = "" if setting.given else "dim"
+        table.add_row(setting.name, Text(show(setting.value)), Text(setting.source, style))
+    out.print(table)
+
+
+def show_recipe_difference(
+    titles: tuple[str, str], pairs: Sequence[tuple[Setting, Setting]]
+) -> None:
+    """Print the settings that two recipes do not share."""
+    table = Table("setting", *map(escape, titles), box=None, pad_edge=False)
+    for one, two in pairs:
+        table.add_row(one.name, show(one.value), show(two.value))
+    out.print(table)
 
 
 def _raw_values(card: Card, values: Sequence[int]) -> str:

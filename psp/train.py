@@ -279,7 +279,7 @@ def _architecture(config: TrainConfig, classes: int) -> Architecture:
 
 def _optimizer(network: PSPNet, config: TrainConfig) -> torch.optim.SGD:
     groups = parameter_groups(
-        network, pretrained="backbone.", head_lr=config.head_lr,
+        network, pretrained="backbone.", head_lr=config.head_lr, bias_lr=config.bias_lr,
         weight_decay=config.weight_decay, norm_decay=config.norm_decay,
     )  # fmt: skip
     return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)

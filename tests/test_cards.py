@@ -93,7 +93,7 @@ def test_recipes_are_laid_over_each_other(tmp_path):
         ("from = [3]", "form = [3]", "class 1 'b': unknown key 'form'. Did you mean 'from'"),
         ("images = 3", "image = 3", "split 'train': unknown key 'image'"),
         ("images = 3", 'images = "3"', "'images' must be a whole number"),
-        ("crop = 41", "crpo = 41", "recipe recipe: 'crpo' is no setting. Did you mean 'crop'"),
+        ("crop = 41", "crpo = 41", "recipe default: 'crpo' is no setting. Did you mean 'crop'"),
         ("crop = 41", "crop = 40", "crop=40"),
         ("steps = 9", "stpes = 9", "'stpes' is no setting. Did you mean 'steps'"),
         ('name = "mine"', 'name = "My Set"', "must be lower-case"),

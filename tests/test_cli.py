@@ -13,7 +13,17 @@ from trees import run_psp
 
 from psp.cardfile import shipped
 
-COMMANDS = ["prepare", "train", "evaluate", "predict", "demo", "cards", "verify", "inspect"]
+COMMANDS = [
+    "prepare",
+    "train",
+    "evaluate",
+    "predict",
+    "demo",
+    "cards",
+    "verify",
+    "inspect",
+    "recipe",
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

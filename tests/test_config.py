@@ -1,5 +1,7 @@
 """Settings: typed, in range, refused by name."""
 
+from dataclasses import fields
+
 import pytest
 
 from psp.config import (
@@ -91,3 +93,32 @@ def test_show_is_what_set_takes():
     for settings in ({"bins": ()}, {"bins": (1, 2)}, {"workers": None}, {"reduce": True}):
         (key, value), *_ = settings.items()
         assert settings_from({key: show(value)}, "") == settings
+
+
+def test_a_recipe_says_whose_numbers_it_has(psp):
+    import json
+
+    _, out, _ = psp("recipe", "show", "voc2012", "--json", check=0)
+    rows = {row["setting"]: row for row in json.loads(out)["settings"]}
+    assert set(rows) == {item.name for item in fields(TrainConfig)}
+    assert rows["steps"] == {"setting": "steps", "value": 30000, "from": "recipe paper"}
+    assert rows["weight_decay"]["from"] == "paper, section 5.1"
+    assert all(row["from"] for row in rows.values())
+
+
+@pytest.mark.parametrize("card", ["voc2012", "ade20k", "cityscapes"])
+def test_the_two_published_recipes_differ_as_their_authors_say(card, psp):
+    """Decay on batch norms, dropout of channels, loss at full size, no double rate for biases."""
+    import json
+
+    _, out, _ = psp("recipe", "diff", card, f"{card}:semseg", "--json", check=0)
+    found = json.loads(out)
+    assert found["norm_decay"] == [False, True]
+    assert found["dropout_kind"] == ["element", "channel"]
+    assert found["loss_stride"] == [8, 1]
+    assert found["bias_lr"] == [2.0, 1.0]
+    assert found["norm_momentum"] == [0.05, 0.1]
+    steps = {"voc2012": [30000, 33050], "ade20k": [150000, 126300], "cityscapes": [90000, 37000]}
+    assert found["steps"] == steps[card]
+    # The paper has neither rotation nor blur on Cityscapes; semseg has both everywhere.
+    assert ("rotate" in found) == ("blur" in found) == (card == "cityscapes")

@@ -36,7 +36,8 @@ LAYERS = [
     ["psp.prepare", "psp.display"],
     ["psp.tables"],
     ["psp.cli.options"],
-    ["psp.cli.cards", "psp.cli.data", "psp.cli.parsing", "psp.cli.tour", "psp.cli.training"],
+    ["psp.cli.cards", "psp.cli.data", "psp.cli.parsing", "psp.cli.recipes", "psp.cli.tour",
+     "psp.cli.training"],
     ["psp.cli"],
     ["psp.__main__"],
 ]  # fmt: skip

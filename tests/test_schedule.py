@@ -18,8 +18,9 @@ def test_poly_is_the_papers_formula():
 def test_every_parameter_is_in_one_group_with_the_right_factor(norm_decay):
     network = build(Architecture(classes=3, backbone="resnet18"))
     groups = parameter_groups(
-        network, pretrained="backbone.", head_lr=10.0, weight_decay=1e-4, norm_decay=norm_decay
-    )
+        network, pretrained="backbone.", head_lr=10.0, bias_lr=2.0, weight_decay=1e-4,
+        norm_decay=norm_decay,
+    )  # fmt: skip
     seen = {}
     for group in groups:
         for parameter in group["params"]:
@@ -27,7 +28,10 @@ def test_every_parameter_is_in_one_group_with_the_right_factor(norm_decay):
             seen[id(parameter)] = group
     for name, parameter in network.named_parameters():
         group = seen.pop(id(parameter))
-        assert group["factor"] == (1.0 if name.startswith("backbone.") else 10.0)
+        expected = 1.0 if name.startswith("backbone.") else 10.0
+        if name in ("head.classifier.bias", "aux.classifier.bias"):
+            expected = 20.0  # conv6 of the Caffe release
+        assert group["factor"] == expected, name
         decayed = norm_decay or parameter.ndim == 4
         assert group["weight_decay"] == (1e-4 if decayed else 0.0)
     assert not seen

@@ -17,6 +17,7 @@ from psp.cli.cards import cards_app
 from psp.cli.data import inspect, prepare, verify
 from psp.cli.options import Debug, debugging
 from psp.cli.parsing import evaluate, predict
+from psp.cli.recipes import recipe_app
 from psp.cli.tour import demo
 from psp.cli.training import train
 from psp.errors import PspError
@@ -60,6 +61,7 @@ app = typer.Typer(
 for command in (prepare, train, evaluate, predict, demo, inspect, verify):
     app.command()(command)
 app.add_typer(cards_app, name="cards")
+app.add_typer(recipe_app, name="recipe")
 
 
 def main() -> None:
