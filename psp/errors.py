@@ -11,6 +11,11 @@ from collections.abc import Iterable
 class PspError(Exception):
     """Something outside psp is wrong: a file, a folder, a setting. The message is one line."""
 
+    def __str__(self) -> str:
+        """Return the message; what a terminal cannot show, as a name may hold it, is escaped."""
+        text = super().__str__()
+        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the known word closest to `word`, or "" if none is."""

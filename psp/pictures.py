@@ -13,11 +13,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from psp.errors import PspError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+# What Pillow may take a file for, whatever its name; for an EPS it would run Ghostscript.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 
 _PLAIN_PNG = [
     cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE,
@@ -66,7 +68,7 @@ def _rgb(picture: Image.Image, where: str) -> NDArray[np.uint8]:
 def picture_size(path: Path) -> tuple[int, int]:
     """Return a picture file's height and width from its header. Raises PictureError."""
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=FORMATS) as picture:
             return picture.height, picture.width
     except Exception as error:  # as in _open
         raise PictureError(f"{path}: broken picture: {' '.join(str(error).split())}") from None
@@ -95,6 +97,16 @@ def decode_label(data: bytes, where: str) -> NDArray[np.uint8] | NDArray[np.uint
         f"(colors {shown}, …): colors are no class ids. Take the official files, or a card with "
         "labels = 'colors'"
     )
+
+
+def label_palette(data: bytes) -> dict[int, int]:
+    """Return the colors, 65536 R + 256 G + B, of a palette file's values; none for other files."""
+    picture = Image.open(io.BytesIO(data), formats=FORMATS)
+    if picture.mode != "P":
+        return {}
+    flat = picture.getpalette("RGB") or []
+    triples = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+    return {value: (r << 16) | (g << 8) | b for value, (r, g, b) in enumerate(triples)}
 
 
 def decode_color_label(data: bytes, where: str) -> NDArray[np.int32]:
@@ -128,11 +140,31 @@ def _packed(image: NDArray[np.uint8]) -> NDArray[np.int32]:
 
 def _open_label(data: bytes, where: str) -> Image.Image:
     picture = _open(data, where)
-    if picture.format in ("JPEG", "WEBP"):
-        raise PictureError(
-            f"{where}: a label must be a PNG: {picture.format} is lossy, its values are not exact."
-        )
+    spoilt = _spoilt(picture, data)
+    if spoilt:
+        raise PictureError(f"{where}: a label must be a PNG: {spoilt}.")
     return picture
+
+
+def _spoilt(picture: Image.Image, data: bytes) -> str | None:
+    """Return why the pixels of a label file are not the values that were meant, or None."""
+    kind = picture.format
+    if getattr(picture, "n_frames", 1) > 1:
+        return f"this {kind} holds several pictures"
+    if kind == "PNG":
+        return None if data[12:16] == b"IHDR" else "its header is not first"
+    if kind in ("BMP", "GIF"):
+        return None
+    if kind == "PPM":  # Pillow spreads 0..maxval to 0..255
+        top = data.split(maxsplit=4)[3] if not data.startswith(b"P4") else b"1"
+        return None if top in (b"255", b"65535") else f"a PGM of values to {top!r} is not exact"
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        if picture.info.get("compression") in ("jpeg", "webp"):
+            return "its compression is lossy, its values are not exact"
+        if picture.tag_v2.get(262) == 0 or set(picture.tag_v2.get(258, (1,))) - {8, 16}:
+            return "a TIFF of fewer than 8 bits, or with 0 for white, is not exact"
+        return None
+    return f"{kind} is lossy, its values are not exact"
 
 
 def encode_label(label: NDArray[np.uint8]) -> bytes:
@@ -188,10 +220,10 @@ def _open(data: bytes, where: str, upright: bool = False) -> Image.Image:
         with warnings.catch_warnings():
             # A large picture is no attack here, and odd EXIF data are no reason to worry anyone.
             warnings.simplefilter("ignore")
-            picture = Image.open(io.BytesIO(data))
+            picture = Image.open(io.BytesIO(data), formats=FORMATS)
             if picture.format == "PNG":
                 # Decoding alone ignores the checksums of the pixel data, verify() does not.
-                Image.open(io.BytesIO(data)).verify()
+                Image.open(io.BytesIO(data), formats=FORMATS).verify()
             picture.load()
             return ImageOps.exif_transpose(picture) if upright else picture
     except Image.DecompressionBombError:

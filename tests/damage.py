@@ -16,7 +16,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from matlab_trees import gt_cls, narrow_double, save_mat
+from matlab_trees import gt_cls, save_mat
 from PIL import Image, ImageSequence
 from scipy import sparse
 from scipy.io import savemat
@@ -87,7 +87,8 @@ def known(tree):
 
 
 def unknown_value(tree):
-    return next(value for value in range(255, -1, -1) if value not in tree.card.raw_to_id())
+    raws = tree.card.raw_to_id()
+    return next((value for value in range(255, -1, -1) if value not in raws), max(raws) + 1)
 
 
 def encoded(picture, kind, **options):
@@ -197,12 +198,16 @@ def emptied(tree, rng):
     return [path]
 
 
-@way("file of zeros or of text")
+@way("file of zeros, of text, of a program")
 def nonsense(tree, rng):
     path = any_file(tree, rng)
     size = path.stat().st_size
-    put(path, pick([bytes(size), b"<html>404</html>\n", rng.bytes(size)], rng))
+    put(path, pick([bytes(size), b"<html>404</html>\n", rng.bytes(size), PROGRAM], rng))
     return [path]
+
+
+# Pillow hands PostScript to Ghostscript, which runs it.
+PROGRAM = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n"
 
 
 # -------------------------------------------------------------------------------- files and names
@@ -292,7 +297,7 @@ def link_inside(tree, rng):
 
 @way("odd name: letters, blanks, quotes")
 def odd_name(tree, rng):
-    return rename_pair(tree, rng, ["Straße_été_日本", "a b  c", "it's \"it\"", "[b]%s{x}", "a.b.c"])
+    return rename_pair(tree, rng, ["Straße_été_日本", "a b  c", 'it\'s "it"', "[b]%s{x}", "a.b.c"])
 
 
 @way("odd name: newline, escape, no UTF-8")
@@ -461,7 +466,8 @@ def label_pages(tree, rng):
     path = any_pair(tree, rng)[1]
     values = values_of(tree, path)
     first, second = (
-        as_colors(part) if "colors" in tree.traits else gray(part) for part in (values, values[::-1])
+        as_colors(part) if "colors" in tree.traits else gray(part)
+        for part in (values, values[::-1])
     )
     kind = pick(["TIFF", "PNG"], rng)
     put(path, encoded(first, kind, save_all=True, append_images=[second]))
@@ -688,25 +694,20 @@ def list_other(tree, rng):
 # ----------------------------------------------------------------------------------- MATLAB's files
 
 
-@way("wrong or doubled variable in .mat", "mat")
+@way("wrong variable in .mat", "mat")
 def mat_variable(tree, rng):
     path = any_mat(tree, rng)
     values = values_of(tree, path)
-    first, *field = tree.variable(path).split(".")
-    kind = pick(["other", "case", "cell", "struct", "twice", "text", "nothing"], rng)
+    first = tree.variable(path).split(".")[0]
+    kind = pick(["other", "case", "cell", "struct", "text", "nothing"], rng)
     plain = values.astype(np.uint16)
     variables = {
         "other": {"groundTruth": plain}, "case": {first.swapcase(): plain},
         "cell": {first: np.array([[plain], [plain]], object)[:, :1]},
-        "struct": {first: {"other": plain}}, "twice": {first: plain},
-        "text": {first: "labels"}, "nothing": {},
+        "struct": {first: {"other": plain}}, "text": {first: "labels"}, "nothing": {},
     }[kind]  # fmt: skip
-    buffer = io.BytesIO()
-    savemat(buffer, variables, do_compression=True)
-    data = buffer.getvalue()
-    if kind == "twice" and not field and len(first) <= 4:
-        data += narrow_double(first, values[::-1] % 34)
-    put(path, data)
+    path.unlink()
+    savemat(path, variables, do_compression=True)
     return [path]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 PNG = b"\x89PNG\r\n\x1a\n"
-END = b"\0\0\0\0IEND\xaeB`\x82"
+KINDS = {b"IHDR", b"PLTE", b"tRNS", b"IEND"}  # chunks of which there is one
 HDF5 = b"\x89HDF\r\n\x1a\n"
 EXACT = {"BMP", "GIF", "PPM", "TIFF"}  # formats besides PNG that can hold values exactly
 EXACT_TIFF = {"raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate"}
@@ -48,25 +48,27 @@ def label_values(data, suffix=".png", variable="", colors=False):
 
 
 def png_chunks(data):
-    """[(kind, content)] of a PNG with every checksum right, from IHDR to IEND.
+    """{kind: content} of a PNG with every checksum right; the pixels' chunks are joined.
 
-    IEND itself holds nothing: a file that ends inside it has lost nothing.
+    IEND holds nothing: what is wrong with it alone has lost nothing.
     """
     need(data.startswith(PNG), "no PNG")
-    place, chunks = 8, []
-    while not chunks or chunks[-1][0] != b"IEND":
-        if chunks and chunks[-1][0] == b"IDAT" and END.startswith(data[place:]):
+    place, chunks = 8, {}
+    while True:
+        end = data[place : place + 8]
+        if b"IDAT" in chunks and (len(data) - place <= 12 or end == b"\0\0\0\0IEND"):
             break
         need(place + 12 <= len(data), "PNG ends early")
-        length, kind = struct.unpack_from(">I4s", data, place)
+        length, kind = struct.unpack(">I4s", end)
         content = data[place + 8 : place + 8 + length]
         need(place + 12 + length <= len(data), "PNG ends inside a chunk")
         (check,) = struct.unpack_from(">I", data, place + 8 + length)
         need(zlib.crc32(kind + content) == check, f"checksum of {kind!r}")
-        chunks.append((kind, content))
+        same = kind not in KINDS or chunks.get(kind, content) == content
+        need(same, f"{kind!r} comes twice and differs")
+        chunks[kind] = chunks.get(kind, b"") + content if kind == b"IDAT" else content
         place += 12 + length
-    need(chunks[0][0] == b"IHDR", "IHDR is not first")
-    need(sum(kind == b"IHDR" for kind, _ in chunks) == 1, "IHDR comes twice")
+    need(b"IHDR" in chunks, "PNG without a header")
     return chunks
 
 
@@ -74,14 +76,14 @@ def png_chunks(data):
 def png_rows(data):
     """(width, depth, color type, rows as uint8 (height, bytes)) of a PNG that is not interlaced."""
     chunks = png_chunks(data)
-    width, height, depth, color, _, _, interlace = struct.unpack(">IIBBBBB", chunks[0][1])
+    width, height, depth, color, _, _, interlace = struct.unpack(">IIBBBBB", chunks[b"IHDR"])
     need(interlace == 0, "interlaced")
     need(width * height < 1 << 24, "too large to be one of ours")
     samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color]
     step = max(1, samples * depth // 8)
     line = -(-width * samples * depth // 8)
     inflater = zlib.decompressobj()
-    stream = inflater.decompress(b"".join(part for kind, part in chunks if kind == b"IDAT"))
+    stream = inflater.decompress(chunks[b"IDAT"])
     need(inflater.eof, "the pixels' stream ends early")
     need(len(stream) == height * (line + 1), "too many or too few pixels")
     coded = np.frombuffer(stream, np.uint8).reshape(height, line + 1)
@@ -110,7 +112,7 @@ def png_values(data, colors):
     if colors and color in (2, 6) and depth == 8:
         pixels = rows.reshape(len(rows), width, -1).astype(np.int64)
         need(color == 2 or pixels[..., 3].min() == 255, "partly transparent")
-        need(all(kind != b"tRNS" for kind, _ in png_chunks(data)), "partly transparent")
+        need(b"tRNS" not in png_chunks(data), "partly transparent")
         return pixels[..., :3] @ [65536, 256, 1]
     need(color in (0, 3), "a picture of colors, or with alpha")
     if depth == 16:
@@ -123,8 +125,8 @@ def png_values(data, colors):
     need(depth == 8, "a label of colors in fewer or more than 8 bits")
     if color == 0:
         return values * 0x010101
-    palette = dict(png_chunks(data))[b"PLTE"]
-    need(b"tRNS" not in dict(png_chunks(data)), "partly transparent")
+    palette = png_chunks(data)[b"PLTE"]
+    need(b"tRNS" not in png_chunks(data), "partly transparent")
     table = np.frombuffer(palette, np.uint8).reshape(-1, 3) @ np.array([65536, 256, 1])
     return table[values]
 

@@ -405,3 +405,26 @@ def test_pictures_in_two_splits_are_told(own_raw, tmp_path):
     )  # fmt: skip
     plan = make_plan(Source(own_raw, card), _conversion(), 10**9, False)
     assert any("'train' and 'val' have 1 pictures in common" in text for text in plan.remarks)
+
+
+def test_a_mask_whose_colors_were_numbered_anew_is_refused(voc_raw, tmp_path):
+    """Every value of it is known, and means another class than its color says."""
+    path = sorted((voc_raw / "VOC2012/SegmentationClass").iterdir())[0]
+    ids = np.array(Image.open(path))
+    ids[(ids > 5) & (ids < 255) | (ids == 1)] = 0
+    ids[0, :3] = (2, 4, 5)
+    palette = [*find_card("voc2012").palette, *[(0, 0, 0)] * 234, (224, 224, 192)]
+
+    def save(values, colors):
+        picture = Image.fromarray(values).convert("P")
+        picture.frombytes(values.tobytes())
+        picture.putpalette([channel for color in colors for channel in color])
+        picture.save(path)
+
+    save(ids, palette)  # the official palette
+    prepare(find_card("voc2012"), voc_raw, tmp_path / "good", allow_incomplete=True)
+    used = np.unique(ids)
+    anew = np.searchsorted(used, ids).astype(np.uint8)
+    save(anew, [palette[value] for value in used])
+    with pytest.raises(PspError, match="paints value .* in the color of.*saved again"):
+        prepare(find_card("voc2012"), voc_raw, tmp_path / "out", allow_incomplete=True)

@@ -36,10 +36,11 @@ def pairs(source: Source, root: Path, split: SplitEntry) -> Found:
     assert annotations is not None  # or this would not be the root
     remarks = _check_names(annotations.parent / "labels.txt", source.card)
     ids = read_ids(root / "ImageSets/Main" / (split.list or f"{split.name}.txt"))
+    annotated = {path.stem for path in annotations.glob("*.mat")}
     found = [
         Pair(name, root / f"JPEGImages/{name}.jpg", annotations / f"{name}.mat", "LabelMap")
         for name in sorted(ids)
-        if (annotations / f"{name}.mat").exists()
+        if name in annotated
     ]
     if len(found) < len(ids):
         remarks.append(
@@ -51,7 +52,7 @@ def pairs(source: Source, root: Path, split: SplitEntry) -> Found:
 
 def _check_names(path: Path, card: Card) -> list[str]:
     """Compare the card's raw values with the official list of names, where that is at hand."""
-    if not path.exists():
+    if not path.is_file():
         return [f"{path}: not there; the official order of its 459 names is assumed"]
     names = {}
     try:

@@ -19,6 +19,7 @@ from psp.pictures import (
     encode_label,
     encode_png,
     histogram,
+    label_palette,
 )
 from psp.prepare.pairs import Pair
 from psp.shards import Sample
@@ -75,6 +76,8 @@ class Converter:
     def __init__(self, card: Card, conversion: Conversion) -> None:
         self.card, self.conversion = card, conversion
         self.table = raw_to_id_table(card)
+        colors = ((r << 16) | (g << 8) | b for r, g, b in card.palette)
+        self.painted = {color: number for number, color in enumerate(colors)}
         self.narrow = self.table[:256].astype(np.uint8)  # UNKNOWN is refused before it is used
         self.keeps_files = conversion == Conversion()
         cv2.setNumThreads(1)  # there is a process for every core
@@ -130,7 +133,28 @@ class Converter:
             return read_label(data, pair.variable, str(path))
         if self.card.labels == "colors":
             return decode_color_label(data, str(path))
-        return decode_label(data, str(path))
+        raw = decode_label(data, str(path))
+        self._check_palette(raw, data, str(path))
+        return raw
+
+    def _check_palette(self, raw: NDArray[Any], data: bytes, where: str) -> None:
+        """Refuse a palette file that paints a class in the color of another.
+
+        A program that opens a palette file as colors and saves it as a palette file again numbers
+        the colors anew: every value is still known, and wrong.
+        """
+        palette = label_palette(data)
+        if not palette:
+            return
+        for value in np.flatnonzero(histogram(raw)).tolist():
+            painted, number = self.painted.get(palette.get(value, -1)), int(self.table[value])
+            if painted is not None and number not in (painted, UNKNOWN, IGNORE):
+                names = self.card.names
+                raise PspError(
+                    f"{where}: its palette paints value {value} in the color of "
+                    f"'{names[painted]}', but the value means '{names[number]}'. Was it saved "
+                    "again with another palette? (If it is right so, change the card's colors)"
+                )
 
     def _check_names(self, data: bytes, where: str) -> None:
         """LMO's files carry the class names: they must be the card's, in its order."""

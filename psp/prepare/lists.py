@@ -1,9 +1,12 @@
 """List files as they are found in the wild: CRLF, backslashes, blank lines, prefixes, columns."""
 
+import os
 from pathlib import Path, PurePosixPath
 
 from psp.errors import PspError
 from psp.pictures import SUFFIXES
+
+LONGEST = 255  # bytes; no file system has longer names
 
 
 def read_list(path: Path) -> list[str]:
@@ -13,6 +16,8 @@ def read_list(path: Path) -> list[str]:
     Blank lines and spaces at the ends are nothing. Raises PspError when the list is missing, empty,
     names something twice, or leads out of the data set with "..".
     """
+    if os.path.exists(path) and not path.is_file():  # noqa: PTH110 - false for a circle of links
+        raise PspError(f"{path}: the list is no file.")  # reading a FIFO would wait for ever
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
@@ -25,7 +30,11 @@ def read_list(path: Path) -> list[str]:
         entry = _entry(line)
         if not entry:
             continue
-        if ".." in PurePosixPath(entry).parts or "\0" in entry:
+        if "\0" in entry:
+            raise PspError(f"{path}: line {number} holds zero bytes. Copy the list again.")
+        if max(len(part.encode()) for part in PurePosixPath(entry).parts or [""]) > LONGEST:
+            raise PspError(f"{path}: line {number} is no file's name: {len(entry)} characters.")
+        if ".." in PurePosixPath(entry).parts:
             raise PspError(f"{path}: line {number}, '{entry}', leads out of the data set.")
         if entry in entries:
             raise PspError(f"{path}: '{entry}' stands twice (lines {entries[entry]} and {number}).")

@@ -128,7 +128,7 @@ def _walk(folder: Path) -> Iterator[Path]:
         for entry in found:
             if entry.name.startswith("."):
                 continue  # macOS leaves ._photo.jpg
-            if entry.is_dir():
+            if os.path.isdir(entry.path):  # noqa: PTH112 - entry.is_dir() raises for circular links
                 yield from enter(Path(entry.path))
             else:
                 yield Path(entry.path)

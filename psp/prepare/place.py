@@ -111,7 +111,8 @@ def read_note(shard: Path, digest: str) -> list[dict[str, str]] | None:
         return None  # torn or missing: it is made again
     # A shard whose pairs are all bad has no file.
     whole = shard.is_file() or note["empty"]
-    return problems if whole and isinstance(problems, list) else None
+    # Bad files are looked at again: a mended one may have the size and time of the broken one.
+    return [] if whole and problems == [] else None
 
 
 def leave(partial: Path) -> None:

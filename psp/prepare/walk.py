@@ -214,13 +214,15 @@ def _audit(plan: Plan, partial: Path, problems: list[Problem], skip_bad: int) ->
         return
     record = {"dataset": plan.card.name, "splits": plan.images, "problems": problems}
     write_json(partial / AUDIT, record)
-    first = problems[0]["problem"].rstrip(".")
+    first = problems[0]["problem"]
+    if not first.endswith((".", "?", ")")):
+        first += "."
     if count > 1:
-        first += f" (and {count - 1} more bad pairs, all in {partial / AUDIT})"
+        first += f" There are {count - 1} more bad pairs, all in {partial / AUDIT}."
     if count <= skip_bad:
-        raise AuditError(f"{first}. No picture of split '{empty[0]}' is left.")
+        raise AuditError(f"{first} No picture of split '{empty[0]}' is left.")
     raise AuditError(
-        f"{first}. Mend the files and run this again: what is finished is kept. Or leave out what "
+        f"{first} Mend the files and run this again: what is finished is kept. Or leave out what "
         f"is bad with --skip-bad {count}"
     )
 
