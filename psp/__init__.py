@@ -1,7 +1,30 @@
 """psp: the pyramid scene parsing network as a tool.
 
-The command line is `psp` (also `python -m psp`); `psp.cli` holds it. Importing the package itself
-loads nothing heavy.
+The command line is `psp` (also `python -m psp`); `psp.cli` holds it. In Python:
+
+    parser = psp.load("runs/voc2012-resnet50")
+    labels = parser("photo.jpg")          # uint8 (H, W)
+
+Importing the package itself loads nothing heavy.
 """
 
-__version__ = "0.1.0"
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from psp.version import __version__
+
+if TYPE_CHECKING:
+    from psp.parser import Parser
+
+__all__ = ["__version__", "load"]
+
+
+def load(path: str | Path, device: str = "auto", precision: str = "auto") -> "Parser":
+    """Load a run's best weights, or a weights file, as a function of pictures.
+
+    `device`: auto, cpu, cuda, cuda:N or mps. `precision`: auto, fp32 or bf16. Raises
+    `psp.errors.PspError` when there are none, or they are damaged.
+    """
+    from psp.parser import load as work
+
+    return work(path, device, precision)

@@ -39,7 +39,7 @@ class TrainConfig:
     )
     stem: str = _setting(
         "7x7",
-        "7x7: as torchvision's ImageNet weights; deep: three 3x3 convolutions, the authors' own",
+        "7x7: one convolution, as in torchvision; deep: three 3x3 convolutions, the authors' own",
         choices=("7x7", "deep"),
     )
     bins: tuple[int, ...] = _setting(
@@ -76,7 +76,7 @@ class TrainConfig:
     )
     init: str = _setting(
         "imagenet",
-        "imagenet: torchvision's weights for the backbone; none: random; or a weights file",
+        "imagenet: the weights that belong to the stem; none: random; or a weights file",
     )
 
     # The schedule

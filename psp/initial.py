@@ -5,18 +5,17 @@ Strict: every tensor of the source is used or named, and a source that does not 
 
 import contextlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from psp.errors import PspError
+from psp.files import make_folder
 from psp.model import PSPNet
 from psp.runs import find_model
+from psp.tensors import read_tensors
 from psp.weights import is_weights, read_weights
 
 WAYS_OUT = "give a weights file with --init PATH, or start from random weights with --init none"
@@ -40,41 +39,75 @@ def initialize(network: PSPNet, init: str, classes: tuple[str, ...]) -> str:
         raise PspError(f"--init {init}: no such file. Instead {WAYS_OUT}")
     if is_weights(path):
         return _from_model(network, path, classes)
-    tensors = _read_tensors(path)
+    try:
+        tensors = read_tensors(path)
+    except PspError as error:
+        raise PspError(f"--init {error}") from None
     return _load_backbone(network, tensors, str(path))
 
 
+# timm's ResNets of the paper's own topology (three 3x3 convolutions of 64, 64, 128, stride in the
+# 3x3), trained by gluon on ImageNet; Apache-2.0.
+TIMM = "https://huggingface.co/timm/{name}/resolve/main/model.safetensors"
+DEEP = {"resnet50": "resnet50s", "resnet101": "resnet101s", "resnet152": "resnet152s"}
+
+
 def _imagenet(network: PSPNet) -> str:
-    """Fetch torchvision's ImageNet weights (the first version, trained as in the paper's time)."""
+    """Fetch the ImageNet weights that belong to the stem.
+
+    torchvision's (the first version, trained as in the paper's time) for the 7x7 one, timm's for
+    the deep one; through torch.hub's cache.
+    """
+    if network.spec.stem == "deep":
+        return _deep_imagenet(network)
     spec = network.spec
-    if spec.stem != "7x7":
-        raise PspError(
-            "init=imagenet: torchvision's weights are for the 7x7 stem. Add --set stem=7x7, "
-            f"or {WAYS_OUT}"
-        )
     from torchvision import models  # here, as it takes a second and most runs do without
 
     if spec.backbone not in models.list_models():
         raise PspError(f"init=imagenet: torchvision has no {spec.backbone}; {WAYS_OUT}")
     weights = models.get_model_weights(spec.backbone).IMAGENET1K_V1
+    with _fetching(weights.url):
+        tensors = weights.get_state_dict(progress=False, check_hash=True)
+    return _load_backbone(network, tensors, f"torchvision's {spec.backbone} IMAGENET1K_V1")
+
+
+def _deep_imagenet(network: PSPNet) -> str:
+    backbone = network.spec.backbone
+    if backbone not in DEEP:
+        raise PspError(
+            f"init=imagenet: there are no ImageNet weights for {backbone} with the deep stem (for "
+            f"{', '.join(DEEP)} there are). Add --set stem=7x7, or {WAYS_OUT}"
+        )
+    name = f"{DEEP[backbone]}.gluon_in1k"
+    url = TIMM.format(name=name)
+    path = Path(torch.hub.get_dir()) / "checkpoints" / f"{name}.safetensors"
+    if not path.is_file():
+        make_folder(path.parent)
+        with _fetching(url):  # the file appears whole or not at all
+            torch.hub.download_url_to_file(url, str(path), progress=False)
+    return _load_backbone(network, read_tensors(path), f"timm's {name}")
+
+
+@contextlib.contextmanager
+def _fetching(url: str) -> Iterator[None]:
+    """Turn what a download raises into one line that names the file to bring."""
     try:
         # torch.hub prints what it does, to one or the other by its version.
         quiet = io.StringIO()
         with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
-            tensors = weights.get_state_dict(progress=False, check_hash=True)
+            yield
     except (OSError, RuntimeError) as error:  # no network; a wrong checksum
         reason = getattr(error, "reason", error)
         raise PspError(
-            f"init=imagenet: {weights.url} could not be fetched ({reason}). "
+            f"init=imagenet: {url} could not be fetched ({reason}). "
             "Bring that file from elsewhere and add --init PATH, or start from random weights with "
             "--init none"
         ) from None
-    return _load_backbone(network, tensors, f"torchvision's {spec.backbone} IMAGENET1K_V1")
 
 
 # Where two architectures differ in one of these fields, the part's tensors mean different things.
 PARTS = {
-    "backbone": ("backbone", "stem", "stem_widths", "first_dilation"),
+    "backbone": ("backbone", "stem", "stem_widths", "stride_in", "first_dilation"),
     "head": ("backbone", "bins", "pooling", "reduce", "head_width", "align_corners"),
     "aux": ("backbone", "aux", "aux_width"),
 }
@@ -113,6 +146,24 @@ def _from_model(network: PSPNet, path: Path, classes: tuple[str, ...]) -> str:
     return f"initial weights from {path}{remarks}"
 
 
+# Where timm's deep stem, conv1.0 to conv1.6 and bn1, lies in ours.
+TIMM_STEM = {
+    "conv1.0": "conv1", "conv1.1": "bn1", "conv1.3": "conv2", "conv1.4": "bn2", "conv1.6": "conv3",
+    "bn1": "bn3",
+}  # fmt: skip
+
+
+def _named(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors by our names: torchvision's are the same, timm's deep stem is not."""
+    if "conv1.0.weight" not in tensors:
+        return dict(tensors)
+    found = {}
+    for name, tensor in tensors.items():
+        part, _, kind = name.rpartition(".")
+        found[f"{TIMM_STEM.get(part, part)}.{kind}"] = tensor
+    return found
+
+
 def _summary(names: list[str]) -> str:
     return (
         ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
@@ -120,9 +171,12 @@ def _summary(names: list[str]) -> str:
 
 
 def _load_backbone(network: PSPNet, tensors: Mapping[str, Tensor], source: str) -> str:
-    """Load a torchvision ResNet's tensors into the backbone; only its classifier is left aside."""
+    """Load a ResNet's tensors into the backbone; only its classifier is left aside.
+
+    The names are torchvision's, or timm's where the stem is deep.
+    """
     own = network.backbone.state_dict()
-    given = {name: tensor for name, tensor in tensors.items() if name not in CLASSIFIER}
+    given = {name: tensor for name, tensor in _named(tensors).items() if name not in CLASSIFIER}
     # Files of the first torchvision versions lack batch norm's step counters.
     given = {n: t for n, t in own.items() if n.endswith("num_batches_tracked")} | given
     problems = [f"{name} is missing" for name in own if name not in given]
@@ -140,23 +194,3 @@ def _load_backbone(network: PSPNet, tensors: Mapping[str, Tensor], source: str) 
         )
     network.backbone.load_state_dict(given)
     return f"backbone from {source}; new: pyramid and classifiers"
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a state dict; nothing in the file is executed."""
-    try:
-        value: Any
-        if path.suffix == ".safetensors":
-            value = load_file(path)
-        else:
-            value = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
-        raise PspError(f"--init {path}: damaged, or no weights file: {error}") from None
-    except Exception as error:  # pickle.UnpicklingError, for a file that would run code
-        raise PspError(f"--init {path}: refused: {str(error).splitlines()[0]}") from None
-    for key in ("state_dict", "model"):
-        if isinstance(value, dict) and isinstance(value.get(key), dict):
-            value = value[key]
-    if not isinstance(value, dict) or not all(isinstance(t, Tensor) for t in value.values()):
-        raise PspError(f"--init {path}: holds no dictionary of tensors.")
-    return {name.removeprefix("module."): tensor for name, tensor in value.items()}

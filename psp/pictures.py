@@ -42,6 +42,15 @@ def decode_image(data: bytes, where: str, *, upright: bool = False) -> NDArray[n
     return _rgb(_open(data, where, upright), where)
 
 
+def as_rgb(picture: object) -> NDArray[np.uint8]:
+    """Return a Pillow picture's pixels as uint8 (H, W, 3) RGB. Raises PictureError for others."""
+    if not isinstance(picture, Image.Image):
+        raise PictureError(
+            f"an image must be a path, a Pillow picture or a uint8 array, not {type(picture)}."
+        )
+    return _rgb(picture, "image")
+
+
 def check_image(data: bytes, where: str) -> tuple[int, int]:
     """Decode a picture file to the end for nothing but its height and width.
 

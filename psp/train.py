@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from psp import __version__
 from psp.augment import Augmentation
 from psp.checkpoint import load_checkpoint, save_checkpoint
 from psp.config import TrainConfig
@@ -29,6 +28,7 @@ from psp.runs import Run
 from psp.schedule import parameter_groups, poly
 from psp.score import score_split
 from psp.shards import ShardSplit
+from psp.version import __version__
 from psp.weights import Header, Preprocessing, save_weights
 from psp.workers import cores
 

@@ -62,6 +62,7 @@ class Header:
     base_size: int | None
     step: int
     preprocessing: Preprocessing = Preprocessing()
+    source: str = ""  # of imported weights: what they were, the file's name and its SHA-256
 
     def to_json(self) -> str:
         """Return one line of sorted JSON; `_header_from` is its inverse."""

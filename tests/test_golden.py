@@ -1,6 +1,6 @@
 """What the authors' own code computes for known weights, where PSP_TEST_GOLDEN names a folder.
 
-The names of the authors' tensors (hszhao/semseg) are translated here, in the test.
+Their files go the way a user's go: psp import, then psp.load.
 """
 
 import importlib.util
@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from psp.infer import Protocol, segmenter
-from psp.model import Architecture, build, upsample
-from psp.weights import Preprocessing
+import psp as package
+from psp.cardfile import find_card
+from psp.foreign import import_weights
+from psp.model import upsample
+
+CARD = find_card("voc2012")
 
 
 @pytest.fixture(scope="module")
@@ -28,58 +31,94 @@ def golden():
     return module
 
 
-def ours(key):
-    """Return our name of a tensor of the authors' checkpoint."""
-    first, *rest = key.split(".")
-    if first == "layer0":
-        names = {0: "conv1", 1: "bn1", 3: "conv2", 4: "bn2", 6: "conv3", 7: "bn3"}
-        return f"backbone.{names[int(rest[0])]}.{rest[1]}"
-    if first.startswith("layer"):
-        return f"backbone.{key}"
-    if first == "ppm":
-        _, level, part, kind = rest
-        return f"head.conv.levels.{level}.{ {'1': 'conv', '2': 'bn'}[part] }.{kind}"
-    if first == "cls":
-        return "head." + {"0": "conv.conv", "1": "bn", "4": "classifier"}[rest[0]] + f".{rest[1]}"
-    return "aux." + {"0": "conv", "1": "bn", "4": "classifier"}[rest[0]] + f".{rest[1]}"
-
-
-def authors_network(golden, numbers, backbone):
-    tensors = golden.weights(numbers)
-    spec = Architecture(
-        classes=int(numbers["classes"]), backbone=backbone, aux="aux.0.weight" in tensors
-    )
-    network = build(spec).eval()
-    network.load_state_dict({ours(key): value for key, value in tensors.items()}, strict=True)
-    return network
-
-
 def read(golden, name):
     return np.load(Path(golden.__file__).with_name(name))
 
 
-@pytest.mark.parametrize("plain", [True, False])
-def test_the_logits_of_pspnet_101(golden, plain):
-    numbers = read(golden, "semseg101_shared.npz")
-    network = authors_network(golden, numbers, "resnet101")
-    network.use_plain_head(plain)
+def save_semseg(golden, numbers, path):
+    tensors = {f"module.{key}": value for key, value in golden.weights(numbers).items()}
+    torch.save({"epoch": 1, "state_dict": tensors}, path)
+
+
+def worst(parser, golden, numbers):
+    """Return the largest difference of the logits, relative to their range."""
     size = tuple(map(int, numbers["hw"]))
     image = golden.image(int(numbers["seed"]), *size)
+    pixels = parser.header.preprocessing(torch.from_numpy(image)[None])
     with torch.inference_mode():
-        logits = network(Preprocessing()(torch.from_numpy(image)[None])).main
-        full = upsample(logits, size)[0].numpy()
+        full = upsample(parser.network(pixels).main, size)[0].numpy()
     rows, columns = numbers["points"].T
     expected = numbers["logits"]
-    difference = np.abs(full[:, rows, columns].T - expected).max()
-    assert difference <= 1e-5 * (expected.max() - expected.min())
+    return np.abs(full[:, rows, columns].T - expected).max() / (expected.max() - expected.min())
 
 
-def test_the_probabilities_of_the_multi_scale_procedure(golden):
+def test_the_logits_of_semsegs_pspnet_101(golden, tmp_path):
+    numbers = read(golden, "semseg101_shared.npz")
+    save_semseg(golden, numbers, tmp_path / "semseg.pth")
+    found = import_weights(tmp_path / "semseg.pth", tmp_path / "w.safetensors", CARD)
+    assert found.what == "a semseg PSPNet of 101 layers, with auxiliary head"
+    parser = package.load(tmp_path / "w.safetensors", "cpu", "fp32")
+    for plain in (True, False):
+        parser.network.use_plain_head(plain)
+        assert worst(parser, golden, numbers) <= 1e-5
+
+
+@pytest.fixture(scope="module")
+def caffe(golden, tmp_path_factory):
+    """The authors' pspnet101_VOC2012, imported."""
+    folder = tmp_path_factory.mktemp("caffe")
+    numbers = read(golden, "caffe101_shared.npz")
+    source = folder / "any_name.caffemodel"
+    source.write_bytes(golden.caffemodel(numbers))
+    found = import_weights(source, folder / "w.safetensors", CARD)
+    source.unlink()
+    assert found.what == "the authors' Caffe PSPNet of 101 layers, stride in the 3x3"
+    assert (found.crop, found.aside) == (473, ())
+    return folder / "w.safetensors", numbers
+
+
+def bgr(parser):
+    weight = parser.network.backbone.conv1.weight
+    weight.data = weight.flip(1)
+
+
+def mean(parser):
+    header = parser.header
+    object.__setattr__(header.preprocessing, "mean", header.preprocessing.mean[::-1])
+
+
+def pyramid(parser):
+    weight = parser.network.head.conv.conv.weight
+    deep, *levels = torch.split(weight.data, [2048, 512, 512, 512, 512], dim=1)
+    weight.data = torch.cat([deep, *levels[::-1]], dim=1)
+
+
+def norms(parser):
+    for module in parser.network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.weight.data, module.bias.data = module.bias.data, module.weight.data
+
+
+@pytest.mark.parametrize("break_it", [None, bgr, mean, pyramid, norms])
+def test_the_logits_of_the_caffe_pspnet_101_and_of_what_could_be_wrong(golden, caffe, break_it):
+    path, numbers = caffe
+    parser = package.load(path, "cpu", "fp32")
+    if break_it is None:
+        assert worst(parser, golden, numbers) <= 1e-4
+        return
+    with torch.no_grad():
+        break_it(parser)
+    assert worst(parser, golden, numbers) > 1e-2
+
+
+def test_the_probabilities_of_the_multi_scale_procedure(golden, tmp_path):
     numbers = read(golden, "semseg50_ms_shared.npz")
-    network = authors_network(golden, numbers, "resnet50")
+    save_semseg(golden, numbers, tmp_path / "semseg.pth")
+    import_weights(tmp_path / "semseg.pth", tmp_path / "w.safetensors", CARD)
+    parser = package.load(tmp_path / "w.safetensors", "cpu", "fp32")
     image = golden.image(int(numbers["seed"]), *map(int, numbers["hw"]))
-    scales = tuple(map(float, numbers["scales"]))
-    protocol = Protocol(int(numbers["crop"]), int(numbers["base"]), scales, flip=True)
-    model = segmenter(network, Preprocessing(), torch.device("cpu"), torch.float32)
-    found = model.probabilities(image, protocol).permute(1, 2, 0)[::3, ::3].numpy()
-    assert np.abs(found - numbers["prob"]).max() <= 1e-5
+    found = parser.probabilities(
+        image, scales=tuple(map(float, numbers["scales"])), flip=True,
+        crop=int(numbers["crop"]), base_size=int(numbers["base"]),
+    )  # fmt: skip
+    assert np.abs(found.transpose(1, 2, 0)[::3, ::3] - numbers["prob"]).max() <= 1e-5

@@ -13,8 +13,7 @@ PACKAGE = Path(psp.__file__).parent
 
 # A module may import only from the lines above its own. Modules on one line do not know each other.
 LAYERS = [
-    ["psp"],
-    ["psp.errors"],
+    ["psp.errors", "psp.version"],
     ["psp.files", "psp.config", "psp.pictures", "psp.manifest", "psp.workers"],
     ["psp.cards", "psp.runs", "psp.render"],
     ["psp.cardfile", "psp.journal", "psp.metrics", "psp.schedule", "psp.augment", "psp.shards",
@@ -24,22 +23,23 @@ LAYERS = [
      "psp.model.architecture"],
     ["psp.prepare.ade20k", "psp.prepare.camvid", "psp.prepare.cityscapes", "psp.prepare.context",
      "psp.prepare.folders", "psp.prepare.lmo", "psp.prepare.voc", "psp.prepare.convert",
-     "psp.model.resnet", "psp.model.pyramid", "psp.loader"],
-    ["psp.prepare.layouts", "psp.model.pspnet"],
+     "psp.model.resnet", "psp.model.pyramid", "psp.loader", "psp.tensors"],
+    ["psp.prepare.layouts", "psp.model.pspnet", "psp.model.caffe", "psp.model.semseg"],
     ["psp.prepare.plan"],
     ["psp.model"],
     ["psp.weights", "psp.loss"],
     ["psp.infer", "psp.initial"],
     ["psp.score"],
     ["psp.preflight"],
+    ["psp.foreign", "psp.parser"],
     ["psp.train", "psp.evaluate", "psp.predict", "psp.demo", "psp.prepare.walk"],
     ["psp.prepare", "psp.display"],
     ["psp.tables"],
     ["psp.cli.options"],
     ["psp.cli.cards", "psp.cli.data", "psp.cli.parsing", "psp.cli.recipes", "psp.cli.tour",
-     "psp.cli.training"],
+     "psp.cli.training", "psp.cli.weights"],
     ["psp.cli"],
-    ["psp.__main__"],
+    ["psp.__main__", "psp"],
 ]  # fmt: skip
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
@@ -50,7 +50,7 @@ ONLY = {
     "h5py": {"psp.shards", "psp.prepare.matlab"},
     "scipy": {"psp.prepare.matlab"},
     "PIL": {"psp.pictures", "psp.render"},
-    "safetensors": {"psp.weights", "psp.initial"},
+    "safetensors": {"psp.weights", "psp.tensors"},
     "torchvision": {"psp.initial"},
 }
 WITHOUT_TORCH = {

@@ -158,3 +158,55 @@ def test_wrong_files_are_refused_and_nothing_runs(tmp_path, monkeypatch):
             initialize(network(), name, CLASSES)
         assert "\n" not in str(error.value)
     assert not (tmp_path / "executed").exists()
+
+
+def timms_names(network):
+    """Name a deep-stem backbone's tensors as timm does: conv1 is a sequence, bn1 ends it."""
+    stem = {"conv1": "conv1.0", "bn1": "conv1.1", "conv2": "conv1.3", "bn2": "conv1.4",
+            "conv3": "conv1.6", "bn3": "bn1"}  # fmt: skip
+    for name, tensor in network.backbone.state_dict().items():
+        first, _, rest = name.partition(".")
+        yield f"{stem.get(first, first)}.{rest}", tensor
+
+
+def test_timms_deep_stem_fits_by_meaning(tmp_path):
+    from safetensors.torch import save_file
+
+    torch.manual_seed(2)
+    source, target = (network(backbone="resnet50", stem="deep") for _ in range(2))
+    for module in source.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):  # or no exchange of two would be seen
+            torch.nn.init.uniform_(module.weight)
+            torch.nn.init.uniform_(module.running_mean)
+    tensors = dict(timms_names(source)) | {"fc.weight": torch.zeros(1000, 2048)}
+    save_file({n: t.contiguous() for n, t in tensors.items()}, tmp_path / "timm.safetensors")
+    initialize(target, str(tmp_path / "timm.safetensors"), CLASSES)
+    for name, tensor in source.backbone.state_dict().items():
+        assert torch.equal(tensor, target.backbone.state_dict()[name]), name
+
+
+def test_imagenet_for_the_deep_stem_is_fetched_once_or_named(monkeypatch, tmp_path):
+    from safetensors.torch import save_file
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    asked = []
+
+    def offline(url, path, **options):
+        asked.append(url)
+        raise URLError("no route")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    net = network(backbone="resnet50", stem="deep")
+    with pytest.raises(PspError, match="timm/resnet50s.gluon_in1k.*could not be fetched.*--init"):
+        initialize(net, "imagenet", CLASSES)
+
+    def online(url, path, **options):
+        asked.append(url)
+        save_file({n: t.contiguous() for n, t in timms_names(net)}, path)
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", online)
+    for _ in range(2):
+        assert "timm's resnet50s.gluon_in1k" in initialize(net, "imagenet", CLASSES)
+    assert len(asked) == 2  # the failure, and one download for both
+    with pytest.raises(PspError, match="no ImageNet weights for resnet18 with the deep stem"):
+        initialize(network(stem="deep"), "imagenet", CLASSES)

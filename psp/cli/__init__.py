@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from psp import __version__
 from psp.cli.cards import cards_app
 from psp.cli.data import inspect, prepare, verify
 from psp.cli.options import Debug, debugging
@@ -20,7 +19,9 @@ from psp.cli.parsing import evaluate, predict
 from psp.cli.recipes import recipe_app
 from psp.cli.tour import demo
 from psp.cli.training import train
+from psp.cli.weights import import_
 from psp.errors import PspError
+from psp.version import __version__
 
 
 class Commands(TyperGroup):
@@ -58,6 +59,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("import")(import_)
 for command in (prepare, train, evaluate, predict, demo, inspect, verify):
     app.command()(command)
 app.add_typer(cards_app, name="cards")

@@ -20,6 +20,7 @@ class Architecture:
     backbone: str = "resnet50"
     stem: str = "deep"  # "deep": three 3x3 convolutions; "7x7": one, as in torchvision
     stem_widths: tuple[int, int, int] = (64, 64, 128)  # of the deep stem (others use 32, 32, 64)
+    stride_in: str = "3x3"  # which convolution of a bottleneck strides; the Caffe ADE20K net: "1x1"
     first_dilation: str = "full"  # of the first block in stages 4 and 5; others use "half"
     bins: tuple[int, ...] = (1, 2, 3, 6)
     pooling: str = "average"  # or "max"
@@ -36,6 +37,7 @@ class Architecture:
         known = {
             "backbone": BACKBONES,
             "stem": ("deep", "7x7"),
+            "stride_in": ("3x3", "1x1"),
             "first_dilation": ("full", "half"),
             "pooling": ("average", "max"),
             "dropout_kind": ("element", "channel"),

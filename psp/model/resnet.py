@@ -6,6 +6,9 @@ Sources: He et al. 2016; Yu et al. 2017 (dilation); semseg model/resnet.py (the 
 in the 3x3); the Caffe release's prototxt files.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -57,17 +60,29 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 (depths 50 and more); the stride is in the 3x3, as in semseg."""
+    """1x1, 3x3, 1x1 (depths 50 and more).
+
+    The stride is in the 3x3, as in semseg, or in the first 1x1 (`early`), as in the Caffe release's
+    network of 50 layers.
+    """
 
     expansion = 4
 
     def __init__(
-        self, inputs: int, width: int, stride: int, first: int, dilation: int, momentum: float
+        self,
+        inputs: int,
+        width: int,
+        stride: int,
+        first: int,
+        dilation: int,
+        momentum: float,
+        *,
+        early: bool = False,
     ) -> None:
         super().__init__()
-        self.conv1 = conv1x1(inputs, width)
+        self.conv1 = conv1x1(inputs, width, stride if early else 1)
         self.bn1 = nn.BatchNorm2d(width, momentum=momentum)
-        self.conv2 = conv3x3(width, width, stride, first)
+        self.conv2 = conv3x3(width, width, 1 if early else stride, first)
         self.bn2 = nn.BatchNorm2d(width, momentum=momentum)
         self.conv3 = conv1x1(width, 4 * width)
         self.bn3 = nn.BatchNorm2d(4 * width, momentum=momentum)
@@ -109,9 +124,13 @@ class DilatedResNet(nn.Module):
             stem = 64
             self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
             self.bn1 = nn.BatchNorm2d(64, momentum=momentum)
-        block = BasicBlock if spec.backbone in ("resnet18", "resnet34") else Bottleneck
+        block: Callable[..., nn.Module] = BasicBlock
+        expansion = BasicBlock.expansion
+        if spec.backbone not in ("resnet18", "resnet34"):
+            block = partial(Bottleneck, early=spec.stride_in == "1x1")
+            expansion = Bottleneck.expansion
         counts = BLOCKS[spec.backbone]
-        out = [width * block.expansion for width in (64, 128, 256, 512)]
+        out = [width * expansion for width in (64, 128, 256, 512)]
 
         def stage(inputs: int, index: int, stride: int, dilation: int) -> nn.Sequential:
             width = 64 << index

@@ -1,0 +1,299 @@
+"""The authors' Caffe models: a .caffemodel's layers become our tensors.
+
+A .caffemodel is a NetParameter message of protocol buffers. Of its schema (BVLC caffe.proto and the
+authors' additions) this needs:
+
+    NetParameter          100 layer*          (2 layers*: the format before 2014)
+    LayerParameter        1 name, 2 type, 3 bottom*, 7 blobs*, 106 convolution, 121 pooling
+    BlobProto             5 data (packed float), 7 shape { 1 dim* }; before, 1..4 were its sizes
+    ConvolutionParameter  4 kernel*, 6 stride*, 18 dilation*
+    PoolingParameter      1 pool (0 max, 1 average), 2 kernel
+
+What differs between the released networks is read from their layers, never from a file's name:
+where a block strides (the 50-layer ADE20K network in the 1x1 convolution, the others in the 3x3),
+the pyramid's order in the concatenation, the training crop (by the kernel of the 1x1 bin).
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from psp.errors import PspError
+from psp.model.architecture import Architecture
+from psp.model.resnet import BLOCKS
+
+# The input is BGR minus these means (evaluation/*.m of the release), without a division. Here RGB:
+MEAN = (123.68, 116.779, 103.939)
+STD = (1.0, 1.0, 1.0)
+
+STEM = {"conv1_1_3x3_s2": 1, "conv1_2_3x3": 2, "conv1_3_3x3": 3}
+PARTS = {"1x1_reduce": 1, "3x3": 2, "1x1_increase": 3}
+BLOCK = re.compile(r"conv([2-5])_(\d+)_(1x1_reduce|3x3|1x1_increase|1x1_proj)")
+LEVEL = re.compile(r"conv5_3_pool(\d+)_conv")
+
+
+@dataclass
+class Layer:
+    """A layer with its blobs (float32 arrays) and the few parameters that matter here."""
+
+    name: str = ""
+    kind: str = ""
+    bottoms: list[str] = field(default_factory=list)
+    blobs: list[np.ndarray[Any, np.dtype[np.float32]]] = field(default_factory=list)
+    kernel: int = 0
+    stride: int = 1
+    dilation: int = 1
+    average: bool = False
+
+
+@dataclass(frozen=True)
+class CaffeModel:
+    """A network of the authors in our terms. `aside` names layers that are no part of it."""
+
+    architecture: Architecture
+    tensors: dict[str, Tensor]
+    crop: int | None
+    aside: tuple[str, ...]
+
+
+def read_caffemodel(data: bytes) -> CaffeModel:
+    """Translate a .caffemodel. Raises PspError for one that is broken or no PSPNet."""
+    layers = {layer.name: layer for layer in _layers(memoryview(data))}
+    if "conv6" not in layers or "conv5_4" not in layers:
+        raise PspError("a Caffe model, but not the authors' PSPNet (no layers conv5_4 and conv6).")
+    spec, bins = _architecture(layers)
+    tensors: dict[str, Tensor] = {}
+    used: set[str] = set()
+    for name, layer in layers.items():
+        base = name.removesuffix("/bn")
+        place = _place(base, bins)
+        if place is None or not layer.blobs:
+            continue
+        used.add(name)
+        convolution, norm = place
+        if layer.kind == "BN":
+            tensors |= _norm(layer, norm)
+        else:
+            tensors |= _convolution(layer, convolution)
+    _reorder(tensors, layers, bins)
+    first = "backbone.conv1.weight"
+    if first in tensors:  # its input is BGR, ours RGB
+        tensors[first] = tensors[first].flip(1).contiguous()
+    aside = tuple(name for name, layer in layers.items() if layer.blobs and name not in used)
+    pooled = layers.get("conv5_3_pool1")
+    crop = 8 * (pooled.kernel - 1) + 1 if pooled and pooled.kernel else None
+    return CaffeModel(spec, tensors, crop, aside)
+
+
+def _architecture(layers: dict[str, Layer]) -> tuple[Architecture, tuple[int, ...]]:
+    counts = [0, 0, 0, 0]
+    for name in layers:
+        match = BLOCK.fullmatch(name)
+        if match:
+            stage = int(match[1]) - 2
+            counts[stage] = max(counts[stage], int(match[2]))
+    found = [name for name, blocks in BLOCKS.items() if list(blocks) == counts]
+    if not found or "conv2_1_1x1_reduce" not in layers:
+        raise PspError(f"a Caffe model of {counts} blocks, which is none of the authors' depths.")
+    bins = tuple(sorted(int(m[1]) for m in map(LEVEL.fullmatch, layers) if m))
+    pools = [layers.get(f"conv5_3_pool{size}") for size in bins]
+    classifier = layers["conv6"]
+    if not classifier.blobs:
+        raise PspError("a Caffe network without weights: the .prototxt? Give the .caffemodel.")
+    strided = layers["conv3_1_1x1_reduce"].stride == 2
+    first = layers["conv4_1_3x3"].dilation, layers["conv5_1_3x3"].dilation
+    if first not in ((2, 4), (1, 2)):
+        raise PspError(f"a Caffe model with dilations {first} in the first blocks of two stages.")
+    return Architecture(
+        classes=classifier.blobs[0].shape[0],
+        # Depths 34 and 50 have the same counts; the authors' nets are all of bottlenecks.
+        backbone=found[-1],
+        stride_in="1x1" if strided else "3x3",
+        first_dilation="full" if first == (2, 4) else "half",
+        bins=bins,
+        pooling="max" if any(pool and not pool.average for pool in pools) else "average",
+        aux=False,
+        norm_momentum=0.05,
+    ), bins
+
+
+def _place(base: str, bins: tuple[int, ...]) -> tuple[str, str] | None:
+    """Return our names of a Caffe convolution and of the batch norm behind it."""
+    if base in STEM:
+        return f"backbone.conv{STEM[base]}", f"backbone.bn{STEM[base]}"
+    if base == "conv5_4":
+        return "head.conv.conv", "head.bn"
+    if base == "conv6":
+        return "head.classifier", ""
+    if level := LEVEL.fullmatch(base):
+        where = f"head.conv.levels.{bins.index(int(level[1]))}"
+        return f"{where}.conv", f"{where}.bn"
+    if block := BLOCK.fullmatch(base):
+        where = f"backbone.layer{int(block[1]) - 1}.{int(block[2]) - 1}"
+        if block[3] == "1x1_proj":
+            return f"{where}.downsample.0", f"{where}.downsample.1"
+        return f"{where}.conv{PARTS[block[3]]}", f"{where}.bn{PARTS[block[3]]}"
+    return None
+
+
+def _convolution(layer: Layer, name: str) -> dict[str, Tensor]:
+    found = {f"{name}.weight": _tensor(layer.blobs[0])}
+    if len(layer.blobs) > 1:
+        found[f"{name}.bias"] = _tensor(layer.blobs[1]).flatten()
+    return found
+
+
+def _norm(layer: Layer, name: str) -> dict[str, Tensor]:
+    """The authors' BN layer keeps slope, bias, mean and variance, in this order."""
+    if len(layer.blobs) != 4:
+        raise PspError(f"layer {layer.name} has {len(layer.blobs)} blobs, a batch norm has 4.")
+    kinds = ("weight", "bias", "running_mean", "running_var")
+    found = {
+        f"{name}.{kind}": _tensor(blob).flatten()
+        for kind, blob in zip(kinds, layer.blobs, strict=True)
+    }
+    return found | {f"{name}.num_batches_tracked": torch.tensor(0)}
+
+
+def _reorder(tensors: dict[str, Tensor], layers: dict[str, Layer], bins: tuple[int, ...]) -> None:
+    """Put the head's input channels into our order: the map, then the bins from small to large."""
+    concat = layers.get("conv5_3_concat")
+    bottoms = concat.bottoms if concat else ["conv5_3", *(f"pool{size}_" for size in bins[::-1])]
+    order = [int(match[1]) for name in bottoms if (match := re.search(r"pool(\d+)_", name))]
+    weight = tensors.get("head.conv.conv.weight")
+    if weight is None or not bins:
+        return
+    if sorted(order) != list(bins) or "pool" in bottoms[0]:
+        raise PspError(f"the concatenation has {bottoms}, not the map and the bins {bins}.")
+    deep = 2048
+    width = (weight.shape[1] - deep) // len(bins)
+    parts = dict(zip(order, torch.split(weight[:, deep:], width, dim=1), strict=True))
+    tensors["head.conv.conv.weight"] = torch.cat(
+        [weight[:, :deep], *(parts[size] for size in bins)], dim=1
+    )
+
+
+def _tensor(blob: np.ndarray[Any, np.dtype[np.float32]]) -> Tensor:
+    return torch.from_numpy(blob)
+
+
+# ---- Protocol buffers: a message is a row of (field number, value).
+
+
+def _layers(net: memoryview) -> Iterator[Layer]:
+    old = False
+    for number, value in _fields(net):
+        if number == 100 and isinstance(value, memoryview):
+            yield _layer(value)
+        old = old or number == 2
+    if old:
+        raise PspError("a Caffe model of the format before 2014; convert it with Caffe's own tool.")
+
+
+def _layer(message: memoryview) -> Layer:
+    layer = Layer()
+    for number, value in _fields(message):
+        if number == 1:
+            layer.name = _text(value)
+        elif number == 2:
+            layer.kind = _text(value)
+        elif number == 3:
+            layer.bottoms.append(_text(value))
+        elif number == 7:
+            layer.blobs.append(_blob(_message(value)))
+        elif number == 106:
+            numbers = _numbers(_message(value))
+            layer.stride = numbers.get(6, 1)
+            layer.kernel = numbers.get(4, 0)
+            layer.dilation = numbers.get(18, 1)
+        elif number == 121:
+            numbers = _numbers(_message(value))
+            layer.average = numbers.get(1, 0) == 1
+            layer.kernel = numbers.get(2, 0)
+    return layer
+
+
+def _blob(message: memoryview) -> np.ndarray[Any, np.dtype[np.float32]]:
+    shape: list[int] = []
+    legacy = [1, 1, 1, 1]
+    parts = []
+    for number, value in _fields(message):
+        if number == 7:
+            shape = [n for _, n in _unpacked(_message(value))]
+        elif number == 5:
+            parts.append(np.frombuffer(_message(value), "<f4"))
+        elif 1 <= number <= 4 and isinstance(value, int):
+            legacy[number - 1] = value
+    data = np.concatenate(parts) if parts else np.zeros(0, np.float32)
+    shape = shape or legacy
+    if data.size != np.prod(shape, dtype=np.int64):
+        raise PspError(f"broken Caffe model: a blob of shape {shape} has {data.size} values.")
+    return data.reshape(shape).copy()
+
+
+def _numbers(message: memoryview) -> dict[int, int]:
+    """Return the first value of every integer field."""
+    found: dict[int, int] = {}
+    for number, value in _unpacked(message):
+        found.setdefault(number, value)
+    return found
+
+
+def _unpacked(message: memoryview) -> Iterator[tuple[int, int]]:
+    """Yield integer fields; repeated ones may be packed into one."""
+    for number, value in _fields(message):
+        if isinstance(value, int):
+            yield number, value
+        elif number in (1, 4, 6, 18):
+            at = 0
+            while at < len(value):
+                item, at = _varint(value, at)
+                yield number, item
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    at = 0
+    while at < len(message):
+        tag, at = _varint(message, at)
+        number, wire = tag >> 3, tag & 7
+        if wire == 0:
+            value, at = _varint(message, at)
+            yield number, value
+            continue
+        if wire == 2:
+            length, at = _varint(message, at)
+        elif wire in (1, 5):
+            length = 8 if wire == 1 else 4
+        else:
+            raise PspError("no Caffe model, or broken: it is no row of protocol buffer fields.")
+        if number == 0 or at + length > len(message):
+            raise PspError("no Caffe model, or a truncated one: a field reaches past the end.")
+        yield number, message[at : at + length]
+        at += length
+
+
+def _varint(message: memoryview, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while at < len(message) and shift < 70:
+        byte = message[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+        shift += 7
+    raise PspError("no Caffe model, or a truncated one: a number has no end.")
+
+
+def _message(value: int | memoryview) -> memoryview:
+    if isinstance(value, int):
+        raise PspError("no Caffe model: a number stands where a message must.")
+    return value
+
+
+def _text(value: int | memoryview) -> str:
+    return bytes(_message(value)).decode("utf-8", errors="replace")

@@ -1,0 +1,103 @@
+"""A trained network as a function of pictures: the Python face of psp."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from psp.device import pick_device, pick_precision
+from psp.errors import PspError
+from psp.infer import Protocol, Segmenter, load_segmenter
+from psp.model import PSPNet
+from psp.pictures import as_rgb, decode_image
+from psp.runs import find_model
+from psp.weights import Header
+
+
+class Parser:
+    """Parses pictures: `parser(image)` gives a label map.
+
+    An image is a path, a Pillow picture, or a uint8 (H, W, 3) RGB array. Of a file, an EXIF
+    orientation is honored.
+    """
+
+    def __init__(self, segmenter: Segmenter, header: Header) -> None:
+        self._segmenter, self.header = segmenter, header
+
+    @property
+    def network(self) -> PSPNet:
+        """The network, in evaluation mode: normalized (B, 3, H, W) to logits at 1/8."""
+        assert isinstance(self._segmenter.network, PSPNet)
+        return self._segmenter.network
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names, in id order."""
+        return self.header.classes
+
+    @property
+    def palette(self) -> tuple[tuple[int, int, int], ...]:
+        """One (R, G, B) a class, in id order."""
+        return self.header.palette
+
+    def __call__(self, image: object) -> NDArray[np.uint8]:
+        """Return the most probable class ids, uint8 (H, W): single scale, no flip."""
+        found = self._segmenter.label_map(_pixels(image), self._protocol((1.0,), False, None, None))
+        return np.asarray(found.cpu().numpy(), np.uint8)
+
+    def probabilities(
+        self,
+        image: object,
+        scales: Sequence[float] = (1.0,),
+        flip: bool = False,
+        crop: int | None = None,
+        base_size: int | None = None,
+    ) -> NDArray[np.float32]:
+        """Return class probabilities, float32 (classes, H, W), that sum to 1 over the classes.
+
+        The authors' test procedure, as in psp evaluate; `crop` and `base_size` are the weights' own
+        if None. Raises PspError for a protocol that cannot be.
+        """
+        protocol = self._protocol(tuple(scales), flip, crop, base_size)
+        found = self._segmenter.probabilities(_pixels(image), protocol)
+        return np.asarray(found.cpu().numpy(), np.float32)
+
+    def _protocol(
+        self, scales: tuple[float, ...], flip: bool, crop: int | None, base_size: int | None
+    ) -> Protocol:
+        return Protocol(
+            crop=crop or self.header.crop,
+            base_size=base_size or self.header.base_size,
+            scales=scales,
+            flip=flip,
+        )
+
+
+def load(path: str | Path, device: str = "auto", precision: str = "auto") -> Parser:
+    """Load a run's best weights, or a weights file. Raises PspError when it is neither.
+
+    `device`: auto, cpu, cuda, cuda:N or mps. `precision`: auto, fp32 or bf16.
+    """
+    if precision not in ("auto", "fp32", "bf16"):
+        raise PspError(f"precision '{precision}': one of auto, fp32, bf16.")
+    chosen = pick_device(device)
+    model = find_model(Path(path))
+    return Parser(*load_segmenter(model.path, chosen, pick_precision(precision, chosen)))
+
+
+def _pixels(image: object) -> NDArray[np.uint8]:
+    if isinstance(image, (str, Path)):
+        path = Path(image)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise PspError(f"{path}: cannot be read: {error.strerror}.") from None
+        return decode_image(data, str(path), upright=True)
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            raise PspError(
+                f"an image must be uint8 (H, W, 3) RGB, this array is {image.dtype} {image.shape}."
+            )
+        return image
+    return as_rgb(image)
