@@ -98,7 +98,7 @@ def test_imagenet_takes_the_file_from_torchs_cache(monkeypatch, tmp_path, torchv
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"stem": "deep"}, "7x7 stem.*--set stem=7x7.*--init PATH.*--init none"),
+        ({"stem": "deep"}, "deep stem.*--set stem=7x7.*--init PATH.*--init none"),
         ({"backbone": "resnet269"}, "torchvision has no resnet269"),
     ],
 )
