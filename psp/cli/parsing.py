@@ -80,7 +80,7 @@ def evaluate(
     else:
         show_evaluation(evaluation)
     if not quiet:
-        if not evaluation.same_data:
+        if evaluation.header.data and not evaluation.same_data:
             say("these are not the shards that the model was trained with")
         if evaluation.saved:
             say(f"saved: {evaluation.saved}")
