@@ -6,6 +6,7 @@ Strict: every tensor of the source is used or named, and a source that does not 
 import contextlib
 import io
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,13 +14,44 @@ from torch import Tensor
 
 from psp.errors import PspError
 from psp.files import make_folder
-from psp.model import PSPNet
+from psp.model import Architecture, PSPNet
+from psp.preprocessing import IMAGENET, Preprocessing
 from psp.runs import find_model
 from psp.tensors import read_tensors
-from psp.weights import is_weights, read_weights
+from psp.weights import is_weights, read_header, read_weights
 
 WAYS_OUT = "give a weights file with --init PATH, or start from random weights with --init none"
 CLASSIFIER = ("fc.weight", "fc.bias")  # of an ImageNet network; the only tensors left aside
+
+
+# What no setting names, and published weights differ in: a run takes it from the model it starts
+# from, as tensors of the same shapes mean something else without.
+DETAILS = (
+    "stem_widths", "stride_in", "first_dilation", "basic_dilation", "level_width", "head_width",
+    "aux_width", "align_corners",
+)  # fmt: skip
+
+
+def inherit(spec: Architecture, init: str) -> tuple[Architecture, Preprocessing]:
+    """Return `spec` with the details of the psp model that `init` names, and its preprocessing.
+
+    For all other initial weights: `spec` as it is, and ImageNet's preprocessing. Raises PspError
+    for a damaged model.
+    """
+    path = _model_path(init)
+    if path is None or not is_weights(path):
+        return spec, IMAGENET
+    header = read_header(path)
+    details = {name: getattr(header.architecture, name) for name in DETAILS}
+    return replace(spec, **details), header.preprocessing
+
+
+def _model_path(init: str) -> Path | None:
+    """Return the file that `init` names, a run's weights for a run; None if it names no path."""
+    if init in ("none", "imagenet"):
+        return None
+    path = Path(init)
+    return find_model(path).path if path.is_dir() else path
 
 
 def initialize(network: PSPNet, init: str, classes: tuple[str, ...]) -> str:
@@ -32,10 +64,8 @@ def initialize(network: PSPNet, init: str, classes: tuple[str, ...]) -> str:
         return "random initial weights"
     if init == "imagenet":
         return _imagenet(network)
-    path = Path(init)
-    if path.is_dir():
-        path = find_model(path).path
-    if not path.is_file():
+    path = _model_path(init)
+    if path is None or not path.is_file():
         raise PspError(f"--init {init}: no such file. Instead {WAYS_OUT}")
     if is_weights(path):
         return _from_model(network, path, classes)
@@ -107,8 +137,23 @@ def _fetching(url: str) -> Iterator[None]:
 
 # Where two architectures differ in one of these fields, the part's tensors mean different things.
 PARTS = {
-    "backbone": ("backbone", "stem", "stem_widths", "stride_in", "first_dilation"),
-    "head": ("backbone", "bins", "pooling", "reduce", "head_width", "align_corners"),
+    "backbone": (
+        "backbone",
+        "stem",
+        "stem_widths",
+        "stride_in",
+        "first_dilation",
+        "basic_dilation",
+    ),
+    "head": (
+        "backbone",
+        "bins",
+        "pooling",
+        "reduce",
+        "level_width",
+        "head_width",
+        "align_corners",
+    ),
     "aux": ("backbone", "aux", "aux_width"),
 }
 
@@ -127,9 +172,11 @@ def _from_model(network: PSPNet, path: Path, classes: tuple[str, ...]) -> str:
         and (part != "aux" or ours.aux)
     ]
     if "backbone" not in fitting:
+        field = next(n for n in PARTS["backbone"] if getattr(ours, n) != getattr(theirs, n))
         raise PspError(
             f"--init {path}: its backbone ({theirs.backbone}, stem {theirs.stem}) does not fit "
-            f"{ours.backbone}, stem {ours.stem}."
+            f"{ours.backbone}, stem {ours.stem}: {field} differs. Give it "
+            f"--backbone {theirs.backbone} --set stem={theirs.stem}"
         )
     taken = {
         name: tensor

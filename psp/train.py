@@ -18,11 +18,12 @@ from psp.device import autocast, pick_precision, precision_name
 from psp.errors import PspError
 from psp.files import write_json
 from psp.infer import Protocol, segmenter
-from psp.initial import initialize
+from psp.initial import inherit, initialize
 from psp.journal import Event, Journal, Meter, Notice, Tick, Validating, Validation
 from psp.loader import Crops, batches
 from psp.loss import losses
 from psp.model import Architecture, PSPNet, build
+from psp.model.architecture import architecture_from
 from psp.preflight import check_batch, check_resume, open_splits, refuse_existing
 from psp.preprocessing import Preprocessing
 from psp.runs import Run
@@ -81,24 +82,26 @@ def train(
     else:
         refuse_existing(run)
     torch.manual_seed(config.seed)
-    network = build(_architecture(config, len(data.card.classes)))
+    spec = _architecture(config, len(data.card.classes))
     state: dict[str, Any] = {}
     if resume:
         state, remarks = load_checkpoint(run.checkpoints)
-        _load_state(network, state, run, config)
+        network, preprocessing = _network_from(state, spec, run, config)
         if state["step"] == state["best"]["validated"] == config.steps:
             raise PspError(
                 f"{run.folder}: finished at step {config.steps}. See: psp evaluate {run.folder}"
             )
         remarks.append(f"resumed at step {state['step']} of {config.steps}")
     else:
+        spec, preprocessing = inherit(spec, config.init)
+        network = build(spec)
         remarks = [initialize(network, config.init, data.card.names)]
     # torch's type stubs lack this form of to().
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     job = _Job(
         run, config, data, val_data, network, _optimizer(network, config), device,
         pick_precision(config.precision, device), Journal(run, state.get("step"), report), stop,
-        Preprocessing(),
+        preprocessing,
     )  # fmt: skip
     if resume:
         job.start, job.best = state["step"], state["best"]
@@ -236,6 +239,8 @@ def _checkpoint(job: _Job, step: int) -> None:
         "network": job.network.state_dict(),
         "optimizer": job.optimizer.state_dict(),
         "best": job.best,
+        "architecture": job.network.spec.to_dict(),
+        "preprocessing": asdict(job.preprocessing),
     }
     save_checkpoint(job.run.checkpoints, step, state)
 
@@ -249,18 +254,27 @@ def _introduction(job: _Job) -> str:
     )
 
 
-def _load_state(network: PSPNet, state: dict[str, Any], run: Run, config: TrainConfig) -> None:
-    """Put a checkpoint's tensors into the network. Raises PspError for one of another run."""
+def _network_from(
+    state: dict[str, Any], spec: Architecture, run: Run, config: TrainConfig
+) -> tuple[PSPNet, Preprocessing]:
+    """Return a checkpoint's network, and the preprocessing it is trained with.
+
+    `spec` is what the settings say; the checkpoint also knows what came with the initial weights.
+    Raises PspError for a checkpoint of another run.
+    """
     try:
+        if "architecture" in state:
+            spec = architecture_from(state["architecture"])
+        network = build(spec)
         network.load_state_dict(state["network"])
-        fits = state["step"] <= config.steps and {"optimizer", "best"} <= state.keys()
-    except (KeyError, TypeError, RuntimeError):
-        fits = False
-    if not fits:
-        raise PspError(
-            f"{run.checkpoints}: the newest checkpoint is not of this run. "
-            "Remove it, and resume again"
-        )
+        preprocessing = Preprocessing(**state.get("preprocessing", {}))
+        if state["step"] <= config.steps and {"optimizer", "best"} <= state.keys():
+            return network, preprocessing
+    except (KeyError, TypeError, RuntimeError, PspError):
+        pass
+    raise PspError(
+        f"{run.checkpoints}: the newest checkpoint is not of this run. Remove it, and resume again"
+    )
 
 
 def _architecture(config: TrainConfig, classes: int) -> Architecture:

@@ -81,8 +81,17 @@ def is_weights(path: Path) -> bool:
         return False
 
 
+def read_header(path: Path) -> Header:
+    """Return a weights file's header. Raises PspError as `read_weights`."""
+    return _read(path, tensors=False)[0]
+
+
 def read_weights(path: Path) -> tuple[Header, dict[str, Tensor]]:
     """Return a weights file's header and tensors. Raises PspError if it is none, or damaged."""
+    return _read(path, tensors=True)
+
+
+def _read(path: Path, tensors: bool) -> tuple[Header, dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get("psp")
@@ -90,7 +99,8 @@ def read_weights(path: Path) -> tuple[Header, dict[str, Tensor]]:
                 raise PspError(f"{path}: safetensors, but not written by psp (no header in it).")
             header = _header_from(json.loads(text), path)
             # An open safetensors file has keys(), but cannot be iterated.
-            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = file.keys() if tensors else []
+            return header, {name: file.get_tensor(name) for name in names}
     except FileNotFoundError:
         raise PspError(f"{path}: no such file.") from None
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:

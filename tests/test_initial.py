@@ -134,7 +134,7 @@ def test_a_model_of_ours_gives_its_classifiers_only_to_the_same_classes(tmp_path
     assert torch.equal(flat.head.conv.conv.weight, before)  # its levels mean other grids
     assert torch.equal(flat.backbone.conv1.weight, source.backbone.conv1.weight)
     assert "not taken: part of its aux, head" in said
-    with pytest.raises(PspError, match="does not fit resnet34"):
+    with pytest.raises(PspError, match="not fit resnet34.*backbone differs.*--backbone resnet18"):
         initialize(network(backbone="resnet34"), str(path), CLASSES)
 
 

@@ -10,10 +10,12 @@ import torch
 from psp.config import TrainConfig, resolve
 from psp.errors import PspError
 from psp.journal import Event, Notice, Step, Validation, describe, duration
+from psp.model import Architecture, build
+from psp.preprocessing import Preprocessing
 from psp.runs import Run, find_model
 from psp.shards import ShardSplit
 from psp.train import train
-from psp.weights import read_weights
+from psp.weights import Header, read_weights, save_weights
 
 CPU = torch.device("cpu")
 
@@ -230,3 +232,35 @@ def test_default_settings_build_the_papers_network():
         True,
         0.1,
     )
+
+
+def test_a_run_takes_details_and_preprocessing_from_the_model_it_starts_from(
+    shards, config, tmp_path
+):
+    """Tensors of the same shapes mean something else without: BGR means, half dilations, ..."""
+    card = ShardSplit(shards, "train").card
+    spec = Architecture(
+        classes=9, backbone="resnet18", stem=config.stem, first_dilation="half",
+        basic_dilation="first", level_width=64, head_width=128, aux_width=32, align_corners=False,
+    )  # fmt: skip
+    caffe = Preprocessing(mean=(123.68, 116.779, 103.939), std=(1.0, 1.0, 1.0))
+    header = Header(
+        architecture=spec, classes=card.names, palette=card.palette, dataset="d", data="",
+        crop=41, base_size=None, step=0, preprocessing=caffe,
+    )  # fmt: skip
+    source = tmp_path / "model.safetensors"
+    save_weights(source, build(spec).state_dict(), header)
+    short = replace(config, init=str(source), steps=4, eval_every=4, save_every=2)
+    assert go(shards, tmp_path / "whole", short)[0]
+    whole = read_weights(tmp_path / "whole/last.safetensors")
+    assert whole[0].preprocessing == caffe
+    given = ("dropout", "dropout_kind", "norm_momentum")
+    kept = replace(spec, **{name: getattr(config, name) for name in given})
+    assert whole[0].architecture == kept
+    answers = iter([False, False, True] + [True] * 9)
+    assert not go(shards, tmp_path / "parts", short, stop=lambda: next(answers))[0]
+    source.unlink()  # what a resumed run needs is in its checkpoint
+    assert go(shards, tmp_path / "parts", short, resume=True)[0]
+    parts = read_weights(tmp_path / "parts/last.safetensors")
+    assert parts[0] == whole[0]
+    assert all(torch.equal(tensor, parts[1][name]) for name, tensor in whole[1].items())
