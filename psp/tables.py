@@ -11,6 +11,7 @@ from psp.config import Setting, show
 from psp.display import escape, out
 
 if TYPE_CHECKING:  # they bring torch and numpy, which the cards do without
+    from psp.anatomy import Anatomy
     from psp.census import Census, SplitCensus
     from psp.evaluate import Evaluation
     from psp.infer import Protocol
@@ -111,6 +112,32 @@ def show_evaluation(evaluation: "Evaluation") -> None:
         f"[bold]mIoU {100 * scores.miou:.2f}[/]   mean accuracy {100 * scores.mean_accuracy:.2f}   "
         f"pixel accuracy {100 * scores.pixel_accuracy:.2f}"
     )
+
+
+def show_model(found: "Anatomy") -> None:
+    """Print what a model is, in one screen."""
+    header, spec = found.header, found.header.architecture
+    details = ", ".join(f"{name}={show(value)}" for name, value in found.details.items())
+    aux = f"; and {found.aux_parameters / 1e6:.1f} M of the auxiliary head" if spec.aux else ""
+    mean, std = header.preprocessing.mean, header.preprocessing.std
+    scale = " / ".join(f"{value:g}" for value in std)
+    size = f"long side {header.base_size}" if header.base_size else "at their own size"
+    names = ", ".join(header.classes[:8]) + (", …" if len(header.classes) > 8 else "")
+    rows = [
+        ("network", f"PSPNet, {spec.backbone}, {spec.stem} stem"),
+        ("details", details or "the paper's"),
+        ("parameters", f"{found.parameters / 1e6:.1f} M{aux}; {found.size / 1e6:.1f} MB"),
+        ("cost", f"{found.flops / 1e9:.1f} GFLOPs a window of {header.crop}"),
+        ("pictures", size),
+        ("input", f"RGB, minus {' / '.join(f'{value:g}' for value in mean)}, over {scale}"),
+        ("classes", f"{len(header.classes)} of {header.dataset}: {names}"),
+        ("trained", f"to step {header.step}" if header.step else ""),
+        ("imported", header.source),
+    ]
+    out.print(Text(f"{found.model.path}", "bold"))
+    for title, text in rows:
+        if text:
+            out.print(Text(f"{title:<11}", "dim") + Text(text))
 
 
 def protocol_line(which: str, header: "Header", protocol: "Protocol", precision: str) -> str:

@@ -23,6 +23,8 @@ COMMANDS = [
     "verify",
     "inspect",
     "recipe",
+    "import",
+    "export",
 ]
 
 

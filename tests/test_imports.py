@@ -27,10 +27,10 @@ LAYERS = [
      "psp.tensors"],
     ["psp.prepare.layouts", "psp.model.pspnet"],
     ["psp.prepare.plan", "psp.model.caffe", "psp.model.csail", "psp.model.mmseg",
-     "psp.model.semseg"],
+     "psp.model.graph", "psp.model.semseg"],
     ["psp.model"],
     ["psp.weights", "psp.loss"],
-    ["psp.infer", "psp.initial"],
+    ["psp.infer", "psp.initial", "psp.anatomy", "psp.export"],
     ["psp.score"],
     ["psp.preflight"],
     ["psp.foreign", "psp.parser"],
@@ -54,6 +54,8 @@ ONLY = {
     "PIL": {"psp.pictures", "psp.render"},
     "safetensors": {"psp.weights", "psp.tensors"},
     "torchvision": {"psp.initial"},
+    "onnx": {"psp.model.graph"},
+    "onnxruntime": {"psp.export"},
 }
 WITHOUT_TORCH = {
     "psp.cards", "psp.cardfile", "psp.shards", "psp.census", "psp.contact", "psp.verify",

@@ -19,7 +19,7 @@ from psp.cli.parsing import evaluate, predict
 from psp.cli.recipes import recipe_app
 from psp.cli.tour import demo
 from psp.cli.training import train
-from psp.cli.weights import import_
+from psp.cli.weights import export, import_
 from psp.errors import PspError
 from psp.version import __version__
 
@@ -59,9 +59,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("import")(import_)
 for command in (prepare, train, evaluate, predict, demo, inspect, verify):
     app.command()(command)
+app.command("import")(import_)
+app.command()(export)
 app.add_typer(cards_app, name="cards")
 app.add_typer(recipe_app, name="recipe")
 

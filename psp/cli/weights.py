@@ -1,16 +1,22 @@
-"""psp import: others' weights."""
+"""psp import and psp export: weights from other programs, and for them."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from psp.cli.options import Debug, Quiet
+from psp.cli.options import Debug, Json, Quiet
 from psp.errors import PspError
 
 
 def import_(
-    source: Annotated[Path, typer.Argument(help="A .caffemodel or a semseg .pth.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="A .caffemodel, a .pth of semseg or mmsegmentation, or a folder of CSAIL's pair."
+        ),
+    ],
     out: Annotated[Path, typer.Argument(help="The weights file to write, .safetensors.")],
     card: Annotated[
         str, typer.Option(help="The data set it was trained on: a card's name or .toml file.")
@@ -41,3 +47,41 @@ def import_(
         if found.aside:
             say(f"no part of the network, left aside: {', '.join(found.aside)}")
         say(f"next: psp predict PHOTOS -m {out}")
+
+
+def export(
+    model: Annotated[Path, typer.Argument(help="A run's folder or a weights file.")],
+    out: Annotated[Path, typer.Argument(help="The file to write, .onnx.")],
+    size: Annotated[
+        str | None,
+        typer.Option(help="Height and width of its pictures; default: the crop.", metavar="HxW"),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Write a model as ONNX, and check it: psp export runs/voc2012-resnet50 voc.onnx"""
+    from psp.display import say
+    from psp.runs import find_model
+
+    if out.suffix != ".onnx":
+        raise PspError(f"{out}: must end in .onnx")
+    if out.exists() and not overwrite:
+        raise PspError(f"{out}: exists already. Choose another name, or replace it: --overwrite")
+    found = find_model(model)
+    from psp.export import export as work
+    from psp.export import parse_size
+
+    remark = (lambda text: None) if quiet else say
+    done = work(found.path, out, parse_size(size) if size else None, remark)
+    if as_json:
+        record = {"out": str(out), "size": list(done.size), "difference": done.difference}
+        print(json.dumps(record))
+    else:
+        print(out)
+    remark(
+        f"images: float32 (batch, 3, {done.size[0]}, {done.size[1]}), normalized as its metadata "
+        f"say; logits: (batch, {len(done.header.classes)}, {done.size[0]}, {done.size[1]})"
+    )
+    remark(f"onnxruntime agrees with torch to {done.difference:.0e} of the logits' range")

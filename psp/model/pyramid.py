@@ -91,12 +91,12 @@ class PyramidConv(nn.Module):
             size = level.shape[-1]
             taps = torch.einsum("ocyx,bcij->boyixj", part, level)
             taps = taps.flatten(4).flatten(2, 3)  # (B, outputs, 3 * bin, 3 * bin)
-            across = self._spread(x.shape[3], size, x)  # (w, 3 * bin)
+            across = self.spread(x.shape[3], size, x)  # (w, 3 * bin)
             columns.append(taps @ across.T)  # (B, outputs, 3 * bin, w)
-            down.append(self._spread(x.shape[2], size, x))  # (h, 3 * bin)
+            down.append(self.spread(x.shape[2], size, x))  # (h, 3 * bin)
         return y + torch.cat(down, dim=1) @ torch.cat(columns, dim=2)
 
-    def _spread(self, length: int, bins: int, like: Tensor) -> Tensor:
+    def spread(self, length: int, bins: int, like: Tensor) -> Tensor:
         """Return the (length, 3 * bins) matrix of upsampling `bins` pixels and taking three taps.
 
         Column t * bins + i is the weight of pixel i in the upsampled line shifted by t - 1, with

@@ -1,0 +1,113 @@
+"""A model as an ONNX file, held to torch before it is called done."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from psp.errors import PspError
+from psp.files import whole_file
+from psp.model import PSPNet, upsample
+from psp.weights import Header, load_network
+
+TOLERANCE = 1e-4  # of the logits' range: float32 rounding gives about 1e-6
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The file that was written, for pictures of `size`, and how far it is from torch's logits."""
+
+    path: Path
+    size: tuple[int, int]
+    difference: float
+    header: Header
+
+
+def export(
+    weights: Path,
+    out: Path,
+    size: tuple[int, int] | None = None,
+    report: Callable[[str], None] = lambda text: None,
+) -> Exported:
+    """Write a model for pictures of `size` (H, W), the crop's if None; the batch stays free.
+
+    The file takes normalized RGB, float32 (batch, 3, H, W), and gives logits (batch, classes, H,
+    W); its metadata hold the classes, colors and preprocessing as JSON. It is computed by
+    onnxruntime and compared with torch at batches of 1 and 2, and written if they agree. Raises
+    PspError where onnx is not installed, the size is none, or they disagree.
+    """
+    try:
+        import onnxruntime
+
+        from psp.model.graph import onnx_graph
+    except ImportError as error:
+        raise PspError(
+            f"psp export needs {error.name}, which is not installed: pip install 'pspnet[onnx]'"
+        ) from None
+    network, header = load_network(weights)
+    size = size or (header.crop, header.crop)
+    if not all(9 <= side <= 4097 for side in size):
+        raise PspError(f"--size {size[0]}x{size[1]}: sides from 9 to 4097.")
+    report(f"writing the network for pictures of {size[0]}x{size[1]}")
+    model = onnx_graph(network, size)
+    for key, value in _metadata(header).items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
+    data = model.SerializeToString()
+    report("comparing it with torch")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors alone
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    worst = _difference(session, network, size)
+    if not worst <= TOLERANCE:
+        raise PspError(
+            f"{out}: not written: onnxruntime's logits differ from torch's by {worst:.1e} of their "
+            f"range. Another version of onnxruntime (this is {onnxruntime.__version__}) may agree"
+        )
+    with whole_file(out) as temporary:
+        temporary.write_bytes(data)
+    return Exported(out, size, worst, header)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Return (H, W) of "473" or "713x1425". Raises PspError, also for a size left open."""
+    if text.lower() in ("dynamic", "any", "-1"):
+        raise PspError(
+            f"--size {text}: the pyramid pools the whole map, so its grids belong to one size; a "
+            "file for any size would silently compute another network. Export one file a size"
+        )
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isdecimal() for part in parts):
+        raise PspError(f"--size {text}: a side, such as 473, or HEIGHTxWIDTH.")
+    return int(parts[0]), int(parts[-1])
+
+
+def _metadata(header: Header) -> dict[str, str]:
+    values = {
+        "classes": list(header.classes),
+        "palette": [list(color) for color in header.palette],
+        "preprocessing": {"channels": "RGB", **asdict(header.preprocessing)},
+    }
+    found = {key: json.dumps(value, ensure_ascii=False) for key, value in values.items()}
+    return {**found, "psp": header.to_json()}
+
+
+def _difference(session: Any, network: PSPNet, size: tuple[int, int]) -> float:
+    """Return the largest difference of random pictures' logits, relative to their range.
+
+    `session` is onnxruntime's InferenceSession of the written network: it gets two pictures
+    together, and one alone.
+    """
+    images = np.random.default_rng(0).normal(size=(2, 3, *size)).astype(np.float32)
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(images)).main
+        expected = upsample(logits, size, align_corners=network.spec.align_corners).numpy()
+    worst = 0.0
+    for batch in (2, 1):
+        (found,) = session.run(["logits"], {"images": images[:batch]})
+        worst = np.maximum(worst, np.abs(found - expected[:batch]).max())  # keeps a NaN
+    return float(worst / max(np.ptp(expected), 1e-12))

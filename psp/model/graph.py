@@ -1,0 +1,178 @@
+"""A network as an ONNX graph, written node by node: the arithmetic of evaluation, nothing else.
+
+Input `images`: float32 (batch, 3, H, W), normalized; `batch` is free, H and W are fixed. Output
+`logits`: float32 (batch, classes, H, W). Batch norms are folded into the convolutions before them;
+the pyramid's convolution is factored as in psp.model.pyramid. Pooling is ONNX's own where the bins
+divide the map, else two matrices, as ONNX has no adaptive pooling; so is every upsampling.
+"""
+
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from psp.errors import PspError
+from psp.model.pspnet import PSPNet
+from psp.model.pyramid import PyramidConv, PyramidLevel
+from psp.model.resnet import BasicBlock, Bottleneck
+
+OPSET, IR = 17, 8  # of 2022: what runtimes since then can read
+
+
+def onnx_graph(network: PSPNet, size: tuple[int, int]) -> onnx.ModelProto:
+    """Return the network for pictures of `size` (H, W).
+
+    Raises PspError for max pooling to bins that do not divide the map: ONNX cannot say that.
+    """
+    return _Writer(network, size).model()
+
+
+class _Writer:
+    def __init__(self, network: PSPNet, size: tuple[int, int]) -> None:
+        self.network, self.size = network, size
+        self.map = (-(-size[0] // 8), -(-size[1] // 8))  # h, w of stages 3 to 5
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def model(self) -> onnx.ModelProto:
+        backbone, head = self.network.backbone, self.network.head
+        x = "images"
+        for number in (1, 2, 3) if backbone.deep else (1,):
+            conv, norm = (getattr(backbone, f"{part}{number}") for part in ("conv", "bn"))
+            x = self.relu(self.conv(x, conv, norm))
+        x = self.node("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+        for stage in (backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4):
+            for block in stage:
+                x = self.block(x, block)
+        assert isinstance(head.conv, PyramidConv)
+        x = self.relu(self.pyramid(x, head.conv, head.bn))
+        x = self.conv(x, head.classifier)
+        x = self.resize(x, self.map, self.size)
+        self.nodes[-1].output[0] = "logits"
+        height, width = self.size
+        graph = helper.make_graph(
+            self.nodes,
+            "pspnet",
+            [_value("images", ["batch", 3, height, width])],
+            [_value("logits", ["batch", self.network.spec.classes, height, width])],
+            self.constants,
+        )
+        opset = [helper.make_opsetid("", OPSET)]
+        return helper.make_model(graph, opset_imports=opset, ir_version=IR, producer_name="psp")
+
+    def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        name = f"{kind.lower()}{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
+        return name
+
+    def constant(self, value: Tensor | NDArray[np.int64]) -> str:
+        array = value if isinstance(value, np.ndarray) else value.detach().float().cpu().numpy()
+        name = f"c{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def relu(self, x: str) -> str:
+        return self.node("Relu", x)
+
+    def conv(self, x: str, conv: nn.Conv2d, norm: nn.BatchNorm2d | None = None) -> str:
+        weight, bias = _folded(conv.weight, conv.bias, norm)
+        inputs = [x, self.constant(weight)] + ([] if bias is None else [self.constant(bias)])
+        pads = [int(n) for n in conv.padding] * 2
+        return self.node("Conv", *inputs, kernel_shape=list(conv.kernel_size), pads=pads,
+                         strides=list(conv.stride), dilations=list(conv.dilation))  # fmt: skip
+
+    def block(self, x: str, block: nn.Module) -> str:
+        assert isinstance(block, (BasicBlock, Bottleneck))
+        y = self.relu(self.conv(x, block.conv1, block.bn1))
+        y = self.conv(y, block.conv2, block.bn2)
+        if isinstance(block, Bottleneck):
+            y = self.conv(self.relu(y), block.conv3, block.bn3)
+        if isinstance(block.downsample, nn.Sequential):
+            conv, norm = block.downsample
+            assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+            x = self.conv(x, conv, norm)
+        return self.relu(self.node("Add", x, y))
+
+    def pyramid(self, x: str, pyramid: PyramidConv, norm: nn.BatchNorm2d) -> str:
+        """Map (B, inputs, h, w) to (B, outputs, h, w); the batch norm behind is folded in."""
+        weight, bias = _folded(pyramid.conv.weight, None, norm)
+        assert bias is not None
+        here, *parts = torch.split(weight, pyramid.widths, dim=1)
+        y = self.node("Conv", x, self.constant(here), self.constant(bias), kernel_shape=[3, 3],
+                      pads=[1, 1, 1, 1])  # fmt: skip
+        like = torch.zeros(())
+        for level, part in zip(pyramid.levels, parts, strict=True):
+            assert isinstance(level, PyramidLevel)
+            bins, outputs = level.bin_size, part.shape[0]
+            p = self.pool(x, level)
+            if level.reduce:
+                p = self.relu(self.conv(p, level.conv, level.bn))
+            # The nine products of each of the few pixels, (B, outputs * 3 * 3, bins, bins) ...
+            taps = part.permute(0, 2, 3, 1).reshape(9 * outputs, -1, 1, 1)
+            p = self.node("Conv", p, self.constant(taps), kernel_shape=[1, 1])
+            p = self.reshape(p, -1, outputs, 3, 3, bins, bins)
+            p = self.node("Transpose", p, perm=[0, 1, 2, 4, 3, 5])
+            p = self.reshape(p, -1, outputs, 3 * bins, 3 * bins)
+            # ... and their places, by a matrix an axis.
+            down, across = (pyramid.spread(length, bins, like) for length in self.map)
+            y = self.node("Add", y, self.between(down, p, across.T))
+        return y
+
+    def pool(self, x: str, level: PyramidLevel) -> str:
+        bins, (height, width) = level.bin_size, self.map
+        largest = level.pool is F.adaptive_max_pool2d
+        if height % bins == 0 and width % bins == 0:
+            kernel = [height // bins, width // bins]
+            kind = "MaxPool" if largest else "AveragePool"
+            return self.node(kind, x, kernel_shape=kernel, strides=kernel)
+        if largest:
+            raise PspError(
+                f"max pooling of a {height}x{width} map to {bins}x{bins} bins cannot be written in "
+                "ONNX. Give a --size that divides: 48k-7, such as 473"
+            )
+        rows, columns = (_averages(length, bins) for length in self.map)
+        return self.between(rows, x, columns.T)
+
+    def resize(self, x: str, before: tuple[int, int], after: tuple[int, int]) -> str:
+        align = self.network.spec.align_corners
+        down, across = (
+            F.interpolate(torch.eye(old)[None], new, mode="linear", align_corners=align)[0].T
+            for old, new in zip(before, after, strict=True)
+        )
+        return self.between(down, x, across.T)
+
+    def between(self, left: Tensor, x: str, right: Tensor) -> str:
+        """Multiply the last two axes of x by a matrix from each side."""
+        narrow = self.node("MatMul", x, self.constant(right))
+        return self.node("MatMul", self.constant(left), narrow)
+
+    def reshape(self, x: str, *shape: int) -> str:
+        return self.node("Reshape", x, self.constant(np.array(shape, np.int64)))
+
+
+def _folded(
+    weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d | None
+) -> tuple[Tensor, Tensor | None]:
+    """Return the weight and bias of a convolution with the batch norm behind it."""
+    if norm is None:
+        return weight, bias
+    assert norm.running_var is not None and norm.running_mean is not None and bias is None
+    # In float64, so that folding itself rounds once.
+    scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+    shift = norm.bias.double() - norm.running_mean.double() * scale
+    return (weight.double() * scale[:, None, None, None]).float(), shift.float()
+
+
+def _averages(length: int, bins: int) -> Tensor:
+    """Return the (bins, length) matrix of torch's adaptive average pooling along an axis."""
+    identity = torch.eye(length)[None]  # each unit line shows where it goes
+    return F.adaptive_avg_pool1d(identity, bins)[0].T
+
+
+def _value(name: str, shape: list[Any]) -> Any:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
