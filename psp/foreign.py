@@ -14,7 +14,7 @@ from psp.model import Architecture, build
 from psp.model import caffe as caffe_model
 from psp.model.semseg import is_semseg, read_semseg
 from psp.tensors import read_tensors
-from psp.weights import Header, Preprocessing, save_weights
+from psp.weights import Header, Preprocessing, is_weights, save_weights
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ def import_weights(source: Path, out: Path, card: Card, recipe: str | None = Non
     """
     if source.resolve() == out.resolve():
         raise PspError(f"{out}: this is the file to import. Choose another name")
+    if out.is_dir() or not out.parent.is_dir():
+        raise PspError(f"{out}: {'a folder' if out.is_dir() else 'its folder does not exist'}.")
     found = recognize(source)
     _check(found, source, card)
     config = resolve(card.recipe_named(recipe), {}, recipe or card.recipe_name)
@@ -52,7 +54,12 @@ def import_weights(source: Path, out: Path, card: Card, recipe: str | None = Non
         preprocessing=found.preprocessing,
         source=f"{found.what}, {source.name}, SHA-256 {file_sha256(source)}",
     )
-    save_weights(out, found.tensors, header)
+    # Half precision is widened; tensors that share memory in a pickle are parted.
+    whole = {
+        name: tensor.detach().clone().float() if tensor.is_floating_point() else tensor.clone()
+        for name, tensor in found.tensors.items()
+    }
+    save_weights(out, whole, header)
     return found
 
 
@@ -62,7 +69,7 @@ def recognize(source: Path) -> Recognized:
         raise PspError(f"{source}: a folder. Give the weights file in it.")
     if not source.is_file():
         raise PspError(f"{source}: no such file.")
-    if source.suffix == ".caffemodel":
+    if source.suffix.lower() == ".caffemodel":
         try:
             model = caffe_model.read_caffemodel(source.read_bytes())
         except PspError as error:
@@ -73,6 +80,10 @@ def recognize(source: Path) -> Recognized:
             spec, model.tensors, Preprocessing(caffe_model.MEAN, caffe_model.STD), model.crop,
             model.aside,
         )  # fmt: skip
+    if is_weights(source):
+        raise PspError(
+            f"{source}: psp's own weights already. Use them: psp predict PHOTOS -m {source}"
+        )
     tensors = read_tensors(source)
     if not is_semseg(tensors):
         raise PspError(f"{source}: {_what_else(tensors)}")
@@ -118,6 +129,21 @@ def _check(found: Recognized, source: Path, card: Card) -> None:
         for name, tensor in expected.items()
         if name in found.tensors and found.tensors[name].shape != tensor.shape
     ]
+    if not problems:
+        problems += [
+            f"{name} is of {str(tensor.dtype).removeprefix('torch.')} values, or of none"
+            for name, tensor in found.tensors.items()
+            if tensor.is_floating_point() != expected[name].is_floating_point()
+            or tensor.is_complex()
+            or tensor.is_meta
+            or tensor.layout != torch.strided
+        ]
+    if not problems:
+        problems += [
+            f"{name} has values that are no finite numbers"
+            for name, tensor in found.tensors.items()
+            if not tensor.float().isfinite().all()
+        ]
     if problems:
         more = f" and {len(problems) - 1} more" if problems[1:] else ""
         raise PspError(f"{source}: {found.what}, but {problems[0]}{more}.")

@@ -49,7 +49,12 @@ def as_rgb(picture: object) -> NDArray[np.uint8]:
         raise PictureError(
             f"an image must be a path, a Pillow picture or a uint8 array, not {type(picture)}."
         )
-    return _rgb(picture, "image")
+    if not (picture.width and picture.height):
+        raise PictureError("an image without pixels: its width or height is 0.")
+    try:
+        return _rgb(picture, "image")
+    except (OSError, ValueError) as error:  # it is decoded only now, or was closed
+        raise PictureError(f"image: broken picture: {' '.join(str(error).split())}") from None
 
 
 def check_image(data: bytes, where: str) -> tuple[int, int]:
@@ -75,6 +80,8 @@ def _rgb(picture: Image.Image, where: str) -> NDArray[np.uint8]:
     if picture.mode.startswith("I"):  # 16-bit gray, which convert() would clip
         gray = (np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
         return np.repeat(gray[:, :, None], 3, axis=2)
+    if picture.mode == "F":  # convert() would clip 0..1 to black
+        raise PictureError(f"{where}: a picture of fractions. Save it with 8 bits.")
     try:
         picture = picture if picture.mode == "RGB" else picture.convert("RGB")
     except ValueError:

@@ -81,7 +81,9 @@ def evaluate(
         show_evaluation(evaluation)
     if not quiet:
         if not evaluation.same_data:
-            say("these are not the shards that the model was trained with")
+            known = evaluation.header.data  # "" of imported weights
+            verb = "are not" if known else "may not be"
+            say(f"these {verb} the shards that the model was trained with")
         if evaluation.saved:
             say(f"saved: {evaluation.saved}")
 

@@ -32,17 +32,19 @@ def read_semseg(tensors: Mapping[str, Tensor]) -> SemsegModel:
     """Translate a checkpoint's tensors. Raises PspError for a name that its PSPNet has not."""
     counts = [0, 0, 0, 0]
     for name in tensors:
-        if block := re.match(r"layer([1-4])\.(\d+)\.", name):
+        if block := re.match(r"layer([1-4])\.([0-9]{1,3})\.", name):
             stage = int(block[1]) - 1
             counts[stage] = max(counts[stage], int(block[2]) + 1)
     found = [name for name, blocks in BLOCKS.items() if list(blocks) == counts]
     if not found or "layer1.0.conv3.weight" not in tensors:
         raise PspError(f"a semseg PSPNet of {counts} blocks, which is none of its depths.")
-    levels = {name.split(".")[2] for name in tensors if name.startswith("ppm.")}
+    levels = {name.split(".")[2] for name in tensors if re.match(r"ppm\.\w+\.\w+\.", name)}
     if levels != set("0123"):
         raise PspError(
             f"a semseg PSPNet of {len(levels)} pyramid levels; psp knows its 1, 2, 3, 6."
         )
+    if tensors["cls.4.weight"].ndim != 4:
+        raise PspError("a semseg PSPNet whose cls.4.weight is no convolution.")
     spec = Architecture(
         classes=len(tensors["cls.4.weight"]),
         backbone=found[-1],  # of the depths with these counts, 34 and 50, the one of bottlenecks
