@@ -1,6 +1,5 @@
 """Weights of others' programs become weights of ours: recognized by what is in them."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,38 +9,36 @@ from psp.cards import Card
 from psp.config import resolve
 from psp.errors import PspError
 from psp.manifest import file_sha256
-from psp.model import Architecture, build
-from psp.model import caffe as caffe_model
+from psp.model import build
+from psp.model.caffe import read_caffemodel
+from psp.model.csail import is_csail, read_csail
+from psp.model.mmseg import is_mmseg, read_mmseg
 from psp.model.semseg import is_semseg, read_semseg
-from psp.tensors import read_tensors
-from psp.weights import Header, Preprocessing, is_weights, save_weights
+from psp.model.translated import Translated
+from psp.tensors import read_checkpoint, read_tensors
+from psp.weights import Header, is_weights, save_weights
 
 
-@dataclass(frozen=True)
-class Recognized:
-    """What a file is, in words and in our terms."""
-
-    what: str
-    architecture: Architecture
-    tensors: dict[str, Tensor]
-    preprocessing: Preprocessing
-    crop: int | None  # where the file says it
-    aside: tuple[str, ...] = ()  # tensors that are no part of the network
-
-
-def import_weights(source: Path, out: Path, card: Card, recipe: str | None = None) -> Recognized:
+def import_weights(source: Path, out: Path, card: Card, recipe: str | None = None) -> Translated:
     """Write another program's PSPNet as a psp weights file; return what it was recognized as.
 
     Names, colors, crop and base size are those of the card and its recipe; the crop is the file's
     own where it says one. Raises PspError for a file that is none, damaged, or does not fit.
     """
-    if source.resolve() == out.resolve():
+    files = source_files(source)
+    if out.resolve() in [file.resolve() for file in files]:
         raise PspError(f"{out}: this is the file to import. Choose another name")
     if out.is_dir() or not out.parent.is_dir():
         raise PspError(f"{out}: {'a folder' if out.is_dir() else 'its folder does not exist'}.")
-    found = recognize(source)
-    _check(found, source, card)
+    try:
+        found = _translate(files)
+        _check_classes(found, card)
+        tensors = _complete(found)
+    except PspError as error:
+        known = any(str(error).startswith(str(file)) for file in files)
+        raise error if known else PspError(f"{source}: {error}") from None
     config = resolve(card.recipe_named(recipe), {}, recipe or card.recipe_name)
+    parts = [f"{file.name}, SHA-256 {file_sha256(file)}" for file in files]
     header = Header(
         architecture=found.architecture,
         classes=card.names,
@@ -52,54 +49,57 @@ def import_weights(source: Path, out: Path, card: Card, recipe: str | None = Non
         base_size=config.base_size,
         step=0,
         preprocessing=found.preprocessing,
-        source=f"{found.what}, {source.name}, SHA-256 {file_sha256(source)}",
+        source="; ".join([found.what, *parts]),
     )
-    # Half precision is widened; tensors that share memory in a pickle are parted.
-    whole = {
-        name: tensor.detach().clone().float() if tensor.is_floating_point() else tensor.clone()
-        for name, tensor in found.tensors.items()
-    }
-    save_weights(out, whole, header)
+    save_weights(out, tensors, header)
     return found
 
 
-def recognize(source: Path) -> Recognized:
-    """Say what a file is. Raises PspError when it is no PSPNet that psp knows."""
-    if source.is_dir():
-        raise PspError(f"{source}: a folder. Give the weights file in it.")
-    if not source.is_file():
+def source_files(source: Path) -> list[Path]:
+    """Return the file or files that hold a network: CSAIL's is an encoder and a decoder.
+
+    Raises PspError when there are none, or several networks.
+    """
+    if not source.exists():
         raise PspError(f"{source}: no such file.")
-    if source.suffix.lower() == ".caffemodel":
-        try:
-            model = caffe_model.read_caffemodel(source.read_bytes())
-        except PspError as error:
-            raise PspError(f"{source}: {error}") from None
-        spec = model.architecture
-        return Recognized(
-            f"the authors' Caffe PSPNet of {_depth(spec)} layers, stride in the {spec.stride_in}",
-            spec, model.tensors, Preprocessing(caffe_model.MEAN, caffe_model.STD), model.crop,
-            model.aside,
-        )  # fmt: skip
-    if is_weights(source):
-        raise PspError(
-            f"{source}: psp's own weights already. Use them: psp predict PHOTOS -m {source}"
-        )
-    tensors = read_tensors(source)
-    if not is_semseg(tensors):
-        raise PspError(f"{source}: {_what_else(tensors)}")
-    try:
-        found = read_semseg(tensors)
-    except PspError as error:
-        raise PspError(f"{source}: {error}") from None
-    aux = "with" if found.architecture.aux else "without"
-    return Recognized(
-        f"a semseg PSPNet of {_depth(found.architecture)} layers, {aux} auxiliary head",
-        found.architecture, found.tensors, Preprocessing(), None,
-    )  # fmt: skip
+    if source.is_dir():
+        encoders = sorted(source.glob("encoder_*.pth"))
+        if len(encoders) > 1:
+            names = ", ".join(path.name for path in encoders)
+            raise PspError(f"{source}: several networks ({names}). Name one of these files")
+        if not encoders:
+            raise PspError(f"{source}: a folder without encoder_*.pth. Give the weights file in it")
+        source = encoders[0]
+    kind, _, rest = source.name.partition("_")
+    if kind not in ("encoder", "decoder") or source.suffix != ".pth":
+        return [source]
+    pair = [source.with_name(f"{part}_{rest}") for part in ("encoder", "decoder")]
+    for path in pair:
+        if not path.is_file():
+            raise PspError(f"{path}: no such file. A CSAIL network is an encoder and a decoder")
+    return pair
 
 
-def _depth(spec: Architecture) -> str:
-    return spec.backbone.removeprefix("resnet")
+def _translate(files: list[Path]) -> Translated:
+    """Say what the files are. Raises PspError when they are no PSPNet that psp knows."""
+    first = files[0]
+    if len(files) == 2:
+        encoder, decoder = map(read_tensors, files)
+        if not is_csail(encoder, decoder):
+            raise PspError("no CSAIL network of a dilated ResNet and a pyramid (ppm, ppm_deepsup).")
+        return read_csail(encoder, decoder)
+    if first.suffix.lower() == ".caffemodel":
+        return read_caffemodel(first.read_bytes())
+    if first.suffix == ".safetensors" and is_weights(first):
+        raise PspError("psp's own weights already. Use them as they are: psp predict PHOTOS -m")
+    tensors, beside = read_checkpoint(first)
+    if is_semseg(tensors):
+        return read_semseg(tensors)
+    if is_mmseg(tensors):
+        meta = beside.get("meta")
+        config = meta.get("config", meta.get("cfg")) if isinstance(meta, dict) else None
+        return read_mmseg(tensors, config if isinstance(config, str) else "")
+    raise PspError(_what_else(tensors))
 
 
 def _what_else(tensors: dict[str, Tensor]) -> str:
@@ -112,38 +112,48 @@ def _what_else(tensors: dict[str, Tensor]) -> str:
     return f"no PSPNet that psp knows; its tensors begin with {first}"
 
 
-def _check(found: Recognized, source: Path, card: Card) -> None:
-    """Raise PspError unless every tensor of the network is there, in its shape, and no other."""
-    spec = found.architecture
-    if spec.classes != len(card.classes):
+def _check_classes(found: Translated, card: Card) -> None:
+    if found.architecture.classes != len(card.classes):
         raise PspError(
-            f"{source}: {found.what}, with {spec.classes} classes, but card {card.name} has "
+            f"{found.what}, with {found.architecture.classes} classes, but card {card.name} has "
             f"{len(card.classes)}. Name its own data set with --card"
         )
+
+
+def _complete(found: Translated) -> dict[str, Tensor]:
+    """Return the network's tensors. Raises PspError unless each is there, in shape, and no other.
+
+    Files from before torch counted them lack batch norm's steps, which nothing computes with.
+    """
     with torch.device("meta"):  # shapes alone
-        expected = build(spec).state_dict()
-    problems = [f"{name} is missing" for name in expected if name not in found.tensors]
-    problems += [f"{name} is none of its tensors" for name in found.tensors if name not in expected]
+        expected = build(found.architecture).state_dict()
+    counters = {n: torch.tensor(0) for n in expected if n.endswith("num_batches_tracked")}
+    tensors = counters | found.tensors
+    problems = [f"{name} is missing" for name in expected if name not in tensors]
+    problems += [f"{name} is none of its tensors" for name in tensors if name not in expected]
     problems += [
-        f"{name} is {tuple(found.tensors[name].shape)}, not {tuple(tensor.shape)}"
+        f"{name} is {tuple(tensors[name].shape)}, not {tuple(tensor.shape)}"
         for name, tensor in expected.items()
-        if name in found.tensors and found.tensors[name].shape != tensor.shape
+        if name in tensors and tensors[name].shape != tensor.shape
+    ]
+    problems += [
+        f"{name} is of {str(tensors[name].dtype).removeprefix('torch.')} values, or of none"
+        for name, tensor in expected.items()
+        if name in tensors
+        and (
+            tensors[name].is_floating_point() != tensor.is_floating_point()
+            or tensors[name].layout is not torch.strided
+            or tensors[name].is_meta
+        )
     ]
     if not problems:
         problems += [
-            f"{name} is of {str(tensor.dtype).removeprefix('torch.')} values, or of none"
-            for name, tensor in found.tensors.items()
-            if tensor.is_floating_point() != expected[name].is_floating_point()
-            or tensor.is_complex()
-            or tensor.is_meta
-            or tensor.layout != torch.strided
-        ]
-    if not problems:
-        problems += [
             f"{name} has values that are no finite numbers"
-            for name, tensor in found.tensors.items()
+            for name, tensor in tensors.items()
             if not tensor.float().isfinite().all()
         ]
     if problems:
         more = f" and {len(problems) - 1} more" if problems[1:] else ""
-        raise PspError(f"{source}: {found.what}, but {problems[0]}{more}.")
+        raise PspError(f"{found.what}, but {problems[0]}{more}.")
+    # Half precision is widened; tensors that share memory in a pickle are parted.
+    return {name: tensors[name].clone().to(tensor.dtype) for name, tensor in expected.items()}

@@ -21,7 +21,8 @@ from psp.config import nearest_crops
 from psp.device import autocast
 from psp.errors import PspError
 from psp.model import Logits, PSPNet, upsample
-from psp.weights import Header, Preprocessing, load_network
+from psp.preprocessing import Preprocessing
+from psp.weights import Header, load_network
 
 PAPER_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 WINDOW_BATCH = 4  # windows that go through the network at a time; mirrored ones count

@@ -115,7 +115,8 @@ def show_evaluation(evaluation: "Evaluation") -> None:
 
 def protocol_line(which: str, header: "Header", protocol: "Protocol", precision: str) -> str:
     """Return in one line with which weights and how pictures were parsed."""
-    return f"{which} weights, step {header.step} · {protocol.description} · {precision}"
+    step = f", step {header.step}" if header.step else ""  # imported weights have none
+    return f"{which} weights{step} · {protocol.description} · {precision}"
 
 
 def _percent(value: float) -> str:

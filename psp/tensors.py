@@ -1,6 +1,7 @@
 """Files of tensors that others wrote. Nothing in such a file is executed."""
 
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +18,35 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
     Raises PspError for a file that is missing, damaged, holds something else, or would run code.
     """
+    return read_checkpoint(path)[0]
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return `read_tensors` of a file, and what else it holds beside the state dict."""
+    beside: dict[str, Any] = {}
     try:
         value: Any
         if path.suffix == ".safetensors":
             value = load_file(path)
         else:
-            value = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # on the age of a pickle, beside the error
+                value = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
-        text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise PspError(f"{path}: damaged, or no weights file: {text}") from None
+        first = str(error).partition("\n")[0]
+        reason = f" ({first.rstrip('.')})" if " " in first else ""
+        raise PspError(f"{path}: damaged, or no weights file{reason}.") from None
     except Exception as error:  # pickle.UnpicklingError, for a file that would run code
         raise PspError(f"{path}: {_refusal(path, str(error))}") from None
     for key in ("state_dict", "model"):
         if isinstance(value, dict) and isinstance(value.get(key), dict):
+            beside = {str(name): part for name, part in value.items() if name != key}
             value = value[key]
     if not isinstance(value, dict) or not value:
         raise PspError(f"{path}: holds no dictionary of tensors.")
     if not all(isinstance(tensor, Tensor) for tensor in value.values()):
         raise PspError(f"{path}: holds no dictionary of tensors.")
-    return {str(name).removeprefix("module."): tensor for name, tensor in value.items()}
+    return {str(name).removeprefix("module."): t for name, t in value.items()}, beside
 
 
 def _refusal(path: Path, error: str) -> str:
@@ -44,8 +55,8 @@ def _refusal(path: Path, error: str) -> str:
         start = file.read(8)
     if not start.startswith((b"PK", b"\x80")):
         return f"no weights file (it starts with {start!r})."
-    thing = re.search(r"GLOBAL (\S+)", error)
+    named = re.search(r"GLOBAL ([\w.]+)", error)
     return (
-        f"refused: it holds {thing[1] if thing else 'more than tensors'}, which could run code. "
-        "Save its state_dict alone, and give that file."
+        f"refused: it holds {named[1] if named else 'more than tensors'}, and loading that could "
+        "run code. Where you trust it, save its state dict alone and give that"
     )

@@ -24,12 +24,13 @@ from psp.loader import Crops, batches
 from psp.loss import losses
 from psp.model import Architecture, PSPNet, build
 from psp.preflight import check_batch, check_resume, open_splits, refuse_existing
+from psp.preprocessing import Preprocessing
 from psp.runs import Run
 from psp.schedule import parameter_groups, poly
 from psp.score import score_split
 from psp.shards import ShardSplit
 from psp.version import __version__
-from psp.weights import Header, Preprocessing, save_weights
+from psp.weights import Header, save_weights
 from psp.workers import cores
 
 

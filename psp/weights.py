@@ -20,33 +20,10 @@ from psp.errors import PspError
 from psp.files import whole_file
 from psp.model import Architecture, PSPNet, build
 from psp.model.architecture import architecture_from
+from psp.preprocessing import IMAGENET, Preprocessing
 
 FORMAT = "psp-weights"
 VERSION = 1
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How a uint8 RGB picture becomes the network's input: (x - mean) / std, per channel.
-
-    The defaults are torchvision's and semseg's for ImageNet weights, on the 0..255 scale. A picture
-    is padded with `mean`, which is 0 after this.
-    """
-
-    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
-    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Map uint8 or float (B, H, W, 3) RGB in 0..255 to float32 (B, 3, H, W), channels last."""
-        mean = torch.tensor(self.mean, device=images.device)
-        std = torch.tensor(self.std, device=images.device)
-        return ((images.float() - mean) / std).permute(0, 3, 1, 2)
-
-    @property
-    def fill(self) -> tuple[int, int, int]:
-        """The mean as a uint8 color, for what lies outside a picture."""
-        r, g, b = (round(value) for value in self.mean)
-        return r, g, b
 
 
 @dataclass(frozen=True)
@@ -61,7 +38,7 @@ class Header:
     crop: int
     base_size: int | None
     step: int
-    preprocessing: Preprocessing = Preprocessing()
+    preprocessing: Preprocessing = IMAGENET
     source: str = ""  # of imported weights: what they were, the file's name and its SHA-256
 
     def to_json(self) -> str:

@@ -257,6 +257,41 @@ def test_a_caffemodel_is_read_by_its_own_layers(ade_net, order, legacy):
     assert all(torch.equal(model.tensors[n].reshape(own[n].shape), own[n]) for n in own)
 
 
+def test_the_auxiliary_head_of_a_caffemodel_is_taken(ade_net):
+    rng = np.random.default_rng(0)
+    weight = rng.normal(size=(256, 1024, 3, 3)).astype(np.float32)
+    norm = [rng.normal(size=(1, 256, 1, 1)).astype(np.float32) for _ in range(4)]
+    classifier = [rng.normal(size=(3, 256, 1, 1)).astype(np.float32), np.ones(3, np.float32)]
+    one_by_one = chunk(106, integer(4, 1))
+    net = caffemodel(ade_net, (6, 3, 2, 1))
+    net += layer("conv4_7", "Convolution", blobs=[weight], extra=chunk(106, integer(4, 3)))
+    net += layer("conv4_7/bn", "BN", blobs=norm)
+    net += layer("conv6_1", "Convolution", blobs=classifier, extra=one_by_one)
+    model = read_caffemodel(net)
+    assert model.aside == () and model.architecture.aux
+    assert model.tensors.keys() == meta(model.architecture).state_dict().keys()
+    assert torch.equal(model.tensors["aux.conv.weight"], torch.from_numpy(weight))
+    assert torch.equal(model.tensors["aux.bn.running_var"], torch.from_numpy(norm[3]).flatten())
+    assert torch.equal(model.tensors["aux.classifier.bias"], torch.ones(3))
+
+
+def test_what_a_caffemodel_computes_otherwise_is_refused(ade_net):
+    net = caffemodel(ade_net, (6, 3, 2, 1))
+    blob = [np.zeros((64, 64, 3, 3), np.float32)]
+    for parameters, message in (
+        (integer(4, 3) + integer(6, 2), "conv2_3_3x3 has stride 2, where the PSPNet has 1"),
+        (integer(4, 3) + integer(18, 2), "conv2_3_3x3 has dilation 2"),
+        (b"", "conv2_3_3x3 has kernel 0"),
+    ):
+        other = layer("conv2_3_3x3", "Convolution", blobs=blob, extra=chunk(106, parameters))
+        with pytest.raises(PspError, match=message):
+            read_caffemodel(net + other)
+    eps = chunk(152, varint(4 << 3 | 5) + struct.pack("<f", 1e-3))
+    norm = [np.zeros((1, 64, 1, 1), np.float32)] * 4
+    with pytest.raises(PspError, match="conv2_3_3x3/bn has eps 0.001"):
+        read_caffemodel(net + layer("conv2_3_3x3/bn", "BN", blobs=norm, extra=eps))
+
+
 def test_broken_caffemodels_are_one_line(ade_net, tmp_path):
     whole = caffemodel(ade_net, (6, 3, 2, 1))
     for part in (0.3, 0.9):
@@ -360,7 +395,7 @@ def test_half_precision_is_widened_and_no_number_is_refused(semseg_file, tmp_pat
         ("conv3_1_1x1_reduce", "Convolution", chunk(106, integer(6, 1)), "with strides"),
         ("conv5_3_pool3", "Pooling", chunk(121, integer(1, 0) + integer(2, 20)), "two kinds"),
         ("conv5_3_pool1", "Pooling", chunk(121, integer(1, 1) + integer(2, 1)), "pools 1 pixels"),
-        ("conv6/bn", "Convolution", b"", "no convolution|is missing|blobs"),
+        ("conv6/bn", "Convolution", b"", "no convolution|has kernel 0"),
         ("conv4_1_3x3", "Convolution", chunk(106, integer(18, 3)), "with dilations"),
     ],
 )

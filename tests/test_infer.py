@@ -10,7 +10,7 @@ import torch
 from psp.errors import PspError
 from psp.infer import PAPER_SCALES, Protocol, Segmenter, _scaled, _starts
 from psp.model import Logits
-from psp.weights import Preprocessing
+from psp.preprocessing import Preprocessing
 
 CPU = torch.device("cpu")
 

@@ -82,6 +82,8 @@ HEADS = [
     {"bins": (1,)},
     {"bins": (2, 5, 9)},
     {"align_corners": False},
+    {"align_corners": False, "pooling": "max", "bins": (2, 5, 9)},
+    {"level_width": 10},
 ]
 
 
@@ -92,7 +94,9 @@ def compare(module, inputs, run):
         module.zero_grad()
         outputs = run(plain, inputs)
         (outputs.square() * outputs.cos()).sum().backward()
-        found.append([outputs.detach(), *(p.grad.clone() for p in module.parameters())])
+        gradients = [p.grad.clone() for p in [inputs, *module.parameters()]]
+        inputs.grad = None
+        found.append([outputs.detach(), *gradients])
     return [
         ((one - other).abs().max() / one.abs().max().clamp(min=1e-6)).item()
         for one, other in zip(*found, strict=True)
@@ -110,7 +114,7 @@ def test_factored_and_plain_pyramid_are_equal_with_their_gradients(fields, size)
         pyramid.plain = plain
         return pyramid(x)
 
-    x = torch.randn(3, 24, *size, dtype=torch.float64)
+    x = torch.randn(3, 24, *size, dtype=torch.float64, requires_grad=True)
     assert max(compare(pyramid, x, run)) <= 1e-10
 
 
@@ -124,7 +128,7 @@ def test_factored_and_plain_head_give_the_same_network():
         logits = network(images)
         return torch.cat([logits.main, logits.aux], dim=1)
 
-    images = torch.randn(2, 3, 41, 57, dtype=torch.float64)
+    images = torch.randn(2, 3, 41, 57, dtype=torch.float64, requires_grad=True)
     assert max(compare(network, images, run)) <= 1e-10
 
 

@@ -6,7 +6,8 @@ from safetensors.torch import save_file
 
 from psp.errors import PspError
 from psp.model import Architecture, build
-from psp.weights import Header, Preprocessing, load_network, read_weights, save_weights
+from psp.preprocessing import Preprocessing
+from psp.weights import Header, load_network, read_weights, save_weights
 
 SPEC = Architecture(classes=2, backbone="resnet18", bins=(1, 2))
 HEADER = Header(

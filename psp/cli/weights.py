@@ -10,7 +10,10 @@ from psp.errors import PspError
 
 
 def import_(
-    source: Annotated[Path, typer.Argument(help="A .caffemodel or a semseg .pth.")],
+    source: Annotated[
+        Path,
+        typer.Argument(help="A .caffemodel, a semseg or mmsegmentation .pth, or CSAIL's folder."),
+    ],
     out: Annotated[Path, typer.Argument(help="The weights file to write, .safetensors.")],
     card: Annotated[
         str, typer.Option(help="The data set it was trained on: a card's name or .toml file.")

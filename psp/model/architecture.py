@@ -22,9 +22,11 @@ class Architecture:
     stem_widths: tuple[int, int, int] = (64, 64, 128)  # of the deep stem (others use 32, 32, 64)
     stride_in: str = "3x3"  # which convolution of a bottleneck strides; the Caffe ADE20K net: "1x1"
     first_dilation: str = "full"  # of the first block in stages 4 and 5; others use "half"
+    basic_dilation: str = "both"  # which convolutions of a basic block dilate; others: "first"
     bins: tuple[int, ...] = (1, 2, 3, 6)
     pooling: str = "average"  # or "max"
-    reduce: bool = True  # each level to 1/len(bins) of the channels by a 1x1 convolution
+    reduce: bool = True  # each level to fewer channels, by a 1x1 convolution
+    level_width: int | None = None  # to how many; None: 1/len(bins) of the map's
     head_width: int = 512
     aux: bool = True  # an auxiliary head on stage 4, used while training
     aux_width: int = 256
@@ -39,6 +41,7 @@ class Architecture:
             "stem": ("deep", "7x7"),
             "stride_in": ("3x3", "1x1"),
             "first_dilation": ("full", "half"),
+            "basic_dilation": ("both", "first"),
             "pooling": ("average", "max"),
             "dropout_kind": ("element", "channel"),
         }
@@ -49,6 +52,11 @@ class Architecture:
                 )
         if self.classes < 1:
             raise PspError(f"architecture: {self.classes} classes.")
+
+    @property
+    def depth(self) -> int:
+        """The layers of the backbone, as in its name."""
+        return int(self.backbone.removeprefix("resnet"))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain JSON types."""

@@ -4,38 +4,45 @@ A .caffemodel is a NetParameter message of protocol buffers. Of its schema (BVLC
 authors' additions) this needs:
 
     NetParameter          100 layer*          (2 layers*: the format before 2014)
-    LayerParameter        1 name, 2 type, 3 bottom*, 7 blobs*, 106 convolution, 121 pooling
+    LayerParameter        1 name, 2 type, 3 bottom*, 7 blobs*, 106 convolution, 121 pooling, 152 bn
     BlobProto             5 data (packed float), 7 shape { 1 dim* }; before, 1..4 were its sizes
     ConvolutionParameter  4 kernel*, 6 stride*, 18 dilation*
     PoolingParameter      1 pool (0 max, 1 average), 2 kernel
+    BNParameter           3 momentum, 4 eps
 
 What differs between the released networks is read from their layers, never from a file's name:
 where a block strides (the 50-layer ADE20K network in the 1x1 convolution, the others in the 3x3),
-the pyramid's order in the concatenation, the training crop (by the kernel of the 1x1 bin).
+the pyramid's order in the concatenation, the training crop (by the kernel of the 1x1 bin). What
+they do not say is not assumed either: every convolution's kernel, stride and dilation is compared.
 """
 
 import math
 import re
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from psp.errors import PspError
 from psp.model.architecture import Architecture
+from psp.model.pspnet import build
 from psp.model.resnet import BLOCKS
+from psp.model.translated import Translated
+from psp.preprocessing import Preprocessing
 
 # The input is BGR minus these means (evaluation/*.m of the release), without a division. Here RGB:
-MEAN = (123.68, 116.779, 103.939)
-STD = (1.0, 1.0, 1.0)
+PREPROCESSING = Preprocessing(mean=(123.68, 116.779, 103.939), std=(1.0, 1.0, 1.0))
 
 STEM = {"conv1_1_3x3_s2": 1, "conv1_2_3x3": 2, "conv1_3_3x3": 3}
 PARTS = {"1x1_reduce": 1, "3x3": 2, "1x1_increase": 3}
 BLOCK = re.compile(r"conv([2-5])_([1-9][0-9]{0,2})_(1x1_reduce|3x3|1x1_increase|1x1_proj)")
 LEVEL = re.compile(r"conv5_3_pool([1-9][0-9]?)_conv")
+# The head that supervised stage 4 in training: one more convolution there, and its classifier.
+AUX, AUX_CLASSIFIER = re.compile(r"conv4_\d+"), "conv6_1"
 
 
 @dataclass
@@ -50,29 +57,23 @@ class Layer:
     stride: int = 1
     dilation: int = 1
     average: bool = False
+    momentum: float = 0.95
+    eps: float = 1e-5
 
 
-@dataclass(frozen=True)
-class CaffeModel:
-    """A network of the authors in our terms. `aside` names layers that are no part of it."""
-
-    architecture: Architecture
-    tensors: dict[str, Tensor]
-    crop: int | None
-    aside: tuple[str, ...]
-
-
-def read_caffemodel(data: bytes) -> CaffeModel:
+def read_caffemodel(data: bytes) -> Translated:
     """Translate a .caffemodel. Raises PspError for one that is broken or no PSPNet."""
     layers = {layer.name: layer for layer in _layers(memoryview(data))}
     if "conv6" not in layers or "conv5_4" not in layers:
         raise PspError("a Caffe model, but not the authors' PSPNet (no layers conv5_4 and conv6).")
     spec, bins = _architecture(layers)
+    with torch.device("meta"):
+        modules = dict(build(spec).named_modules())
     tensors: dict[str, Tensor] = {}
     used: set[str] = set()
     for name, layer in layers.items():
         base = name.removesuffix("/bn")
-        place = _place(base, bins)
+        place = _place(base, bins, spec.aux)
         if place is None or not layer.blobs:
             continue
         used.add(name)
@@ -80,6 +81,7 @@ def read_caffemodel(data: bytes) -> CaffeModel:
         if layer.kind == "BN":
             tensors |= _norm(layer, norm)
         else:
+            _check_convolution(layer, modules.get(convolution))
             tensors |= _convolution(layer, convolution)
     _reorder(tensors, layers, bins)
     first = "backbone.conv1.weight"
@@ -92,7 +94,14 @@ def read_caffemodel(data: bytes) -> CaffeModel:
         raise PspError(
             f"a Caffe model whose 1x1 bin pools {pooled.kernel if pooled else 0} pixels."
         )
-    return CaffeModel(spec, tensors, crop, aside)
+    return Translated(
+        f"the authors' Caffe PSPNet of {spec.depth} layers, stride in the {spec.stride_in}",
+        spec,
+        tensors,
+        PREPROCESSING,
+        crop,
+        aside,
+    )
 
 
 def _architecture(layers: dict[str, Layer]) -> tuple[Architecture, tuple[int, ...]]:
@@ -128,6 +137,9 @@ def _architecture(layers: dict[str, Layer]) -> tuple[Architecture, tuple[int, ..
     first = layers["conv4_1_3x3"].dilation, layers["conv5_1_3x3"].dilation
     if first not in ((2, 4), (1, 2)):
         raise PspError(f"a Caffe model with dilations {first} in the first blocks of two stages.")
+    norms = [layer for layer in layers.values() if layer.kind == "BN"]
+    aux = [layer for layer in layers.values() if layer.blobs and AUX.fullmatch(layer.name)]
+    supervised = len(aux) == 1 and AUX_CLASSIFIER in layers
     return Architecture(
         classes=classifier.blobs[0].shape[0],
         # Depths 34 and 50 have the same counts; the authors' nets are all of bottlenecks.
@@ -136,12 +148,14 @@ def _architecture(layers: dict[str, Layer]) -> tuple[Architecture, tuple[int, ..
         first_dilation="full" if first == (2, 4) else "half",
         bins=bins,
         pooling="max" if kinds == {False} else "average",
-        aux=False,
-        norm_momentum=0.05,
+        aux=supervised,
+        aux_width=aux[0].blobs[0].shape[0] if supervised else Architecture.aux_width,
+        # Caffe's momentum is what stays of the old, torch's what comes of the new.
+        norm_momentum=round(1 - norms[0].momentum, 6) if norms else 0.05,
     ), bins
 
 
-def _place(base: str, bins: tuple[int, ...]) -> tuple[str, str] | None:
+def _place(base: str, bins: tuple[int, ...], aux: bool) -> tuple[str, str] | None:
     """Return our names of a Caffe convolution and of the batch norm behind it."""
     if base in STEM:
         return f"backbone.conv{STEM[base]}", f"backbone.bn{STEM[base]}"
@@ -149,6 +163,10 @@ def _place(base: str, bins: tuple[int, ...]) -> tuple[str, str] | None:
         return "head.conv.conv", "head.bn"
     if base == "conv6":
         return "head.classifier", ""
+    if aux and AUX.fullmatch(base):
+        return "aux.conv", "aux.bn"
+    if aux and base == AUX_CLASSIFIER:
+        return "aux.classifier", ""
     if level := LEVEL.fullmatch(base):
         where = f"head.conv.levels.{bins.index(int(level[1]))}"
         return f"{where}.conv", f"{where}.bn"
@@ -158,6 +176,23 @@ def _place(base: str, bins: tuple[int, ...]) -> tuple[str, str] | None:
             return f"{where}.downsample.0", f"{where}.downsample.1"
         return f"{where}.conv{PARTS[block[3]]}", f"{where}.bn{PARTS[block[3]]}"
     return None
+
+
+def _check_convolution(layer: Layer, expected: nn.Module | None) -> None:
+    """Raise PspError where a convolution computes something else than ours in its place."""
+    if not isinstance(expected, nn.Conv2d):
+        return  # the comparison of names says so
+    found = {"kernel": layer.kernel, "stride": layer.stride, "dilation": layer.dilation}
+    ours = {
+        "kernel": expected.kernel_size[0],
+        "stride": expected.stride[0],
+        "dilation": expected.dilation[0],
+    }
+    for what, number in ours.items():
+        if found[what] != number:
+            raise PspError(
+                f"layer {layer.name} has {what} {found[what]}, where the PSPNet has {number}."
+            )
 
 
 def _convolution(layer: Layer, name: str) -> dict[str, Tensor]:
@@ -173,6 +208,8 @@ def _norm(layer: Layer, name: str) -> dict[str, Tensor]:
     """The authors' BN layer keeps slope, bias, mean and variance, in this order."""
     if len(layer.blobs) != 4:
         raise PspError(f"layer {layer.name} has {len(layer.blobs)} blobs, a batch norm has 4.")
+    if abs(layer.eps - 1e-5) > 1e-9:
+        raise PspError(f"layer {layer.name} has eps {layer.eps:g}, the PSPNet 1e-05.")
     kinds = ("weight", "bias", "running_mean", "running_var")
     found = {
         f"{name}.{kind}": _tensor(blob).flatten()
@@ -238,6 +275,13 @@ def _layer(message: memoryview) -> Layer:
             numbers = _numbers(_message(value))
             layer.average = numbers.get(1, 0) == 1
             layer.kernel = numbers.get(2, 0)
+        elif number == 152:
+            for part, item in _fields(_message(value)):
+                if part in (3, 4) and not isinstance(item, int) and len(item) == 4:
+                    (real,) = struct.unpack("<f", item)
+                    layer.momentum, layer.eps = (
+                        (real, layer.eps) if part == 3 else (layer.momentum, real)
+                    )
     return layer
 
 

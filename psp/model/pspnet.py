@@ -53,6 +53,7 @@ class PSPNet(nn.Module):
             spec.bins,
             pooling=spec.pooling,
             reduce=spec.reduce,
+            level_width=spec.level_width,
             align_corners=spec.align_corners,
             momentum=spec.norm_momentum,
         )

@@ -52,11 +52,12 @@ class PyramidConv(nn.Module):
         *,
         pooling: str,
         reduce: bool,
+        level_width: int | None = None,
         align_corners: bool,
         momentum: float,
     ) -> None:
         super().__init__()
-        width = inputs // len(bins) if reduce and bins else inputs
+        width = level_width or inputs // max(1, len(bins)) if reduce else inputs
         self.levels = nn.ModuleList(
             PyramidLevel(inputs, width, size, pooling, reduce, momentum) for size in bins
         )

@@ -6,7 +6,8 @@ Sources: He et al. 2016; Yu et al. 2017 (dilation); semseg model/resnet.py (the 
 in the 3x3); the Caffe release's prototxt files.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from torch import Tensor, nn
@@ -25,6 +26,23 @@ BLOCKS = {
 }
 
 
+BASIC = ("resnet18", "resnet34")  # of basic blocks; the others are of bottlenecks
+
+
+def backbone_of(names: Iterable[str]) -> str | None:
+    """Return the backbone whose tensors have these names (layer1.0.conv1.weight, ...), or None."""
+    counts, deepest = [0, 0, 0, 0], 0
+    for name in names:
+        if found := re.fullmatch(r"layer([1-4])\.(\d+)\.conv([123])\.weight", name):
+            stage, block, convolution = map(int, found.groups())
+            counts[stage - 1] = max(counts[stage - 1], block + 1)
+            deepest = max(deepest, convolution)
+    for backbone, blocks in BLOCKS.items():
+        if list(blocks) == counts and (backbone in BASIC) == (deepest == 2):
+            return backbone
+    return None
+
+
 def conv3x3(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
     """A 3x3 convolution without bias that keeps the size at stride 1."""
     return nn.Conv2d(
@@ -38,17 +56,28 @@ def conv1x1(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions (depths 18 and 34). `first` is the dilation of the strided one."""
+    """Two 3x3 convolutions (depths 18 and 34). `first` is the dilation of the strided one.
+
+    The second is not dilated if `first_only`, as in mmsegmentation.
+    """
 
     expansion = 1
 
     def __init__(
-        self, inputs: int, width: int, stride: int, first: int, dilation: int, momentum: float
+        self,
+        inputs: int,
+        width: int,
+        stride: int,
+        first: int,
+        dilation: int,
+        momentum: float,
+        *,
+        first_only: bool = False,
     ) -> None:
         super().__init__()
         self.conv1 = conv3x3(inputs, width, stride, first)
         self.bn1 = nn.BatchNorm2d(width, momentum=momentum)
-        self.conv2 = conv3x3(width, width, 1, dilation)
+        self.conv2 = conv3x3(width, width, 1, 1 if first_only else dilation)
         self.bn2 = nn.BatchNorm2d(width, momentum=momentum)
         self.downsample = _shortcut(inputs, width, stride, momentum)
 
@@ -124,9 +153,11 @@ class DilatedResNet(nn.Module):
             stem = 64
             self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
             self.bn1 = nn.BatchNorm2d(64, momentum=momentum)
-        block: Callable[..., nn.Module] = BasicBlock
-        expansion = BasicBlock.expansion
-        if spec.backbone not in ("resnet18", "resnet34"):
+        block: Callable[..., nn.Module]
+        if spec.backbone in BASIC:
+            block = partial(BasicBlock, first_only=spec.basic_dilation == "first")
+            expansion = BasicBlock.expansion
+        else:
             block = partial(Bottleneck, early=spec.stride_in == "1x1")
             expansion = Bottleneck.expansion
         counts = BLOCKS[spec.backbone]

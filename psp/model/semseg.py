@@ -2,25 +2,17 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from torch import Tensor
 
 from psp.errors import PspError
 from psp.model.architecture import Architecture
-from psp.model.resnet import BLOCKS
+from psp.model.resnet import backbone_of
+from psp.model.translated import Translated, sizes
 
 STEM = {"0": "conv1", "1": "bn1", "3": "conv2", "4": "bn2", "6": "conv3", "7": "bn3"}
 LEVEL = {"1": "conv", "2": "bn"}
 CLASSIFIER = {"0": "conv", "1": "bn", "4": "classifier"}
-
-
-@dataclass(frozen=True)
-class SemsegModel:
-    """A network of the authors in our terms."""
-
-    architecture: Architecture
-    tensors: dict[str, Tensor]
 
 
 def is_semseg(names: Mapping[str, object]) -> bool:
@@ -28,16 +20,11 @@ def is_semseg(names: Mapping[str, object]) -> bool:
     return {"layer0.0.weight", "cls.4.weight"} <= names.keys()
 
 
-def read_semseg(tensors: Mapping[str, Tensor]) -> SemsegModel:
+def read_semseg(tensors: Mapping[str, Tensor]) -> Translated:
     """Translate a checkpoint's tensors. Raises PspError for a name that its PSPNet has not."""
-    counts = [0, 0, 0, 0]
-    for name in tensors:
-        if block := re.match(r"layer([1-4])\.([0-9]{1,3})\.", name):
-            stage = int(block[1]) - 1
-            counts[stage] = max(counts[stage], int(block[2]) + 1)
-    found = [name for name, blocks in BLOCKS.items() if list(blocks) == counts]
-    if not found or "layer1.0.conv3.weight" not in tensors:
-        raise PspError(f"a semseg PSPNet of {counts} blocks, which is none of its depths.")
+    backbone = backbone_of(tensors)
+    if backbone is None:
+        raise PspError("a semseg PSPNet of a depth that psp does not know.")
     levels = {name.split(".")[2] for name in tensors if re.match(r"ppm\.\w+\.\w+\.", name)}
     if levels != set("0123"):
         raise PspError(
@@ -46,12 +33,17 @@ def read_semseg(tensors: Mapping[str, Tensor]) -> SemsegModel:
     if tensors["cls.4.weight"].ndim != 4:
         raise PspError("a semseg PSPNet whose cls.4.weight is no convolution.")
     spec = Architecture(
-        classes=len(tensors["cls.4.weight"]),
-        backbone=found[-1],  # of the depths with these counts, 34 and 50, the one of bottlenecks
+        classes=sizes(tensors["cls.4.weight"], 4)[0],
+        backbone=backbone,
         aux="aux.4.weight" in tensors,
         dropout_kind="channel",
     )
-    return SemsegModel(spec, {_ours(name): tensor for name, tensor in tensors.items()})
+    aux = "with" if spec.aux else "without"
+    return Translated(
+        f"a semseg PSPNet of {spec.depth} layers, {aux} auxiliary head",
+        spec,
+        {_ours(name): tensor for name, tensor in tensors.items()},
+    )
 
 
 def _ours(name: str) -> str:
