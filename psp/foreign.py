@@ -28,6 +28,8 @@ def import_weights(source: Path, out: Path, card: Card, recipe: str | None = Non
     files = source_files(source)
     if out.resolve() in [file.resolve() for file in files]:
         raise PspError(f"{out}: this is the file to import. Choose another name")
+    if out.is_dir() or not out.parent.is_dir():
+        raise PspError(f"{out}: {'a folder' if out.is_dir() else 'its folder does not exist'}.")
     try:
         found = _translate(files)
         _check_classes(found, card)
@@ -86,7 +88,7 @@ def _translate(files: list[Path]) -> Translated:
         if not is_csail(encoder, decoder):
             raise PspError("no CSAIL network of a dilated ResNet and a pyramid (ppm, ppm_deepsup).")
         return read_csail(encoder, decoder)
-    if first.suffix == ".caffemodel":
+    if first.suffix.lower() == ".caffemodel":
         return read_caffemodel(first.read_bytes())
     if first.suffix == ".safetensors" and is_weights(first):
         raise PspError("psp's own weights already. Use them as they are: psp predict PHOTOS -m")
@@ -135,15 +137,23 @@ def _complete(found: Translated) -> dict[str, Tensor]:
         if name in tensors and tensors[name].shape != tensor.shape
     ]
     problems += [
-        f"{name} is of {tensors[name].dtype}"
+        f"{name} is of {str(tensors[name].dtype).removeprefix('torch.')} values, or of none"
         for name, tensor in expected.items()
         if name in tensors
         and (
             tensors[name].is_floating_point() != tensor.is_floating_point()
             or tensors[name].layout is not torch.strided
+            or tensors[name].is_meta
         )
     ]
+    if not problems:
+        problems += [
+            f"{name} has values that are no finite numbers"
+            for name, tensor in tensors.items()
+            if not tensor.float().isfinite().all()
+        ]
     if problems:
         more = f" and {len(problems) - 1} more" if problems[1:] else ""
         raise PspError(f"{found.what}, but {problems[0]}{more}.")
-    return {name: tensors[name].to(tensor.dtype) for name, tensor in expected.items()}
+    # Half precision is widened; tensors that share memory in a pickle are parted.
+    return {name: tensors[name].clone().to(tensor.dtype) for name, tensor in expected.items()}

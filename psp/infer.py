@@ -38,6 +38,11 @@ class Protocol:
     flip: bool = False
 
     def __post_init__(self) -> None:
+        for name, value in (("crop", self.crop), ("base-size", self.base_size)):
+            if value is not None and type(value) is not int:
+                raise PspError(f"--{name} {value!r}: a whole number.")
+        if not all(isinstance(scale, (int, float)) for scale in self.scales):
+            raise PspError(f"--scales {self.scales}: numbers between 0.05 and 10.")
         if self.crop > 4097:
             raise PspError(f"--crop {self.crop}: 4097 at most.")
         if self.crop < 9 or self.crop % 8 != 1:

@@ -15,6 +15,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from psp.cards import card_from_dict
 from psp.errors import PspError
 
 FORMAT = "psp-shards"
@@ -55,12 +56,24 @@ def read_manifest(folder: Path) -> dict[str, Any]:
                 f"{FORMAT} {VERSION}. Prepare the data set again."
             )
         kinds = {"source": str, "dataset": str, "card": dict, "conversion": dict}
-        whole = all(isinstance(manifest[key], kind) for key, kind in kinds.items()) and all(
-            {"images", "labels", "skipped"} <= split.keys()
-            and {"file", "images", "bytes", "sha256", "pixels"} <= entry.keys()
-            for split in manifest["splits"].values()
-            for entry in split["shards"] or [{}]
+        whole = {"store", "reencode", "max_side"} <= manifest["conversion"].keys()
+        whole = (
+            whole
+            and all(isinstance(manifest[key], kind) for key, kind in kinds.items())
+            and all(
+                {"images", "labels", "skipped"} <= split.keys()
+                and isinstance(split["labels"], bool)
+                and isinstance(split["skipped"], list)
+                and split["images"] == sum(entry["images"] for entry in split["shards"])
+                and {"file", "images", "bytes", "sha256", "pixels"} <= entry.keys()
+                and type(entry["images"]) is type(entry["bytes"]) is int
+                and 0 < entry["images"] <= entry["bytes"]
+                and Path(entry["file"]).name == entry["file"]
+                for split in manifest["splits"].values()
+                for entry in split["shards"] or [{}]
+            )
         )
+        card_from_dict(manifest["card"])  # raises where it is none
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         whole = False
     if not whole or not manifest["splits"]:

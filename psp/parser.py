@@ -67,8 +67,8 @@ class Parser:
         self, scales: tuple[float, ...], flip: bool, crop: int | None, base_size: int | None
     ) -> Protocol:
         return Protocol(
-            crop=crop or self.header.crop,
-            base_size=base_size or self.header.base_size,
+            crop=self.header.crop if crop is None else crop,
+            base_size=self.header.base_size if base_size is None else base_size,
             scales=scales,
             flip=flip,
         )
@@ -91,13 +91,14 @@ def _pixels(image: object) -> NDArray[np.uint8]:
         path = Path(image)
         try:
             data = path.read_bytes()
-        except OSError as error:
-            raise PspError(f"{path}: cannot be read: {error.strerror}.") from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise PspError(f"{path}: cannot be read: {reason}.") from None
         return decode_image(data, str(path), upright=True)
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise PspError(
                 f"an image must be uint8 (H, W, 3) RGB, this array is {image.dtype} {image.shape}."
             )
-        return image
+        return image if image.flags.writeable else image.copy()  # torch warns of read-only ones
     return as_rgb(image)

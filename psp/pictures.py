@@ -8,6 +8,7 @@ predicted are the same pixels.
 
 import io
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -48,25 +49,39 @@ def as_rgb(picture: object) -> NDArray[np.uint8]:
         raise PictureError(
             f"an image must be a path, a Pillow picture or a uint8 array, not {type(picture)}."
         )
-    return _rgb(picture, "image")
+    if not (picture.width and picture.height):
+        raise PictureError("an image without pixels: its width or height is 0.")
+    try:
+        return _rgb(picture, "image")
+    except (OSError, ValueError) as error:  # it is decoded only now, or was closed
+        raise PictureError(f"image: broken picture: {' '.join(str(error).split())}") from None
 
 
 def check_image(data: bytes, where: str) -> tuple[int, int]:
-    """Decode a picture file to the end for nothing but its height and width.
+    """Decode a picture file to its end for nothing but its height and width.
 
-    Raises PictureError for what `decode_image` would not read. Takes half of its time, as no array
-    is made.
+    Raises PictureError for what `decode_image` would not read. Of a JPEG every bit is decoded,
+    which is where an error shows; the inverse transform, which cannot fail, is done at an eighth.
     """
-    picture = _open(data, where)
+    height, width = 0, 0
+
+    def shrink(picture: Image.Image) -> None:
+        nonlocal height, width
+        height, width = picture.height, picture.width
+        picture.draft("L", (max(1, width // 8), max(1, height // 8)))
+
+    picture = _open(data, where, before_loading=shrink)
     if picture.mode not in ("RGB", "L", "CMYK"):
         _rgb(picture, where)
-    return picture.height, picture.width
+    return height, width
 
 
 def _rgb(picture: Image.Image, where: str) -> NDArray[np.uint8]:
     if picture.mode.startswith("I"):  # 16-bit gray, which convert() would clip
         gray = (np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
         return np.repeat(gray[:, :, None], 3, axis=2)
+    if picture.mode == "F":  # convert() would clip 0..1 to black
+        raise PictureError(f"{where}: a picture of fractions. Save it with 8 bits.")
     try:
         picture = picture if picture.mode == "RGB" else picture.convert("RGB")
     except ValueError:
@@ -221,7 +236,12 @@ def _gray_step(data: bytes) -> int:
     return {1: 255, 2: 85, 4: 17}.get(depth, 1)
 
 
-def _open(data: bytes, where: str, upright: bool = False) -> Image.Image:
+def _open(
+    data: bytes,
+    where: str,
+    upright: bool = False,
+    before_loading: Callable[[Image.Image], None] = lambda picture: None,
+) -> Image.Image:
     """Decode a file fully. Pillow's many kinds of complaint become one PictureError."""
     if not data:
         raise PictureError(f"{where}: the file is empty. Copy it again from the download.")
@@ -233,6 +253,7 @@ def _open(data: bytes, where: str, upright: bool = False) -> Image.Image:
             if picture.format == "PNG":
                 # Decoding alone ignores the checksums of the pixel data, verify() does not.
                 Image.open(io.BytesIO(data), formats=FORMATS).verify()
+            before_loading(picture)
             picture.load()
             return ImageOps.exif_transpose(picture) if upright else picture
     except Image.DecompressionBombError:

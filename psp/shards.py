@@ -166,6 +166,7 @@ class ShardSplit:
         self.paths = [header.path for header in headers]
         self.card, self.labeled = headers[0].card, headers[0].labeled
         self.conversion = headers[0].conversion
+        self.stored_split = headers[0].split  # what the shard says, where `split` is what was asked
         self.names: list[str] = [name for header in headers for name in header.names]
         self.sizes = _joined([header.sizes for header in headers])  # (n, 2) height, width
         self.pixels = _joined([header.pixels for header in headers])  # (n, classes + 1)
@@ -250,6 +251,7 @@ def _joined(tables: list[NDArray[Any]]) -> NDArray[Any]:
 @dataclass(frozen=True)
 class _Header:
     path: Path
+    split: str
     card: Card
     labeled: bool
     conversion: dict[str, Any]
@@ -273,7 +275,7 @@ def _read_header(path: Path, entry: dict[str, Any]) -> _Header:
         with h5py.File(path, "r") as file:
             names = [name.decode() for name in file["name"][:]]
             return _Header(
-                path, card_from_json(file.attrs["card"].decode()),
+                path, file.attrs["split"].decode(), card_from_json(file.attrs["card"].decode()),
                 file.attrs["labels"] == b"yes", json.loads(file.attrs["conversion"]), names,
                 file["size"][:], file["pixels"][:],
                 _extents(file["images"]), _extents(file["labels"]), file["crc32"][:],

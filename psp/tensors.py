@@ -37,12 +37,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         reason = f" ({first.rstrip('.')})" if " " in first else ""
         raise PspError(f"{path}: damaged, or no weights file{reason}.") from None
     except Exception as error:  # pickle.UnpicklingError, for a file that would run code
-        named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = f" ({named[1]})" if named else ""
-        raise PspError(
-            f"{path}: refused: it holds more than tensors{what}, and loading that could run code. "
-            "Where you trust it, save its state dict alone and give that"
-        ) from None
+        raise PspError(f"{path}: {_refusal(path, str(error))}") from None
     for key in ("state_dict", "model"):
         if isinstance(value, dict) and isinstance(value.get(key), dict):
             beside = {str(name): part for name, part in value.items() if name != key}
@@ -52,3 +47,16 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not all(isinstance(tensor, Tensor) for tensor in value.values()):
         raise PspError(f"{path}: holds no dictionary of tensors.")
     return {str(name).removeprefix("module."): t for name, t in value.items()}, beside
+
+
+def _refusal(path: Path, error: str) -> str:
+    """Say why torch would not load a file: torch's own text advises to run its code."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    if not start.startswith((b"PK", b"\x80")):
+        return f"no weights file (it starts with {start!r})."
+    named = re.search(r"GLOBAL ([\w.]+)", error)
+    return (
+        f"refused: it holds {named[1] if named else 'more than tensors'}, and loading that could "
+        "run code. Where you trust it, save its state dict alone and give that"
+    )

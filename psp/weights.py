@@ -104,6 +104,10 @@ def _read(path: Path, tensors: bool) -> tuple[Header, dict[str, Tensor]]:
     except FileNotFoundError:
         raise PspError(f"{path}: no such file.") from None
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if path.suffix.lower() in (".pth", ".pt", ".caffemodel"):
+            raise PspError(
+                f"{path}: no weights of psp. Turn it into some: psp import {path} OUT --card CARD"
+            ) from None
         raise PspError(f"{path}: damaged, or no weights file: {error}") from None
 
 

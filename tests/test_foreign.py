@@ -367,3 +367,49 @@ def test_load_of_nothing_is_said(tmp_path):
 def test_old_weights_without_a_source_are_read(journey):
     header, _ = read_weights(journey.folder / "run/best.safetensors")
     assert header.source == ""
+
+
+def test_half_precision_is_widened_and_no_number_is_refused(semseg_file, tmp_path):
+    path, network = semseg_file
+    state = torch.load(path, weights_only=True)["state_dict"]
+    half = {n: t.half() if t.is_floating_point() else t for n, t in state.items()}
+    torch.save(half, tmp_path / "half.pth")
+    import_weights(tmp_path / "half.pth", tmp_path / "w.safetensors", VOC)
+    loaded, _ = load_network(tmp_path / "w.safetensors")
+    weight = loaded.head.classifier.weight
+    assert weight.dtype == torch.float32
+    assert torch.equal(weight, network.head.classifier.weight.half().float())
+    half["module.cls.1.bias"] = torch.full((512,), float("nan"))
+    torch.save(half, tmp_path / "nan.pth")
+    with pytest.raises(PspError, match=r"head.bn.bias has values that are no finite numbers"):
+        import_weights(tmp_path / "nan.pth", tmp_path / "n.safetensors", VOC)
+    half["module.cls.1.bias"] = torch.zeros(512, dtype=torch.int64)
+    torch.save(half, tmp_path / "int.pth")
+    with pytest.raises(PspError, match="head.bn.bias is of int64 values"):
+        import_weights(tmp_path / "int.pth", tmp_path / "n.safetensors", VOC)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "extra", "message"),
+    [
+        ("conv3_1_1x1_reduce", "Convolution", chunk(106, integer(6, 1)), "with strides"),
+        ("conv5_3_pool3", "Pooling", chunk(121, integer(1, 0) + integer(2, 20)), "two kinds"),
+        ("conv5_3_pool1", "Pooling", chunk(121, integer(1, 1) + integer(2, 1)), "pools 1 pixels"),
+        ("conv6/bn", "Convolution", b"", "no convolution|has kernel 0"),
+        ("conv4_1_3x3", "Convolution", chunk(106, integer(18, 3)), "with dilations"),
+    ],
+)
+def test_a_caffemodel_that_contradicts_itself_is_refused(ade_net, name, kind, extra, message):
+    """A second layer of a name takes the place of the first, as it comes later in the file."""
+    blobs = [np.zeros((1, 1), np.float32)] if name == "conv6/bn" else []
+    with pytest.raises(PspError, match=message):
+        read_caffemodel(
+            caffemodel(ade_net, (6, 3, 2, 1)) + layer(name, kind, blobs=blobs, extra=extra)
+        )
+
+
+def test_a_small_file_takes_little_memory():
+    shape = chunk(1, varint(2**32) + varint(2**32))
+    for blob_bytes in (chunk(7, shape), chunk(7, chunk(1, varint(1) * 70)), chunk(5, b"abc")):
+        with pytest.raises(PspError, match="broken Caffe model"):
+            read_caffemodel(chunk(100, chunk(1, b"conv6") + chunk(7, blob_bytes)))

@@ -14,8 +14,8 @@ PACKAGE = Path(psp.__file__).parent
 # A module may import only from the lines above its own. Modules on one line do not know each other.
 LAYERS = [
     ["psp.errors", "psp.version"],
-    ["psp.files", "psp.config", "psp.pictures", "psp.manifest", "psp.workers"],
-    ["psp.cards", "psp.runs", "psp.render", "psp.preprocessing"],
+    ["psp.files", "psp.config", "psp.pictures", "psp.workers", "psp.cards"],
+    ["psp.manifest", "psp.runs", "psp.render", "psp.preprocessing"],
     ["psp.cardfile", "psp.journal", "psp.metrics", "psp.schedule", "psp.augment", "psp.shards",
      "psp.scenes"],
     ["psp.census", "psp.contact", "psp.verify", "psp.device", "psp.checkpoint",

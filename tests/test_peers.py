@@ -154,7 +154,7 @@ def test_wrong_files_are_one_line(tmp_path, mmseg18):
     refused(path, "0 classes")
     whole = {n: t.int() if n == "decode_head.bottleneck.bn.bias" else t for n, t in state.items()}
     torch.save({"state_dict": whole}, path)
-    refused(path, "head.bn.bias is of torch.int32")
+    refused(path, "head.bn.bias is of int32")
     refused(tmp_path, "a folder without encoder_")
     torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "encoder_epoch_1.pth")
     refused(tmp_path, "decoder_epoch_1.pth: no such file")

@@ -10,6 +10,7 @@ from PIL import Image
 
 from psp.pictures import (
     PictureError,
+    check_image,
     decode_image,
     decode_label,
     encode_jpeg,
@@ -130,3 +131,30 @@ def test_png_is_lossless_and_jpeg_close(rng):
     image = np.full((20, 30, 3), 90, np.uint8)
     assert np.array_equal(decode_image(encode_png(image), "x"), image)
     assert np.abs(decode_image(encode_jpeg(image), "x").astype(int) - 90).max() <= 2
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_checking_a_jpeg_finds_what_decoding_it_does(rng, mode, progressive):
+    """The check does the inverse transform at an eighth; no broken file may get past it."""
+    pixels = np.kron(rng.integers(0, 256, (9, 7, 3), dtype=np.uint8), np.ones((9, 9, 1), np.uint8))
+    data = file(Image.fromarray(pixels).convert(mode), "JPEG", progressive=progressive)
+    assert check_image(data, "x") == (81, 63)
+    refused = 0
+    for number in range(400):
+        broken = bytearray(data)
+        if number % 2:
+            broken[rng.integers(2, len(data))] ^= 1 << rng.integers(8)
+        else:
+            del broken[rng.integers(2, len(data)) :]
+        ends = []
+        for read in (check_image, decode_image):
+            try:
+                ends.append(read(bytes(broken), "x"))
+            except PictureError:
+                ends.append(None)
+        assert (ends[0] is None) == (ends[1] is None), number
+        if ends[0] is not None:
+            assert ends[0] == ends[1].shape[:2]
+        refused += ends[0] is None
+    assert refused > 150

@@ -164,3 +164,32 @@ def find_card_text():
     from psp.cardfile import card_path
 
     return card_path("camvid").read_text(encoding="utf-8")
+
+
+def edit(shards, change):
+    manifest = json.loads((shards / "manifest.json").read_text())
+    change(manifest, manifest["splits"]["val"], manifest["splits"]["val"]["shards"][0])
+    (shards / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda manifest, split, entry: split.update(labels=False),
+        lambda manifest, split, entry: split.update(images=99),
+        lambda manifest, split, entry: split.update(skipped=3),
+        lambda manifest, split, entry: manifest["conversion"].update(store="raw"),
+        lambda manifest, split, entry: manifest.update(conversion={}),
+        lambda manifest, split, entry: manifest.update(card={}),
+        lambda manifest, split, entry: manifest["splits"].update(train=split),
+        lambda manifest, split, entry: entry.update(file="../shards/val-00000.h5"),
+        lambda manifest, split, entry: entry.update(file=5),
+        lambda manifest, split, entry: entry.update(images=10**11),
+        lambda manifest, split, entry: entry.update(images="3"),
+        lambda manifest, split, entry: entry.update(bytes="x"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_its_shards_is_found(shards, psp, change):
+    edit(shards, change)
+    code, _, err = psp("verify", shards, "--workers", "1")
+    assert code == 2 and "error: " in err

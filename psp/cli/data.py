@@ -188,6 +188,8 @@ def inspect(
     from psp.census import take_census
 
     census = take_census(thing)
+    if split is not None and sheet is None:
+        raise PspError(f"--split {split}: chooses the pictures of --sheet; add --sheet PNG.")
     if sheet is not None:
         from psp.contact import contact_sheet
         from psp.display import say

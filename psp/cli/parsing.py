@@ -80,8 +80,10 @@ def evaluate(
     else:
         show_evaluation(evaluation)
     if not quiet:
-        if evaluation.header.data and not evaluation.same_data:
-            say("these are not the shards that the model was trained with")
+        if not evaluation.same_data:
+            known = evaluation.header.data  # "" of imported weights
+            verb = "are not" if known else "may not be"
+            say(f"these {verb} the shards that the model was trained with")
         if evaluation.saved:
             say(f"saved: {evaluation.saved}")
 

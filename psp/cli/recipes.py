@@ -50,7 +50,9 @@ def diff(
     """Show what differs between two recipes: psp recipe diff voc2012 voc2012:semseg"""
     titles, columns = [], []
     for text in (one, two):
-        data, colon, recipe = text.partition(":")
+        data, colon, recipe = (text, "", "") if Path(text).is_dir() else text.rpartition(":")
+        if not colon:
+            data = text
         card = _card(data)
         name, settings = _explained(card, recipe if colon else None)
         titles.append(f"{card.name}:{name}")

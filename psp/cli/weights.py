@@ -13,9 +13,7 @@ from psp.errors import PspError
 def import_(
     source: Annotated[
         Path,
-        typer.Argument(
-            help="A .caffemodel, a .pth of semseg or mmsegmentation, or a folder of CSAIL's pair."
-        ),
+        typer.Argument(help="A .caffemodel, a semseg or mmsegmentation .pth, or CSAIL's folder."),
     ],
     out: Annotated[Path, typer.Argument(help="The weights file to write, .safetensors.")],
     card: Annotated[

@@ -16,6 +16,7 @@ the pyramid's order in the concatenation, the training crop (by the kernel of th
 they do not say is not assumed either: every convolution's kernel, stride and dilation is compared.
 """
 
+import math
 import re
 import struct
 from collections.abc import Iterator
@@ -38,8 +39,8 @@ PREPROCESSING = Preprocessing(mean=(123.68, 116.779, 103.939), std=(1.0, 1.0, 1.
 
 STEM = {"conv1_1_3x3_s2": 1, "conv1_2_3x3": 2, "conv1_3_3x3": 3}
 PARTS = {"1x1_reduce": 1, "3x3": 2, "1x1_increase": 3}
-BLOCK = re.compile(r"conv([2-5])_(\d+)_(1x1_reduce|3x3|1x1_increase|1x1_proj)")
-LEVEL = re.compile(r"conv5_3_pool(\d+)_conv")
+BLOCK = re.compile(r"conv([2-5])_([1-9][0-9]{0,2})_(1x1_reduce|3x3|1x1_increase|1x1_proj)")
+LEVEL = re.compile(r"conv5_3_pool([1-9][0-9]?)_conv")
 # The head that supervised stage 4 in training: one more convolution there, and its classifier.
 AUX, AUX_CLASSIFIER = re.compile(r"conv4_\d+"), "conv6_1"
 
@@ -89,6 +90,10 @@ def read_caffemodel(data: bytes) -> Translated:
     aside = tuple(name for name, layer in layers.items() if layer.blobs and name not in used)
     pooled = layers.get("conv5_3_pool1")
     crop = 8 * (pooled.kernel - 1) + 1 if pooled and pooled.kernel else None
+    if crop is not None and not 9 <= crop <= 4097:
+        raise PspError(
+            f"a Caffe model whose 1x1 bin pools {pooled.kernel if pooled else 0} pixels."
+        )
     return Translated(
         f"the authors' Caffe PSPNet of {spec.depth} layers, stride in the {spec.stride_in}",
         spec,
@@ -107,14 +112,28 @@ def _architecture(layers: dict[str, Layer]) -> tuple[Architecture, tuple[int, ..
             stage = int(match[1]) - 2
             counts[stage] = max(counts[stage], int(match[2]))
     found = [name for name, blocks in BLOCKS.items() if list(blocks) == counts]
-    if not found or "conv2_1_1x1_reduce" not in layers:
+    needed = {
+        "conv2_1_1x1_reduce",
+        "conv3_1_1x1_reduce",
+        "conv3_1_3x3",
+        "conv4_1_3x3",
+        "conv5_1_3x3",
+    }
+    if not found or not needed <= layers.keys():
         raise PspError(f"a Caffe model of {counts} blocks, which is none of the authors' depths.")
     bins = tuple(sorted(int(m[1]) for m in map(LEVEL.fullmatch, layers) if m))
     pools = [layers.get(f"conv5_3_pool{size}") for size in bins]
     classifier = layers["conv6"]
     if not classifier.blobs:
         raise PspError("a Caffe network without weights: the .prototxt? Give the .caffemodel.")
-    strided = layers["conv3_1_1x1_reduce"].stride == 2
+    strides = layers["conv3_1_1x1_reduce"].stride, layers["conv3_1_3x3"].stride
+    if strides not in ((2, 1), (1, 2)):
+        raise PspError(f"a Caffe model with strides {strides} in the first block of stage 3.")
+    kinds = {pool.average for pool in pools if pool}
+    if len(kinds) > 1 or None in pools:
+        raise PspError(
+            "a Caffe model whose pyramid lacks a pooling layer, or has two kinds of them."
+        )
     first = layers["conv4_1_3x3"].dilation, layers["conv5_1_3x3"].dilation
     if first not in ((2, 4), (1, 2)):
         raise PspError(f"a Caffe model with dilations {first} in the first blocks of two stages.")
@@ -125,10 +144,10 @@ def _architecture(layers: dict[str, Layer]) -> tuple[Architecture, tuple[int, ..
         classes=classifier.blobs[0].shape[0],
         # Depths 34 and 50 have the same counts; the authors' nets are all of bottlenecks.
         backbone=found[-1],
-        stride_in="1x1" if strided else "3x3",
+        stride_in="1x1" if strides == (2, 1) else "3x3",
         first_dilation="full" if first == (2, 4) else "half",
         bins=bins,
-        pooling="max" if any(pool and not pool.average for pool in pools) else "average",
+        pooling="max" if kinds == {False} else "average",
         aux=supervised,
         aux_width=aux[0].blobs[0].shape[0] if supervised else Architecture.aux_width,
         # Caffe's momentum is what stays of the old, torch's what comes of the new.
@@ -177,6 +196,8 @@ def _check_convolution(layer: Layer, expected: nn.Module | None) -> None:
 
 
 def _convolution(layer: Layer, name: str) -> dict[str, Tensor]:
+    if layer.kind != "Convolution" or layer.blobs[0].ndim != 4:
+        raise PspError(f"layer {layer.name} ({layer.kind}) is no convolution with four axes.")
     found = {f"{name}.weight": _tensor(layer.blobs[0])}
     if len(layer.blobs) > 1:
         found[f"{name}.bias"] = _tensor(layer.blobs[1]).flatten()
@@ -208,7 +229,9 @@ def _reorder(tensors: dict[str, Tensor], layers: dict[str, Layer], bins: tuple[i
     if sorted(order) != list(bins) or "pool" in bottoms[0]:
         raise PspError(f"the concatenation has {bottoms}, not the map and the bins {bins}.")
     deep = 2048
-    width = (weight.shape[1] - deep) // len(bins)
+    width, rest = divmod(weight.shape[1] - deep, len(bins))
+    if width < 1 or rest:
+        raise PspError(f"layer conv5_4 has {weight.shape[1]} inputs, not the map's and the bins'.")
     parts = dict(zip(order, torch.split(weight[:, deep:], width, dim=1), strict=True))
     tensors["head.conv.conv.weight"] = torch.cat(
         [weight[:, :deep], *(parts[size] for size in bins)], dim=1
@@ -265,19 +288,25 @@ def _layer(message: memoryview) -> Layer:
 def _blob(message: memoryview) -> np.ndarray[Any, np.dtype[np.float32]]:
     shape: list[int] = []
     legacy = [1, 1, 1, 1]
-    parts = []
+    values = bytearray()
     for number, value in _fields(message):
         if number == 7:
-            shape = [n for _, n in _unpacked(_message(value))]
+            shape = []
+            for _, n in _unpacked(_message(value)):
+                shape.append(n)
+                if len(shape) > 8:
+                    raise PspError("broken Caffe model: a blob of more than 8 axes.")
         elif number == 5:
-            parts.append(np.frombuffer(_message(value), "<f4"))
+            values += _message(value)
         elif 1 <= number <= 4 and isinstance(value, int):
             legacy[number - 1] = value
-    data = np.concatenate(parts) if parts else np.zeros(0, np.float32)
+    if len(values) % 4:
+        raise PspError(f"broken Caffe model: {len(values)} bytes of float32 values.")
+    data = np.frombuffer(values, "<f4")
     shape = shape or legacy
-    if data.size != np.prod(shape, dtype=np.int64):
+    if data.size != math.prod(shape):
         raise PspError(f"broken Caffe model: a blob of shape {shape} has {data.size} values.")
-    return data.reshape(shape).copy()
+    return data.reshape(shape) if data.size else np.zeros(0, np.float32)
 
 
 def _numbers(message: memoryview) -> dict[int, int]:

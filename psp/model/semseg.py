@@ -25,11 +25,13 @@ def read_semseg(tensors: Mapping[str, Tensor]) -> Translated:
     backbone = backbone_of(tensors)
     if backbone is None:
         raise PspError("a semseg PSPNet of a depth that psp does not know.")
-    levels = {name.split(".")[2] for name in tensors if name.startswith("ppm.")}
+    levels = {name.split(".")[2] for name in tensors if re.match(r"ppm\.\w+\.\w+\.", name)}
     if levels != set("0123"):
         raise PspError(
             f"a semseg PSPNet of {len(levels)} pyramid levels; psp knows its 1, 2, 3, 6."
         )
+    if tensors["cls.4.weight"].ndim != 4:
+        raise PspError("a semseg PSPNet whose cls.4.weight is no convolution.")
     spec = Architecture(
         classes=sizes(tensors["cls.4.weight"], 4)[0],
         backbone=backbone,

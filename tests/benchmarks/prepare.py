@@ -155,7 +155,7 @@ def peak(folder: Path, card: Path, workers: int) -> dict[str, int]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=6000)
+    parser.add_argument("--pairs", type=int, default=20_000, help="as many as ADE20K has")
     parser.add_argument("--small", type=int, default=20_000, help="small pairs for the memory")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--runs", type=int, default=3)
