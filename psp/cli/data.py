@@ -173,7 +173,7 @@ def verify(
 
 
 def inspect(
-    thing: Annotated[Path, typer.Argument(help="A folder that psp prepare wrote.")],
+    thing: Annotated[Path, typer.Argument(help="A folder of shards, a run, or a weights file.")],
     sheet: Annotated[
         Path | None,
         typer.Option(help="Draw pictures and their labels into this PNG file.", metavar="PNG"),
@@ -184,7 +184,12 @@ def inspect(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show what is in a folder of shards: psp inspect data/voc2012 --sheet sheet.png"""
+    """Show what is in shards or a model: psp inspect data/voc2012 --sheet sheet.png"""
+    if thing.is_file() or (thing / "config.json").is_file():
+        if sheet is not None or split is not None:
+            raise PspError(f"{thing}: a model; --sheet and --split are for shards.")
+        _inspect_model(thing, as_json)
+        return
     from psp.census import take_census
 
     census = take_census(thing)
@@ -210,3 +215,15 @@ def inspect(
 
     show_source(census)
     show_census(census)
+
+
+def _inspect_model(name: Path, as_json: bool) -> None:
+    from psp.anatomy import examine
+    from psp.runs import find_model
+    from psp.tables import show_model
+
+    found = examine(find_model(name))
+    if as_json:
+        print(json.dumps(found.to_dict(), ensure_ascii=False))
+    else:
+        show_model(found)
