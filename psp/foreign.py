@@ -84,6 +84,11 @@ def _translate(files: list[Path]) -> Translated:
     """Say what the files are. Raises PspError when they are no PSPNet that psp knows."""
     first = files[0]
     if len(files) == 2:
+        if first.resolve().parent.name.startswith("baseline-"):  # as they were named until then
+            raise PspError(
+                "a CSAIL network from before August 2019, which expects other pixels than psp "
+                "knows. Take a later one, such as ade20k-resnet50dilated-ppm_deepsup"
+            )
         encoder, decoder = map(read_tensors, files)
         if not is_csail(encoder, decoder):
             raise PspError("no CSAIL network of a dilated ResNet and a pyramid (ppm, ppm_deepsup).")
