@@ -3,7 +3,7 @@
 Where its graph is another than the authors', the difference is a field of the architecture: the
 strided convolution of a dilated stage's first block has half the dilation, pyramid levels have 512
 channels at any depth, the auxiliary head has a quarter of stage 5's, align_corners is off.
-Its pictures are RGB with ImageNet's mean and deviation since August 2019. Networks from before expect
+Its pictures are RGB with ImageNet's mean and deviation since August 2019. Those from before expect
 other pixels, and nothing in their tensors tells.
 Source: CSAILVision/semantic-segmentation-pytorch, mit_semseg/models/models.py.
 """
