@@ -31,6 +31,15 @@ def whole_file(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def read_bytes(path: Path) -> bytes:
+    """Return what a user's file holds. Raises PspError when it cannot be read."""
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise PspError(f"{path}: cannot be read: {reason}.") from None
+
+
 def make_folder(path: Path) -> None:
     """Make a folder and those above it. Raises PspError when that cannot be done."""
     try:

@@ -15,7 +15,7 @@ from psp.model.csail import is_csail, read_csail
 from psp.model.mmseg import is_mmseg, read_mmseg
 from psp.model.semseg import is_semseg, read_semseg
 from psp.model.translated import Translated
-from psp.tensors import read_checkpoint, read_tensors
+from psp.tensors import first_of, mismatches, read_checkpoint, read_tensors
 from psp.weights import Header, is_weights, save_weights
 
 
@@ -96,7 +96,7 @@ def _translate(files: list[Path]) -> Translated:
     if first.suffix.lower() == ".caffemodel":
         return read_caffemodel(first.read_bytes())
     if first.suffix == ".safetensors" and is_weights(first):
-        raise PspError("psp's own weights already. Use them as they are: psp predict PHOTOS -m")
+        raise PspError(f"psp's own weights already. Use them as: psp predict PHOTOS -m {first}")
     tensors, beside = read_checkpoint(first)
     if is_semseg(tensors):
         return read_semseg(tensors)
@@ -134,13 +134,7 @@ def _complete(found: Translated) -> dict[str, Tensor]:
         expected = build(found.architecture).state_dict()
     counters = {n: torch.tensor(0) for n in expected if n.endswith("num_batches_tracked")}
     tensors = counters | found.tensors
-    problems = [f"{name} is missing" for name in expected if name not in tensors]
-    problems += [f"{name} is none of its tensors" for name in tensors if name not in expected]
-    problems += [
-        f"{name} is {tuple(tensors[name].shape)}, not {tuple(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in tensors and tensors[name].shape != tensor.shape
-    ]
+    problems = mismatches(tensors, expected)
     problems += [
         f"{name} is of {str(tensors[name].dtype).removeprefix('torch.')} values, or of none"
         for name, tensor in expected.items()
@@ -158,7 +152,6 @@ def _complete(found: Translated) -> dict[str, Tensor]:
             if not tensor.float().isfinite().all()
         ]
     if problems:
-        more = f" and {len(problems) - 1} more" if problems[1:] else ""
-        raise PspError(f"{found.what}, but {problems[0]}{more}.")
+        raise PspError(f"{found.what}, but {first_of(problems)}.")
     # Half precision is widened; tensors that share memory in a pickle are parted.
     return {name: tensors[name].clone().to(tensor.dtype) for name, tensor in expected.items()}

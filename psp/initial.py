@@ -17,7 +17,7 @@ from psp.files import make_folder
 from psp.model import Architecture, PSPNet
 from psp.preprocessing import IMAGENET, Preprocessing
 from psp.runs import find_model
-from psp.tensors import read_tensors
+from psp.tensors import first_of, mismatches, read_tensors
 from psp.weights import is_weights, read_header, read_weights
 
 WAYS_OUT = "give a weights file with --init PATH, or start from random weights with --init none"
@@ -226,18 +226,11 @@ def _load_backbone(network: PSPNet, tensors: Mapping[str, Tensor], source: str) 
     given = {name: tensor for name, tensor in _named(tensors).items() if name not in CLASSIFIER}
     # Files of the first torchvision versions lack batch norm's step counters.
     given = {n: t for n, t in own.items() if n.endswith("num_batches_tracked")} | given
-    problems = [f"{name} is missing" for name in own if name not in given]
-    problems += [f"{name} is not ours" for name in given if name not in own]
-    problems += [
-        f"{name} is {tuple(given[name].shape)} where ours is {tuple(own[name].shape)}"
-        for name in own
-        if name in given and given[name].shape != own[name].shape
-    ]
+    problems = mismatches(given, own)
     if problems:
-        more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
         raise PspError(
             f"{source}: not the weights of a {network.spec.backbone} with the "
-            f"{network.spec.stem} stem: {problems[0]}{more}."
+            f"{network.spec.stem} stem: {first_of(problems)}."
         )
     network.backbone.load_state_dict(given)
     return f"backbone from {source}; new: pyramid and classifiers"

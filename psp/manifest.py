@@ -55,27 +55,36 @@ def read_manifest(folder: Path) -> dict[str, Any]:
                 f"{path}: format {manifest['format']} {manifest['version']}, this psp reads "
                 f"{FORMAT} {VERSION}. Prepare the data set again."
             )
-        kinds = {"source": str, "dataset": str, "card": dict, "conversion": dict}
-        whole = {"store", "reencode", "max_side"} <= manifest["conversion"].keys()
-        whole = (
-            whole
-            and all(isinstance(manifest[key], kind) for key, kind in kinds.items())
-            and all(
-                {"images", "labels", "skipped"} <= split.keys()
-                and isinstance(split["labels"], bool)
-                and isinstance(split["skipped"], list)
-                and split["images"] == sum(entry["images"] for entry in split["shards"])
-                and {"file", "images", "bytes", "sha256", "pixels"} <= entry.keys()
-                and type(entry["images"]) is type(entry["bytes"]) is int
-                and 0 < entry["images"] <= entry["bytes"]
-                and Path(entry["file"]).name == entry["file"]
-                for split in manifest["splits"].values()
-                for entry in split["shards"] or [{}]
-            )
-        )
+        whole = _is_whole(manifest)
         card_from_dict(manifest["card"])  # raises where it is none
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         whole = False
     if not whole or not manifest["splits"]:
         raise ShardError(f"{path}: damaged. {ANEW}")
     return manifest
+
+
+def _is_whole(manifest: dict[str, Any]) -> bool:
+    """Whether everything is there and fits together; a KeyError or TypeError says no as well."""
+    kinds = {"source": str, "dataset": str, "card": dict, "conversion": dict}
+    if not all(isinstance(manifest[key], kind) for key, kind in kinds.items()):
+        return False
+    if not {"store", "reencode", "max_side"} <= manifest["conversion"].keys():
+        return False
+    for split in manifest["splits"].values():
+        if not (isinstance(split["labels"], bool) and isinstance(split["skipped"], list)):
+            return False
+        if split["images"] != sum(entry["images"] for entry in split["shards"]):
+            return False
+        if not split["shards"] or not all(map(_is_whole_entry, split["shards"])):
+            return False
+    return True
+
+
+def _is_whole_entry(entry: dict[str, Any]) -> bool:
+    return (
+        {"file", "images", "bytes", "sha256", "pixels"} <= entry.keys()
+        and type(entry["images"]) is type(entry["bytes"]) is int
+        and 0 < entry["images"] <= entry["bytes"]
+        and Path(entry["file"]).name == entry["file"]
+    )

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from psp.device import pick_device, pick_precision
 from psp.errors import PspError
+from psp.files import read_bytes
 from psp.infer import Protocol, Segmenter, load_segmenter
 from psp.model import PSPNet
 from psp.pictures import as_rgb, decode_image
@@ -89,12 +90,7 @@ def load(path: str | Path, device: str = "auto", precision: str = "auto") -> Par
 def _pixels(image: object) -> NDArray[np.uint8]:
     if isinstance(image, (str, Path)):
         path = Path(image)
-        try:
-            data = path.read_bytes()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise PspError(f"{path}: cannot be read: {reason}.") from None
-        return decode_image(data, str(path), upright=True)
+        return decode_image(read_bytes(path), str(path), upright=True)
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise PspError(

@@ -11,11 +11,10 @@ import torch
 
 from psp.device import pick_precision, precision_name
 from psp.errors import PspError
-from psp.files import free_name, make_folder, whole_file
+from psp.files import free_name, make_folder, read_bytes, whole_file
 from psp.infer import Protocol, load_segmenter
 from psp.pictures import (
     SUFFIXES,
-    PictureError,
     decode_image,
     encode_jpeg,
     encode_palette,
@@ -128,8 +127,8 @@ def predict(
         start = time.perf_counter()
         error = None
         try:
-            image = decode_image(_read(path), str(path), upright=True)
-        except PictureError as reason:
+            image = decode_image(read_bytes(path), str(path), upright=True)
+        except PspError as reason:
             if len(pictures) == 1:
                 raise
             error = str(reason)
@@ -146,13 +145,6 @@ def predict(
     key = legend(header.classes, header.palette)
     _write(out / "legend.png", encode_png(key))
     return Prediction(out, tuple(done), tuple(failed), header, chosen, precision_name(dtype))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise PictureError(f"{path}: cannot be read: {error.strerror}.") from None
 
 
 def _write(path: Path, data: bytes) -> None:

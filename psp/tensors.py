@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,23 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not all(isinstance(tensor, Tensor) for tensor in value.values()):
         raise PspError(f"{path}: holds no dictionary of tensors.")
     return {str(name).removeprefix("module."): t for name, t in value.items()}, beside
+
+
+def mismatches(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """Return where `given` has not exactly the names and shapes of `expected`, a line for each."""
+    problems = [f"{name} is missing" for name in expected if name not in given]
+    problems += [f"{name} is none of its tensors" for name in given if name not in expected]
+    problems += [
+        f"{name} is {tuple(given[name].shape)}, not {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in given and given[name].shape != tensor.shape
+    ]
+    return problems
+
+
+def first_of(problems: list[str]) -> str:
+    """Return the first problem and how many more there are."""
+    return problems[0] + (f" and {len(problems) - 1} more" if problems[1:] else "")
 
 
 def _refusal(path: Path, error: str) -> str:

@@ -52,7 +52,7 @@ def verify(
     total, done = sum(part.stop - part.start for part in parts), 0
     problems: list[str] = []
     items = ((part, part.entry["bytes"]) for part in parts)
-    results = ordered(Checker, (folder, manifest["card"]), items, min(workers, len(parts)))
+    results = ordered(Checker, (folder, manifest), items, min(workers, len(parts)))
     for part, found in zip(parts, results, strict=True):
         problems += found
         done += part.stop - part.start
@@ -73,9 +73,8 @@ def _parts(folder: Path, manifest: dict[str, Any]) -> Iterator[Part]:
 class Checker:
     """Checks parts of shards, one after the other; keeps the last shard open."""
 
-    def __init__(self, folder: Path, card: dict[str, Any]) -> None:
-        self.folder, self.card = folder, card
-        self.manifest = read_manifest(folder)
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        self.folder, self.manifest = folder, manifest
         self.opened: tuple[str, ShardSplit | None] = ("", None)
 
     def __call__(self, part: Part) -> list[str]:
@@ -116,7 +115,7 @@ class Checker:
 
     def _header(self, path: Path, part: Part, shards: ShardSplit) -> list[str]:
         differs = {
-            "card": json.loads(shards.card.to_json()) != self.card,
+            "card": json.loads(shards.card.to_json()) != self.manifest["card"],
             "split": shards.stored_split != part.split,
             "having labels": shards.labeled != self.manifest["splits"][part.split]["labels"],
             "conversion": shards.conversion != self.manifest["conversion"],

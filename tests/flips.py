@@ -43,7 +43,7 @@ def flip_all(folder, kind, rng, count, aligned=False):
             file.write(after)
         if before != after:
             sample = names[int(np.searchsorted(offsets, start, side="right")) - 1]
-            found = Checker(folder, manifest["card"])(Part(split, entry, 0, len(names)))
+            found = Checker(folder, manifest)(Part(split, entry, 0, len(names)))
             if not any(f"{path}: sample '{sample}'" in text for text in found):
                 missed.append((path.name, start, sample, found))
         with path.open("r+b") as file:

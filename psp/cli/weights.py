@@ -34,10 +34,7 @@ def import_(
     from psp.display import say
     from psp.foreign import import_weights
 
-    if out.suffix != ".safetensors":
-        raise PspError(f"{out}: must end in .safetensors")
-    if out.exists() and not overwrite:
-        raise PspError(f"{out}: exists already. Choose another name, or replace it: --overwrite")
+    _check_new(out, ".safetensors", overwrite)
     found = import_weights(source, out, find_card(card), recipe)
     print(out)
     if not quiet:
@@ -63,10 +60,7 @@ def export(
     from psp.display import say
     from psp.runs import find_model
 
-    if out.suffix != ".onnx":
-        raise PspError(f"{out}: must end in .onnx")
-    if out.exists() and not overwrite:
-        raise PspError(f"{out}: exists already. Choose another name, or replace it: --overwrite")
+    _check_new(out, ".onnx", overwrite)
     found = find_model(model)
     from psp.export import export as work
     from psp.export import parse_size
@@ -83,3 +77,11 @@ def export(
         f"say; logits: (batch, {len(done.header.classes)}, {done.size[0]}, {done.size[1]})"
     )
     remark(f"onnxruntime agrees with torch to {done.difference:.0e} of the logits' range")
+
+
+def _check_new(out: Path, suffix: str, overwrite: bool) -> None:
+    """Raise PspError for a file name of another kind, and for a file that stands there."""
+    if out.suffix != suffix:
+        raise PspError(f"{out}: must end in {suffix}")
+    if out.exists() and not overwrite:
+        raise PspError(f"{out}: exists already. Choose another name, or replace it: --overwrite")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from psp.cards import IGNORE, Card
 from psp.errors import PspError
+from psp.files import read_bytes
 from psp.pictures import (
     check_image,
     decode_color_label,
@@ -87,7 +88,7 @@ class Converter:
         problems: list[str] = []
         data = image = size = raw = None
         try:
-            data = _read(pair.image)
+            data = read_bytes(pair.image)
             if self.keeps_files:
                 size = check_image(data, str(pair.image))
             else:
@@ -124,7 +125,7 @@ class Converter:
         return Sample(pair.name, data, stored, size, pixels)
 
     def _raw_label(self, pair: Pair, path: Path) -> NDArray[Any]:
-        data = _read(path)
+        data = read_bytes(path)
         if path.suffix == ".mat":
             # scipy takes a tenth of a second to load, in every process; few sets need it.
             from psp.prepare.matlab import read_label
@@ -143,17 +144,22 @@ class Converter:
         A program that opens a palette file as colors and saves it as a palette file again numbers
         the colors anew: every value is still known, and wrong.
         """
-        palette = label_palette(data)
-        if not palette:
+        contradicted = {
+            value: self.painted[color]
+            for value, color in label_palette(data).items()
+            if color in self.painted
+            and int(self.table[value]) not in (self.painted[color], UNKNOWN, IGNORE)
+        }
+        if not contradicted:
             return
         for value in np.flatnonzero(histogram(raw)).tolist():
-            painted, number = self.painted.get(palette.get(value, -1)), int(self.table[value])
-            if painted is not None and number not in (painted, UNKNOWN, IGNORE):
+            if value in contradicted:
                 names = self.card.names
                 raise PspError(
                     f"{where}: its palette paints value {value} in the color of "
-                    f"'{names[painted]}', but the value means '{names[number]}'. Was it saved "
-                    "again with another palette? (If it is right so, change the card's colors)"
+                    f"'{names[contradicted[value]]}', but the value means "
+                    f"'{names[self.table[value]]}'. Was it saved again with another palette? (If "
+                    "it is right so, change the card's colors)"
                 )
 
     def _check_names(self, data: bytes, where: str) -> None:
@@ -254,10 +260,3 @@ def _shrink(picture: NDArray[np.uint8], side: int, interpolation: int) -> NDArra
     scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return np.asarray(cv2.resize(picture, size, interpolation=interpolation), np.uint8)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise PspError(f"{path}: cannot be read: {error.strerror}.") from None
