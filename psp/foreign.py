@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from psp.cards import Card
-from psp.config import resolve
 from psp.errors import PspError
 from psp.manifest import file_sha256
 from psp.model import build
@@ -15,6 +14,7 @@ from psp.model.csail import is_csail, read_csail
 from psp.model.mmseg import is_mmseg, read_mmseg
 from psp.model.semseg import is_semseg, read_semseg
 from psp.model.translated import Translated
+from psp.settings import resolve
 from psp.tensors import first_of, mismatches, read_checkpoint, read_tensors
 from psp.weights import Header, is_weights, save_weights
 

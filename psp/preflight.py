@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from psp.config import TrainConfig, differences
+from psp.config import TrainConfig
 from psp.errors import PspError
 from psp.manifest import read_manifest
 from psp.runs import Run
 from psp.score import check_classes, check_labeled
+from psp.settings import differences
 from psp.shards import ShardSplit
 
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from psp.config import TrainConfig, settings_from
+from psp.config import TrainConfig
 from psp.errors import PspError, nearest
+from psp.settings import settings_from
 
 RUNS = Path("runs")
 

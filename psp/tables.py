@@ -7,8 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from psp.cards import Card, Origin, SplitEntry
-from psp.config import Setting, show
+from psp.config import show
 from psp.display import escape, out
+from psp.settings import Setting
 
 if TYPE_CHECKING:  # they bring torch and numpy, which the cards do without
     from psp.anatomy import Anatomy

@@ -4,16 +4,9 @@ from dataclasses import fields
 
 import pytest
 
-from psp.config import (
-    TrainConfig,
-    differences,
-    nearest_crops,
-    overlay,
-    resolve,
-    settings_from,
-    show,
-)
+from psp.config import TrainConfig, nearest_crops, show
 from psp.errors import PspError
+from psp.settings import differences, overlay, resolve, settings_from
 
 
 def test_defaults_are_the_papers():

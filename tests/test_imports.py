@@ -15,6 +15,7 @@ PACKAGE = Path(psp.__file__).parent
 LAYERS = [
     ["psp.errors", "psp.version"],
     ["psp.files", "psp.config", "psp.pictures", "psp.workers", "psp.cards"],
+    ["psp.settings"],
     ["psp.manifest", "psp.runs", "psp.render", "psp.preprocessing"],
     ["psp.cardfile", "psp.journal", "psp.metrics", "psp.schedule", "psp.augment", "psp.shards",
      "psp.scenes"],
@@ -59,8 +60,9 @@ ONLY = {
 }
 WITHOUT_TORCH = {
     "psp.cards", "psp.cardfile", "psp.shards", "psp.census", "psp.contact", "psp.verify",
-    "psp.workers", "psp.manifest", "psp.augment", "psp.metrics", "psp.config", "psp.pictures",
-    "psp.render", "psp.runs", "psp.journal", "psp.scenes", "psp.files", "psp.errors",
+    "psp.workers", "psp.manifest", "psp.augment", "psp.metrics", "psp.config", "psp.settings",
+    "psp.pictures", "psp.render", "psp.runs", "psp.journal", "psp.scenes", "psp.files",
+    "psp.errors",
     "psp.display", "psp.tables", "psp.demo",
 }  # fmt: skip
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from psp.config import TrainConfig, resolve
+from psp.config import TrainConfig
 from psp.errors import PspError
 from psp.journal import Event, Notice, Step, Validation, describe, duration
 from psp.model import Architecture, build
 from psp.preprocessing import Preprocessing
 from psp.runs import Run, find_model
+from psp.settings import resolve
 from psp.shards import ShardSplit
 from psp.train import train
 from psp.weights import Header, read_weights, save_weights

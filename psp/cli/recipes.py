@@ -10,7 +10,7 @@ from psp.cli.options import Debug, Json
 
 if TYPE_CHECKING:
     from psp.cards import Card
-    from psp.config import Setting
+    from psp.settings import Setting
 
 recipe_app = typer.Typer(
     help="Show a recipe, or what differs between two: psp recipe show voc2012",
@@ -78,7 +78,7 @@ def _card(data: str) -> "Card":
 
 
 def _explained(card: "Card", recipe: str | None) -> tuple[str, list["Setting"]]:
-    from psp.config import explain
+    from psp.settings import explain
 
     name = card.recipe_name if recipe in (None, "default") else str(recipe)
     return name, explain(card.recipe_named(name), f"recipe {name}")

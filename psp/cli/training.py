@@ -58,11 +58,11 @@ def train(
 ) -> None:
     """Train on prepared shards: psp train data/camvid --steps 20000"""
     from psp.cards import card_from_dict
-    from psp.config import overlay, resolve
     from psp.display import TrainingDisplay, say
     from psp.files import free_name
     from psp.manifest import read_manifest
     from psp.runs import RUNS, Run, newest_named
+    from psp.settings import overlay, resolve
 
     given = {
         "init": init, "backbone": backbone, "crop": crop, "batch": batch, "steps": steps,
