@@ -10,6 +10,7 @@ from typing import Any
 from psp.errors import PspError
 
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet269")
+FREEZABLE = ("none", "stem", "stage2", "stage3", "stage4", "stage5")  # the paper's names
 
 
 def _setting(
@@ -110,6 +111,43 @@ class TrainConfig:
         source="Caffe release",
     )
 
+    accumulate: int = _setting(
+        1,
+        "parts a step's batch is computed in, one after the other; batch norm sees one part",
+        low=1,
+        high=4096,
+    )
+    class_weights: str = _setting(
+        "none",
+        "median, log: weigh rare classes up, by the shards' histograms (SegNet's rule, ENet's)",
+        choices=("none", "median", "log"),
+    )
+    ohem: float = _setting(
+        0.0,
+        "only pixels whose true class has less than this probability teach; 0: all do",
+        low=0,
+        high=1,
+    )
+    ohem_keep: float = _setting(
+        0.1, "with ohem: of each picture, at least this share of the hardest", low=0, high=1
+    )
+    ema: float = _setting(
+        0.0,
+        "decay of averaged weights, which are then validated and kept (0.999); 0: none",
+        low=0,
+        high=0.99999,
+    )
+    freeze: str = _setting(
+        "none",
+        "stem, stage2, ..., stage5: the backbone up to there learns nothing",
+        choices=FREEZABLE,
+    )
+    freeze_norm: str = _setting(
+        "none",
+        "backbone, all: batch norms keep the statistics they start with (for tiny batches)",
+        choices=("none", "backbone", "all"),
+    )
+
     # The pictures
     crop: int = _setting(
         473,
@@ -150,12 +188,19 @@ class TrainConfig:
         None, "split to train on; auto: train_aug where the shards have one, else train"
     )
     val_split: str = _setting("val", "split to validate on")
+    limit: int | None = _setting(
+        None, "train AND validate on the first N training pictures: an overfit check", low=1
+    )
 
     # The run
     seed: int = _setting(0, "every random choice follows from it", low=0, high=2**63 - 1)
     precision: str = _setting(
         "auto", "auto: bf16 where a GPU has it, else fp32", choices=("auto", "fp32", "bf16")
     )
+    deterministic: bool = _setting(
+        False, "repeat a run on a GPU bit for bit, with slower kernels (a CPU always does)"
+    )
+    tensorboard: bool = _setting(False, "write the curves for TensorBoard too (an extra)")
     workers: int | None = _setting(
         None, "processes that load pictures; auto: by the cores", low=0, high=256
     )
@@ -177,6 +222,11 @@ class TrainConfig:
             )
         if self.scale_min > self.scale_max:
             raise PspError(f"scale_min={self.scale_min} is larger than scale_max={self.scale_max}.")
+        if self.batch % self.accumulate:
+            raise PspError(
+                f"accumulate={self.accumulate}: {self.batch} images a step do not divide into so "
+                f"many equal parts. Nearest batches: {_multiples(self.batch, self.accumulate)}."
+            )
         if len(set(self.bins)) != len(self.bins):
             raise PspError(f"bins={show(self.bins)}: a grid size stands twice.")
 
@@ -198,7 +248,7 @@ class TrainConfig:
 
 # These change how fast a run is and how often it reports, never what it computes. (`eval_every` is
 # not among them: it decides which step's weights can become the best.)
-FREE_ON_RESUME = frozenset({"workers", "save_every", "log_every"})
+FREE_ON_RESUME = frozenset({"workers", "save_every", "log_every", "tensorboard"})
 
 
 def nearest_crops(size: int) -> tuple[int, int]:
@@ -209,6 +259,11 @@ def nearest_crops(size: int) -> tuple[int, int]:
     below = max(1, (size + 7) // 48)
     pair = (48 * below - 7, 48 * (below + 1) - 7)
     return pair if size - pair[0] <= pair[1] - size else (pair[1], pair[0])
+
+
+def _multiples(number: int, divisor: int) -> str:
+    below = number // divisor * divisor
+    return " or ".join(str(k) for k in (below, below + divisor) if k)
 
 
 def show(value: Any) -> str:

@@ -1,6 +1,8 @@
 """Which processor computes, and in which precision."""
 
-from contextlib import AbstractContextManager, nullcontext
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
@@ -45,3 +47,26 @@ def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextMan
     if precision == torch.float32:
         return nullcontext()
     return torch.autocast(device.type, precision)
+
+
+@contextmanager
+def kernels(*, deterministic: bool) -> Iterator[None]:
+    """Let CUDA choose kernels that give the same bits each time, or else the fastest.
+
+    Deterministic ones are slower: sums in a fixed order, no convolution found by trial. An
+    operation that has none raises torch's RuntimeError.
+    """
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.backends.cudnn.benchmark,
+    )
+    if deterministic:  # cuBLAS reads it when the device is first used
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = not deterministic
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.backends.cudnn.benchmark = before[2]

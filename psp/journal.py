@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -68,12 +68,14 @@ Event = Notice | Tick | Step | Validating | Validation
 
 
 class Journal:
-    """metrics.jsonl and log.txt of a run; every event also goes to `report`."""
+    """metrics.jsonl and log.txt of a run; every event also goes to the listeners."""
 
-    def __init__(self, run: Run, resumed: int | None, report: Callable[[Event], None]) -> None:
+    def __init__(
+        self, run: Run, resumed: int | None, listeners: Sequence[Callable[[Event], None]]
+    ) -> None:
         """`resumed` is the step a run goes on from: what it logged after that step is dropped."""
         make_folder(run.folder)
-        self.run, self.report = run, report
+        self.run, self.listeners = run, listeners
         if resumed is not None and run.metrics.exists():
             lines = run.metrics.read_text(encoding="utf-8", errors="replace").splitlines(
                 keepends=True
@@ -83,7 +85,8 @@ class Journal:
                 temporary.write_text(text, encoding="utf-8")
 
     def __call__(self, event: Event) -> None:
-        self.report(event)
+        for listener in self.listeners:
+            listener(event)
         if isinstance(event, (Tick, Validating)):
             return
         with self.run.log.open("a", encoding="utf-8") as file:
@@ -103,12 +106,13 @@ def _step_of(line: str) -> float:
 
 
 class Meter:
-    """Means of the losses and the speed since the last report, without waiting for the device."""
+    """Losses and speed since the last report, without waiting for the device in between."""
 
-    def __init__(self, config: TrainConfig) -> None:
-        self.config = config
-        self.sums: Tensor | None = None
-        self.steps, self.away, self.began = 0, 0.0, time.perf_counter()
+    def __init__(self, config: TrainConfig, names: Callable[[int], list[str]]) -> None:
+        """`names` gives the names of the pictures of a step."""
+        self.config, self.names = config, names
+        self.values: list[Tensor] = []
+        self.away, self.began = 0.0, time.perf_counter()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -121,19 +125,14 @@ class Meter:
 
     def add(self, values: "Tensor") -> None:
         """Add (3,) losses of one step, on the device."""
-        self.sums = values if self.sums is None else self.sums + values
-        self.steps += 1
+        self.values.append(values)
 
     def report(self, step: int, lr: float) -> Step:
-        """Return the means since the last report. Raises PspError when they are not finite."""
-        assert self.sums is not None
-        loss, main, aux = (self.sums / self.steps).tolist()
-        if not math.isfinite(loss):
-            raise PspError(
-                f"the loss is {loss} by step {step}. Try a smaller --lr (now {self.config.lr:g}), "
-                "or --set precision=fp32"
-            )
-        seconds = (time.perf_counter() - self.began - self.away) / self.steps
+        """Return the means since the last report, `step` steps being done. Raises PspError as
+        `check` does."""
+        rows = self.check(step)
+        loss, main, aux = (math.fsum(column) / len(rows) for column in zip(*rows, strict=True))
+        seconds = (time.perf_counter() - self.began - self.away) / len(rows)
         result = Step(
             step,
             loss,
@@ -143,8 +142,27 @@ class Meter:
             self.config.batch / seconds,
             (self.config.steps - step) * seconds,
         )
-        self.sums, self.steps, self.away, self.began = None, 0, 0.0, time.perf_counter()
+        self.values, self.away, self.began = [], 0.0, time.perf_counter()
         return result
+
+    def check(self, step: int) -> list[list[float]]:
+        """Return the losses since the last report, `step` steps being done.
+
+        Raises PspError for one that is not finite, naming its step and its pictures.
+        """
+        rows = [values.tolist() for values in self.values]
+        for number, row in enumerate(rows, start=step - len(rows)):
+            if not all(map(math.isfinite, row)):
+                raise not_finite(f"the loss is {row[0]}", number, self.names(number), self.config)
+        return rows
+
+
+def not_finite(what: str, step: int, names: list[str], config: TrainConfig) -> PspError:
+    """Return the error of a training that has run away at `step`, counted from 0."""
+    return PspError(
+        f"{what} at step {step + 1} (pictures: {', '.join(names)}). Try a smaller --lr (now "
+        f"{config.lr:g}), or --set precision=fp32"
+    )
 
 
 def describe(event: Event) -> str:

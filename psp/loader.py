@@ -8,7 +8,7 @@ follow each other without a gap; every picture comes once in each.
 
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 
 import cv2
@@ -40,6 +40,10 @@ class Crops(Dataset[Crop | PspError]):
         epoch, position = divmod(number, len(self.split))
         return int(_permutation(self.seed, epoch, len(self.split))[position])
 
+    def names(self, numbers: range) -> list[str]:
+        """Return the names of the pictures that these samples show."""
+        return [self.split.names[self.index(number)] for number in numbers]
+
     def __getitem__(self, number: int) -> Crop | PspError:
         """Return image uint8 (crop, crop, 3) RGB and label uint8 (crop, crop).
 
@@ -68,9 +72,11 @@ def batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the batches of `steps`: images uint8 (batch, crop, crop, 3), labels uint8 (…).
 
+    A step that is computed in parts is as many steps of smaller batches here.
+
     Raises PspError when a sample of the shards is damaged.
     """
-    loader: Iterable[tuple[Tensor, Tensor] | PspError] = DataLoader(
+    loader: DataLoader[Crop | PspError] = DataLoader(
         crops,
         batch_size=batch,
         sampler=range(steps.start * batch, steps.stop * batch),

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from psp.config import TrainConfig
+import torch
+
+from psp.config import TrainConfig, nearest_crops
 from psp.errors import PspError
 from psp.manifest import read_manifest
 from psp.runs import Run
@@ -16,21 +18,52 @@ def open_splits(shards: Path, config: TrainConfig) -> tuple[ShardSplit, ShardSpl
     name = config.train_split
     if name is None:
         name = "train_aug" if "train_aug" in read_manifest(shards)["splits"] else "train"
-    data, val_data = ShardSplit(shards, name), ShardSplit(shards, config.val_split)
+    data = ShardSplit(shards, name)
     check_labeled(data)
-    check_labeled(val_data)
-    check_classes(val_data, data.card.names, str(shards))
+    if config.limit is None:
+        val_data = ShardSplit(shards, config.val_split)
+        check_labeled(val_data)
+        check_classes(val_data, data.card.names, str(shards))
+    elif config.limit > len(data):
+        raise PspError(f"limit={config.limit}: split '{name}' has {len(data)} pictures.")
+    else:
+        data = val_data = data.first(config.limit)
     if data.pixels[:, :-1].sum() == 0:
         raise PspError(f"{shards}: split '{name}' has no labeled pixel to learn from.")
     return data, val_data
 
 
 def check_batch(config: TrainConfig) -> None:
-    """Raise PspError for one picture a step: batch norm on a 1x1 map needs more than one value."""
-    if config.batch < 2 and 1 in config.bins and config.reduce:
+    """Raise PspError for one picture a part: batch norm on a 1x1 map needs more than one value."""
+    single = config.batch // config.accumulate < 2
+    if single and 1 in config.bins and config.reduce and config.freeze_norm != "all":
+        what = "batch=1" if config.batch == 1 else f"accumulate={config.accumulate}"
         raise PspError(
-            "batch=1: batch norm on the pyramid's 1x1 bin needs two pictures a step at least. "
-            "Add --batch 2 (a smaller --crop makes room), or leave that bin out: --set bins=2,3,6"
+            f"{what}: batch norm on the pyramid's 1x1 bin needs two pictures at a time at least. "
+            f"Add --batch {2 * config.accumulate} (a smaller --crop makes room), leave that bin "
+            "out: --set bins=2,3,6, or keep the norms of trained weights: --set freeze_norm=all"
+        )
+
+
+def check_freezing(config: TrainConfig) -> None:
+    """Raise PspError where what is to stay as it is would be random."""
+    for name in ("freeze", "freeze_norm"):
+        value = getattr(config, name)
+        if value != "none" and config.init == "none":
+            raise PspError(
+                f"{name}={value}: nothing is learned yet that could be kept with --init none. "
+                f"Give trained weights, or leave {name} out"
+            )
+
+
+def check_deterministic(config: TrainConfig, device: torch.device) -> None:
+    """Raise PspError where CUDA has no operation that repeats bit for bit."""
+    side = (config.crop + 7) // 8  # of the map
+    uneven = any(side % size for size in config.bins)
+    if config.deterministic and device.type == "cuda" and uneven:
+        raise PspError(
+            f"--deterministic: on CUDA, a crop must divide by all pyramid bins; {config.crop} does "
+            f"not. Nearest that do: {' or '.join(map(str, nearest_crops(config.crop)))}."
         )
 
 

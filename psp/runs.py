@@ -44,6 +44,11 @@ class Run:
         return self.folder / "checkpoints"
 
     @property
+    def board(self) -> Path:
+        """TensorBoard's event files, where a run writes them."""
+        return self.folder / "tensorboard"
+
+    @property
     def evaluations(self) -> Path:
         """What `psp evaluate` found."""
         return self.folder / "evaluations"

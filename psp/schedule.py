@@ -27,6 +27,7 @@ def parameter_groups(
     Parameters whose names start with `pretrained` have factor 1, all others `head_lr` (paper: 10);
     the biases of their convolutions, which are the classifiers', `bias_lr` times as much (Caffe
     release: 20 in all). Without `norm_decay`, batch norms and biases are not decayed, as there.
+    Frozen parameters are left out.
     """
     biases = {
         id(module.bias)
@@ -35,6 +36,8 @@ def parameter_groups(
     }
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
         factor = 1.0 if name.startswith(pretrained) else head_lr
         if id(parameter) in biases and not name.startswith(pretrained):
             factor *= bias_lr

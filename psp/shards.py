@@ -17,6 +17,7 @@ and safely across processes. The same samples give the same bytes. A folder of s
 manifest.json, written last.
 """
 
+import copy
 import json
 import math
 import os
@@ -179,6 +180,15 @@ class ShardSplit:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def first(self, count: int) -> "ShardSplit":
+        """Return the first `count` samples as a split of their own."""
+        part = copy.copy(self)
+        part._handles = {}
+        part.names = self.names[:count]
+        for name in ("sizes", "pixels", "_shard", "_image", "_label", "_crc32"):
+            setattr(part, name, getattr(self, name)[:count])
+        return part
 
     @property
     def raw(self) -> bool:

@@ -1,61 +1,43 @@
-"""psp train: the loop, and what it needs around it."""
+"""psp train: the loop."""
 
-import platform
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from psp.augment import Augmentation
-from psp.checkpoint import load_checkpoint, save_checkpoint
+from psp.board import Board
+from psp.checkpoint import save_checkpoint
 from psp.config import TrainConfig
-from psp.device import autocast, pick_precision, precision_name
+from psp.device import autocast, kernels
 from psp.errors import PspError
-from psp.files import write_json
+from psp.freezing import training_mode
 from psp.infer import Protocol, segmenter
-from psp.initial import inherit, initialize
-from psp.journal import Event, Journal, Meter, Notice, Tick, Validating, Validation
+from psp.job import Job, begin
+from psp.journal import Event, Meter, Tick, Validating, Validation, not_finite
 from psp.loader import Crops, batches
-from psp.loss import losses
-from psp.model import Architecture, PSPNet, build
-from psp.model.architecture import architecture_from
-from psp.preflight import check_batch, check_resume, open_splits, refuse_existing
-from psp.preprocessing import Preprocessing
+from psp.memory import advice, out_of_memory
+from psp.preflight import (
+    check_batch,
+    check_deterministic,
+    check_freezing,
+    check_resume,
+    open_splits,
+    refuse_existing,
+)
 from psp.runs import Run
-from psp.schedule import parameter_groups, poly
+from psp.schedule import poly
 from psp.score import score_split
-from psp.shards import ShardSplit
-from psp.version import __version__
 from psp.weights import Header, save_weights
 from psp.workers import cores
 
 
 class _Stopped(Exception):
     """The user asked to stop while a validation was running."""
-
-
-@dataclass
-class _Job:
-    """A run in progress."""
-
-    run: Run
-    config: TrainConfig
-    data: ShardSplit
-    val_data: ShardSplit
-    network: PSPNet
-    optimizer: torch.optim.SGD
-    device: torch.device
-    precision: torch.dtype
-    journal: Journal
-    stop: Callable[[], bool]
-    preprocessing: Preprocessing
-    start: int = 0
-    best: dict[str, Any] = field(default_factory=lambda: {"miou": -1.0, "step": 0, "validated": 0})
 
 
 def train(
@@ -77,63 +59,52 @@ def train(
     """
     data, val_data = open_splits(shards, config)
     check_batch(config)
+    check_freezing(config)
+    check_deterministic(config, device)
     if resume:
         check_resume(run, data, config)
     else:
         refuse_existing(run)
-    torch.manual_seed(config.seed)
-    spec = _architecture(config, len(data.card.classes))
-    state: dict[str, Any] = {}
-    if resume:
-        state, remarks = load_checkpoint(run.checkpoints)
-        network, preprocessing = _network_from(state, spec, run, config)
-        if state["step"] == state["best"]["validated"] == config.steps:
-            raise PspError(
-                f"{run.folder}: finished at step {config.steps}. See: psp evaluate {run.folder}"
-            )
-        remarks.append(f"resumed at step {state['step']} of {config.steps}")
-    else:
-        spec, preprocessing = inherit(spec, config.init)
-        network = build(spec)
-        remarks = [initialize(network, config.init, data.card.names)]
-    # torch's type stubs lack this form of to().
-    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    job = _Job(
-        run, config, data, val_data, network, _optimizer(network, config), device,
-        pick_precision(config.precision, device), Journal(run, state.get("step"), report), stop,
-        preprocessing,
-    )  # fmt: skip
-    if resume:
-        job.start, job.best = state["step"], state["best"]
-        job.optimizer.load_state_dict(state["optimizer"])
-        before, now = run.read_config().get("precision"), precision_name(job.precision)
-        if before != now:
-            remarks.append(f"it began in {before} and goes on in {now}: numbers may differ")
-    else:
-        write_json(run.config, _description(data, config, command, device))
-    job.journal(Notice(f"run folder: {run.folder}"))
-    job.journal(Notice(_introduction(job)))
-    for remark in remarks:
-        job.journal(Notice(remark))
-    return _loop(job)
+    with ExitStack() as around:
+        around.enter_context(kernels(deterministic=config.deterministic))
+        listeners = [report]
+        if config.tensorboard:
+            listeners.append(around.enter_context(Board(run.board)))
+        job = begin(
+            run, config, data, val_data,
+            device=device, command=command, resume=resume, listeners=listeners, stop=stop,
+        )  # fmt: skip
+        try:
+            return _loop(job)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+        # Outside of the handler, whose traceback holds on to the step's tensors.
+        raise PspError(advice(job))
 
 
-def _loop(job: _Job) -> bool:
-    config, meter = job.config, Meter(job.config)
-    stream = _stream(job)
-    job.network.train()
+def _loop(job: Job) -> bool:
+    config = job.config
+    crops = _crops(job)
+    stream = _stream(job, crops)
+    meter = Meter(
+        config, lambda step: crops.names(range(step * config.batch, (step + 1) * config.batch))
+    )
+    training_mode(job.network, config.freeze, config.freeze_norm)
     for step in range(job.start, config.steps + 1):
         done = step == config.steps
         if step > job.best["validated"] and (done or step % config.eval_interval == 0):
+            _check_finite(job, meter, step)
             with meter.paused():
                 _validate(job, step)
         stopped = job.stop()
         if done or stopped or (step > job.start and step % config.save_interval == 0):
-            _checkpoint(job, step)
+            _check_finite(job, meter, step)
+            save_checkpoint(job.run.checkpoints, step, job.state())
         if done or stopped:
             return done and job.best["validated"] == config.steps
         lr = config.lr * poly(step, config.steps, config.power)
-        values = _step(job, next(stream), step, lr)
+        values = _step(job, [next(stream) for _ in range(config.accumulate)], step, lr)
         meter.add(values)
         job.journal(Tick(step + 1))
         if (step + 1) % config.log_interval == 0 or step + 1 == config.steps:
@@ -141,30 +112,30 @@ def _loop(job: _Job) -> bool:
     raise AssertionError("the last step returns")
 
 
-def _step(job: _Job, batch: tuple[Tensor, Tensor], step: int, lr: float) -> Tensor:
+def _step(job: Job, parts: list[tuple[Tensor, Tensor]], step: int, lr: float) -> Tensor:
     """Do one optimizer step; return the (3,) losses total, main, aux, on the device."""
-    config = job.config
     # What is random in a step (dropout) is a function of the seed and the step alone.
-    torch.manual_seed(int(np.random.SeedSequence([config.seed, step]).generate_state(1)[0]))
+    seed = np.random.SeedSequence([job.config.seed, step]).generate_state(1)[0]
+    torch.manual_seed(int(seed))
     for group in job.optimizer.param_groups:
         group["lr"] = lr * group["factor"]
-    images, labels = (part.to(job.device, non_blocking=True) for part in batch)
-    with autocast(job.device, job.precision):
-        logits = job.network(job.preprocessing(images))  # (B, classes, crop / 8, crop / 8)
-    loss = losses(
-        logits,
-        labels,
-        aux_weight=config.aux_weight,
-        loss_stride=config.loss_stride,
-        align_corners=job.network.spec.align_corners,
-    )
     job.optimizer.zero_grad(set_to_none=True)
-    loss.total.backward()  # type: ignore[no-untyped-call]  # untyped in torch
+    here = [tuple(tensor.to(job.device, non_blocking=True) for tensor in part) for part in parts]
+    whole = torch.stack([job.criterion.weigh(labels) for _, labels in here]).sum()
+    found = torch.zeros(3, device=job.device)
+    for images, labels in here:
+        with autocast(job.device, job.precision):
+            logits = job.network(job.preprocessing(images))  # (B, classes, crop / 8, crop / 8)
+        loss = job.criterion(logits, labels, whole)
+        loss.total.backward()  # type: ignore[no-untyped-call]  # untyped in torch
+        found += torch.stack([loss.total.detach(), loss.main, loss.aux])
     job.optimizer.step()
-    return torch.stack([loss.total.detach(), loss.main, loss.aux])
+    if job.average is not None:
+        job.average.update(job.network, step + 1)
+    return found
 
 
-def _stream(job: _Job) -> Iterator[tuple[Tensor, Tensor]]:
+def _crops(job: Job) -> Crops:
     config = job.config
     spec = Augmentation(
         crop=config.crop,
@@ -176,13 +147,22 @@ def _stream(job: _Job) -> Iterator[tuple[Tensor, Tensor]]:
         flip=config.flip,
         fill=job.preprocessing.fill,
     )
-    steps = range(job.start, config.steps)
-    workers = _workers(config, job.device)
-    crops = Crops(job.data, spec, config.seed)
-    return batches(crops, config.batch, steps, workers, pin=job.device.type == "cuda")
+    return Crops(job.data, spec, config.seed)
 
 
-def _validate(job: _Job, step: int) -> None:
+def _stream(job: Job, crops: Crops) -> Iterator[tuple[Tensor, Tensor]]:
+    """Return the parts of all steps still to do, `accumulate` a step."""
+    config, parts = job.config, job.config.accumulate
+    return batches(
+        crops,
+        config.batch // parts,
+        range(job.start * parts, config.steps * parts),
+        _workers(config, job.device),
+        pin=job.device.type == "cuda",
+    )
+
+
+def _validate(job: Job, step: int) -> None:
     """Score whole pictures; write the last weights, and the best ones if these are."""
 
     def progress(done: int) -> None:
@@ -191,15 +171,15 @@ def _validate(job: _Job, step: int) -> None:
             raise _Stopped
 
     begin = time.perf_counter()
-    job.network.eval()
-    model = segmenter(job.network, job.preprocessing, job.device, job.precision)
+    job.kept.eval()
+    model = segmenter(job.kept, job.preprocessing, job.device, job.precision)
     protocol = Protocol(job.config.crop, job.config.base_size)
     try:
         scores = score_split(model, job.val_data, protocol, progress).scores()
     except _Stopped:
         return
     finally:
-        job.network.train()
+        training_mode(job.network, job.config.freeze, job.config.freeze_norm)
     best = scores.miou > job.best["miou"]
     job.best["validated"] = step
     _save(job, "last", step)
@@ -218,7 +198,7 @@ def _validate(job: _Job, step: int) -> None:
     )
 
 
-def _save(job: _Job, which: str, step: int) -> None:
+def _save(job: Job, which: str, step: int) -> None:
     card = job.data.card
     header = Header(
         architecture=job.network.spec,
@@ -231,73 +211,15 @@ def _save(job: _Job, which: str, step: int) -> None:
         step=step,
         preprocessing=job.preprocessing,
     )
-    save_weights(job.run.weights(which), job.network.state_dict(), header)
+    save_weights(job.run.weights(which), job.kept.state_dict(), header)
 
 
-def _checkpoint(job: _Job, step: int) -> None:
-    state = {
-        "network": job.network.state_dict(),
-        "optimizer": job.optimizer.state_dict(),
-        "best": job.best,
-        "architecture": job.network.spec.to_dict(),
-        "preprocessing": asdict(job.preprocessing),
-    }
-    save_checkpoint(job.run.checkpoints, step, state)
-
-
-def _introduction(job: _Job) -> str:
-    count = sum(parameter.numel() for parameter in job.network.parameters())
-    return (
-        f"{job.config.backbone}, {len(job.data.card.classes)} classes, {count / 1e6:.1f} M "
-        f"parameters, on {job.device} in {precision_name(job.precision)}; "
-        f"{len(job.data)} pictures to train on, {len(job.val_data)} to validate on"
-    )
-
-
-def _network_from(
-    state: dict[str, Any], spec: Architecture, run: Run, config: TrainConfig
-) -> tuple[PSPNet, Preprocessing]:
-    """Return a checkpoint's network, and the preprocessing it is trained with.
-
-    `spec` is what the settings say; the checkpoint also knows what came with the initial weights.
-    Raises PspError for a checkpoint of another run.
-    """
-    try:
-        if "architecture" in state:
-            spec = architecture_from(state["architecture"])
-        network = build(spec)
-        network.load_state_dict(state["network"])
-        preprocessing = Preprocessing(**state.get("preprocessing", {}))
-        if state["step"] <= config.steps and {"optimizer", "best"} <= state.keys():
-            return network, preprocessing
-    except (KeyError, TypeError, RuntimeError, PspError):
-        pass
-    raise PspError(
-        f"{run.checkpoints}: the newest checkpoint is not of this run. Remove it, and resume again"
-    )
-
-
-def _architecture(config: TrainConfig, classes: int) -> Architecture:
-    return Architecture(
-        classes=classes,
-        backbone=config.backbone,
-        stem=config.stem,
-        bins=config.bins,
-        pooling=config.pooling,
-        reduce=config.reduce,
-        aux=config.aux_weight > 0,
-        dropout=config.dropout,
-        dropout_kind=config.dropout_kind,
-        norm_momentum=config.norm_momentum,
-    )
-
-
-def _optimizer(network: PSPNet, config: TrainConfig) -> torch.optim.SGD:
-    groups = parameter_groups(
-        network, pretrained="backbone.", head_lr=config.head_lr, bias_lr=config.bias_lr,
-        weight_decay=config.weight_decay, norm_decay=config.norm_decay,
-    )  # fmt: skip
-    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+def _check_finite(job: Job, meter: Meter, step: int) -> None:
+    """Raise PspError rather than keep weights that have run away in the `step` steps done."""
+    meter.check(step)
+    finite = [weight.isfinite().all() for weight in job.network.state_dict().values()]
+    if step > 0 and not bool(torch.stack(finite).all()):
+        raise not_finite("a weight is not finite", step - 1, meter.names(step - 1), job.config)
 
 
 def _workers(config: TrainConfig, device: torch.device) -> int:
@@ -305,22 +227,3 @@ def _workers(config: TrainConfig, device: torch.device) -> int:
     if config.workers is not None:
         return config.workers
     return 1 if device.type == "cpu" else min(cores(), 16)
-
-
-def _description(
-    data: ShardSplit, config: TrainConfig, command: str, device: torch.device
-) -> dict[str, Any]:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
-    return {
-        "settings": asdict(config),
-        "data": str(data.folder.resolve()),
-        "data_fingerprint": data.fingerprint,
-        "command": command,
-        "device": f"{device} {name}".strip(),
-        "precision": precision_name(pick_precision(config.precision, device)),
-        "versions": {
-            "psp": __version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
-    }

@@ -1,10 +1,11 @@
 """The loss: void counts nothing, resolutions agree on the grid, the auxiliary part is weighted."""
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
-from psp.loss import losses
+from psp.loss import Criterion, class_weights
 from psp.model import Logits
 
 OPTIONS = {"aux_weight": 0.4, "loss_stride": 8, "align_corners": True}
@@ -24,16 +25,16 @@ def labels():
 
 
 def test_total_is_main_plus_weighted_auxiliary(logits, labels):
-    loss = losses(logits, labels, **OPTIONS)
+    loss = Criterion(**OPTIONS)(logits, labels)
     expected = F.cross_entropy(logits.main, labels[:, ::8, ::8].long())
     assert torch.allclose(loss.main, expected)
     assert torch.allclose(loss.total, loss.main + 0.4 * loss.aux)
-    assert losses(Logits(logits.main, None), labels, **OPTIONS).aux == 0
+    assert Criterion(**OPTIONS)(Logits(logits.main, None), labels).aux == 0
 
 
 def test_void_pixels_count_nothing(logits, labels):
     labels[:, :20] = 255
-    loss = losses(logits, labels, **OPTIONS)
+    loss = Criterion(**OPTIONS)(logits, labels)
     kept = labels[:, ::8, ::8] != 255
     scores = logits.main.permute(0, 2, 3, 1)[kept]
     expected = F.cross_entropy(scores, labels[:, ::8, ::8][kept].long())
@@ -44,7 +45,7 @@ def test_void_pixels_count_nothing(logits, labels):
 def test_a_crop_of_nothing_but_void_is_zero_not_nan(logits, labels, stride):
     labels[:] = 255
     main = logits.main.requires_grad_()
-    loss = losses(Logits(main, None), labels, **{**OPTIONS, "loss_stride": stride})
+    loss = Criterion(**{**OPTIONS, "loss_stride": stride})(Logits(main, None), labels)
     loss.total.backward()
     assert loss.total == 0
     assert torch.equal(main.grad, torch.zeros_like(main))
@@ -54,12 +55,78 @@ def test_every_eighth_label_lies_on_the_logits_grid(logits):
     """With align_corners the upsampled logits at ::8 are the logits: both strides agree there."""
     labels = torch.full((2, 41, 41), 255, dtype=torch.uint8)
     labels[:, ::8, ::8] = 3
-    coarse = losses(logits, labels, **OPTIONS)
-    fine = losses(logits, labels, **{**OPTIONS, "loss_stride": 1})
+    coarse = Criterion(**OPTIONS)(logits, labels)
+    fine = Criterion(**{**OPTIONS, "loss_stride": 1})(logits, labels)
     assert torch.allclose(coarse.main, fine.main, atol=1e-5)
 
 
 def test_half_precision_logits_give_a_float32_loss(logits, labels):
     half = Logits(logits.main.bfloat16(), logits.aux.bfloat16())
-    loss = losses(half, labels, **OPTIONS)
+    loss = Criterion(**OPTIONS)(half, labels)
     assert loss.total.dtype == torch.float32
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("ohem", [0.0, 0.3])
+def test_parts_of_a_batch_add_up_to_the_whole(weighted, ohem):
+    """With void spread unevenly: one picture nearly all void, one part nothing but void."""
+    generator = torch.Generator().manual_seed(2)
+    main = torch.randn((6, 5, 6, 6), generator=generator, requires_grad=True)
+    labels = torch.randint(0, 5, (6, 41, 41), generator=generator).to(torch.uint8)
+    labels[0, 8:] = labels[4:] = 255
+    weights = torch.tensor([1, 2, 0.5, 3, 1]) if weighted else None
+    criterion = Criterion(**OPTIONS, class_weights=weights, ohem=ohem)
+    together = criterion(Logits(main, main), labels)
+    together.total.backward()
+    expected, main.grad = main.grad.clone(), None
+    spans = (slice(0, 1), slice(1, 4), slice(4, 6))
+    whole = sum(criterion.weigh(labels[span]) for span in spans)
+    total = 0.0
+    for span in spans:
+        part = criterion(Logits(main[span], main[span]), labels[span], whole)
+        part.total.backward()
+        total += part.total.item()
+    assert total == pytest.approx(together.total.item(), rel=1e-6)
+    assert torch.allclose(main.grad, expected, atol=1e-9)
+
+
+def test_weighted_classes_are_torchs_weighted_mean(logits, labels):
+    labels[:, :9] = 255
+    weights = torch.tensor([0.5, 2.0, 1.0, 4.0, 0.1])
+    loss = Criterion(**OPTIONS, class_weights=weights)(logits, labels)
+    coarse = labels[:, ::8, ::8].long()
+    expected = F.cross_entropy(logits.main, coarse, weight=weights, ignore_index=255)
+    assert torch.allclose(loss.main, expected)
+
+
+def test_hard_examples_alone_teach_and_a_share_of_each_picture_at_least(logits, labels):
+    labels[0, :17] = 255
+    coarse = labels[:, ::8, ::8].long()
+    pixels = F.cross_entropy(logits.main, coarse, ignore_index=255, reduction="none").flatten(1)
+    valid = (coarse != 255).flatten(1)
+    for threshold, share in ((0.2, 0.0), (1e-9, 0.25), (0.05, 0.5), (1.0, 0.0)):
+        expected = 0.0
+        for losses, scored in zip(pixels, valid, strict=True):  # one picture after the other
+            found = np.sort(losses[scored].numpy())[::-1]
+            least = int(np.ceil(share * len(found)))
+            expected += found[: max(least, int((found > -np.log(threshold)).sum()))].sum()
+        criterion = Criterion(**OPTIONS, ohem=threshold, ohem_keep=share)
+        got = criterion(logits, labels).main.item() * valid.sum().item()
+        assert got == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    plain = Criterion(**OPTIONS)(logits, labels).main
+    assert torch.allclose(Criterion(**OPTIONS, ohem=1.0)(logits, labels).main, plain)
+
+
+def test_an_easy_void_pixel_is_never_mined(logits, labels):
+    labels[:] = 255
+    criterion = Criterion(**OPTIONS, ohem=0.7, ohem_keep=1.0)
+    assert criterion(logits, labels).total == 0
+
+
+def test_rare_classes_weigh_more():
+    pixels = np.array([[900, 100, 0, 0, 50], [500, 0, 500, 0, 0]])  # four classes, then void
+    median = class_weights(pixels, "median")
+    # Frequencies 1400/2000, 100/1000, 500/1000; the median is 0.5.
+    assert median == pytest.approx([0.5 / 0.7, 5.0, 1.0, 1.0])
+    log = class_weights(pixels, "log")
+    assert log == pytest.approx([*(1 / np.log(1.02 + np.array([0.7, 0.05, 0.25]))), 1.0])

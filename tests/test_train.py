@@ -2,14 +2,18 @@
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 
 import pytest
 import torch
 
+from psp.augment import Augmentation
 from psp.config import TrainConfig
 from psp.errors import PspError
-from psp.journal import Event, Notice, Step, Validation, describe, duration
+from psp.journal import Event, Notice, Step, Validating, Validation, describe, duration
+from psp.loader import Crops
+from psp.loss import Criterion
 from psp.model import Architecture, build
 from psp.preprocessing import Preprocessing
 from psp.runs import Run, find_model
@@ -51,8 +55,16 @@ def steps(folder):
     return records
 
 
-def test_a_stop_and_a_resume_end_bit_for_bit_like_an_undisturbed_run(shards, config, tmp_path):
-    """Dropout on, in the middle of an epoch, with another number of workers after the stop."""
+EVERYTHING = {"ema": 0.9, "accumulate": 2, "ohem": 0.5, "class_weights": "median",
+              "scale_min": 0.05, "loss_stride": 1}  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", [{}, EVERYTHING], ids=["plain", "everything"])
+def test_a_stop_and_a_resume_end_bit_for_bit_like_an_undisturbed_run(
+    shards, config, tmp_path, settings
+):
+    """Dropout on, crops of nothing but void, in the middle of an epoch, 0 and then 4 workers."""
+    config = replace(config, workers=0, **settings)
     go(shards, tmp_path / "whole", config)
 
     calls = iter(range(1000))
@@ -62,7 +74,7 @@ def test_a_stop_and_a_resume_end_bit_for_bit_like_an_undisturbed_run(shards, con
 
     finished, _ = go(shards, tmp_path / "halves", config, stop=stop_later)
     assert not finished
-    again = replace(config, workers=2)
+    again = replace(config, workers=4)
     stopped_at = int(next((tmp_path / "halves/checkpoints").glob("*.pt")).stem)
     assert 0 < stopped_at < config.steps
     finished, events = go(shards, tmp_path / "halves", again, resume=True)
@@ -141,7 +153,14 @@ def test_the_loss_falls_on_a_few_pictures(shards, config, tmp_path):
         ({"batch": 1}, "batch=1: batch norm on the pyramid's 1x1 bin.*--batch 2"),
         ({"train_split": "trian"}, "no split 'trian'.*Did you mean 'train'"),
         ({"init": "nowhere.pth"}, "--init nowhere.pth: no such file"),
-        ({"lr": 1e30, "precision": "fp32"}, "the loss is .* by step"),
+        (
+            {"lr": 1e30},
+            r"at step \d \(pictures: 00\d\d, 00\d\d.*\). Try a smaller --lr \(now 1e\+30\)",
+        ),
+        ({"limit": 999}, "limit=999: split 'train' has"),
+        ({"accumulate": 4}, "accumulate=4: batch norm on the pyramid's 1x1 bin.*--batch 8"),
+        ({"freeze": "stage3"}, "freeze=stage3: nothing is learned yet.*--init none"),
+        ({"freeze_norm": "all"}, "freeze_norm=all: nothing is learned yet.*--init none"),
     ],
 )
 def test_what_cannot_work_is_said(shards, config, tmp_path, change, message):
@@ -224,7 +243,7 @@ def test_a_run_without_weights_yet_says_how_to_get_them(tmp_path):
 
 
 def test_default_settings_build_the_papers_network():
-    from psp.train import _architecture
+    from psp.job import _architecture
 
     spec = _architecture(TrainConfig(stem="deep"), 150)
     assert (spec.backbone, spec.bins, spec.aux, spec.dropout) == (
@@ -265,3 +284,101 @@ def test_a_run_takes_details_and_preprocessing_from_the_model_it_starts_from(
     parts = read_weights(tmp_path / "parts/last.safetensors")
     assert parts[0] == whole[0]
     assert all(torch.equal(tensor, parts[1][name]) for name, tensor in whole[1].items())
+
+
+def test_a_step_in_parts_is_the_step_of_the_whole_batch(shards, config, tmp_path):
+    """With fixed batch norms, which would otherwise see one part; dropout off."""
+    source = tmp_path / "start"
+    assert go(shards, source, replace(config, steps=1, eval_every=1))[0]
+    fixed = replace(
+        config, init=str(source / "last.safetensors"), freeze_norm="all", dropout=0.0, steps=3,
+        eval_every=3, log_every=1, lr=0.001,
+    )  # fmt: skip
+    found = {}
+    for parts in (1, 2, 4):
+        _, events = go(shards, tmp_path / str(parts), replace(fixed, accumulate=parts))
+        found[parts] = [event.loss for event in events if isinstance(event, Step)]
+        assert len(found[parts]) == 3
+    assert found[2] == pytest.approx(found[1], rel=1e-5)
+    assert found[4] == pytest.approx(found[1], rel=1e-5)
+
+
+def test_averaged_weights_are_what_is_validated_and_kept(shards, config, tmp_path):
+    averaged = replace(config, ema=0.99, steps=4, eval_every=4)
+    go(shards, tmp_path / "run", averaged)
+    state = torch.load(tmp_path / "run/checkpoints/00000004.pt", weights_only=True)
+    kept = weights(tmp_path / "run")
+    moved = 0
+    for name, value in state["average"].items():
+        assert torch.equal(kept[name], value), name
+        moved += not torch.equal(value, state["network"][name])
+    assert moved > 50
+
+
+def test_limit_trains_and_validates_on_the_same_few_pictures(shards, config, tmp_path):
+    few = replace(config, limit=2, steps=2, eval_every=2)
+    _, events = go(shards, tmp_path / "run", few)
+    said = " ".join(event.text for event in events if isinstance(event, Notice))
+    assert "2 pictures to train on, 2 to validate on, the same ones: an overfit check" in said
+    assert [event.total for event in events if isinstance(event, Validating)] == [2, 2]
+
+
+def test_a_batch_that_makes_the_loss_infinite_is_named(shards, config, tmp_path, monkeypatch):
+    """At a step between two log lines: the step and its pictures, not the line's."""
+    step, calls = Criterion.__call__, iter(range(100))
+
+    def spoiled(self, logits, labels, whole=None):
+        found = step(self, logits, labels, whole)
+        return found._replace(total=found.total * float("nan")) if next(calls) == 1 else found
+
+    monkeypatch.setattr(Criterion, "__call__", spoiled)
+    crops = Crops(ShardSplit(shards, "train"), Augmentation(41), config.seed)
+    names = ", ".join(crops.names(range(config.batch, 2 * config.batch)))
+    with pytest.raises(PspError, match=f"the loss is nan at step 2 \\(pictures: {names}\\)"):
+        go(shards, tmp_path / "run", replace(config, log_every=5, save_every=5, eval_every=9))
+    assert not list(tmp_path.glob("run/checkpoints/*"))  # nothing infinite is kept
+
+
+def test_deterministic_asks_torch_for_it_and_leaves_no_trace(shards, config, tmp_path, monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    seen = []
+
+    def look():
+        seen.append(torch.are_deterministic_algorithms_enabled())
+        return False
+
+    strict = replace(config, steps=2, eval_every=2, deterministic=True)
+    for name in ("one", "two"):
+        go(shards, tmp_path / name, strict, stop=look)
+    assert all(seen) and not torch.are_deterministic_algorithms_enabled()
+    one, two = ((tmp_path / n / "last.safetensors").read_bytes() for n in ("one", "two"))
+    assert one == two
+
+
+def test_curves_for_tensorboard(shards, config, tmp_path):
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    go(shards, tmp_path / "run", replace(config, tensorboard=True, steps=2, eval_every=2))
+    curves = reader.EventAccumulator(str(tmp_path / "run/tensorboard"))
+    curves.Reload()
+    logged = {r["step"]: r["loss"] for r in steps(tmp_path / "run") if r["event"] == "step"}
+    found = {event.step: event.value for event in curves.Scalars("loss/total")}
+    assert found == pytest.approx(logged)
+    assert len(curves.Scalars("validation/mIoU")) == 1
+
+
+def test_without_tensorboard_its_extra_is_named(shards, config, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(PspError, match=r'pip install "pspnet\[tensorboard\]"'):
+        go(shards, tmp_path / "run", replace(config, tensorboard=True))
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_threads_than_before_are_said(shards, config, tmp_path):
+    short = replace(config, steps=2, eval_every=2, save_every=1)
+    go(shards, tmp_path / "run", short, stop=iter([False, True, True]).__next__)
+    path = tmp_path / "run/config.json"
+    threads = torch.get_num_threads()
+    path.write_text(path.read_text().replace(f'"threads": {threads}', f'"threads": {threads + 1}'))
+    _, events = go(shards, tmp_path / "run", short, resume=True)
+    said = [event.text for event in events if isinstance(event, Notice)]
+    assert any(f"For the same bits: OMP_NUM_THREADS={threads + 1}" in text for text in said)

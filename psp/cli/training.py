@@ -5,6 +5,7 @@ import json
 import shlex
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,6 +44,10 @@ def train(
     workers: Annotated[
         int | None, typer.Option(help="Processes that load pictures.", metavar="N")
     ] = None,
+    deterministic: Annotated[
+        bool,
+        typer.Option("--deterministic", help="Repeat bit for bit on a GPU too; slower there."),
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the run's newest checkpoint.")
     ] = False,
@@ -66,7 +71,7 @@ def train(
 
     given = {
         "init": init, "backbone": backbone, "crop": crop, "batch": batch, "steps": steps,
-        "lr": lr, "seed": seed, "workers": workers,
+        "lr": lr, "seed": seed, "workers": workers, "deterministic": deterministic or None,
     }  # fmt: skip
     overrides = _overrides({k: v for k, v in given.items() if v is not None}, settings or [])
     card = card_from_dict(read_manifest(shards)["card"])
@@ -79,6 +84,8 @@ def train(
     else:
         run = Run(out or free_name(default))
     remark = (lambda text: None) if quiet else say
+    # torch finds more workers than cores unwise; how many there are is the user's to say.
+    warnings.filterwarnings("ignore", message="This DataLoader will create")
     from psp.device import pick_device
     from psp.train import train as work
 
@@ -122,7 +129,8 @@ def _overrides(options: dict[str, Any], texts: list[str]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _stop_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying; a second one interrupts at once."""
+    """Collect SIGINT, SIGTERM and SIGUSR1 (sent by schedulers before the time is up) instead of
+    dying; a second one interrupts at once."""
     received: list[int] = []
 
     def handle(number: int, frame: object) -> None:
@@ -131,7 +139,8 @@ def _stop_signals() -> Iterator[list[int]]:
         received.append(number)
         print("\nstopping after this step (again: at once)", file=sys.stderr)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield received
     finally:

@@ -24,7 +24,7 @@ class PyramidLevel(nn.Module):
     ) -> None:
         super().__init__()
         self.bin_size = bin_size
-        self.pool = F.adaptive_max_pool2d if pooling == "max" else F.adaptive_avg_pool2d
+        self.pooling = pooling
         self.reduce = reduce
         if reduce:
             self.conv = nn.Conv2d(inputs, outputs, 1, bias=False)
@@ -32,10 +32,21 @@ class PyramidLevel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, inputs, h, w) to (B, outputs, bin, bin)."""
-        pooled: Tensor = self.pool(x, self.bin_size)
+        pooled = self._pool(x)
         if not self.reduce:
             return pooled
         return F.relu(self.bn(self.conv(pooled)), inplace=True)
+
+    def _pool(self, x: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        largest = self.pooling == "max"
+        if height % self.bin_size == 0 and width % self.bin_size == 0:
+            # As the Caffe release pools; unlike the adaptive one, its gradient on CUDA repeats.
+            window = (height // self.bin_size, width // self.bin_size)
+            return F.max_pool2d(x, window) if largest else F.avg_pool2d(x, window)
+        adaptive = F.adaptive_max_pool2d if largest else F.adaptive_avg_pool2d
+        pooled: Tensor = adaptive(x, self.bin_size)
+        return pooled
 
 
 class PyramidConv(nn.Module):

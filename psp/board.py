@@ -1,0 +1,49 @@
+"""The curves of a run for TensorBoard, an extra."""
+
+from pathlib import Path
+
+from psp.errors import PspError
+from psp.journal import Event, Step, Validation
+
+
+class Board:
+    """Writes losses, learning rate, speed and scores as event files into a folder.
+
+    A resumed run goes on in a file of its own; TensorBoard shows the newer value of a step.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Raises PspError when TensorBoard is not installed."""
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise PspError(
+                'tensorboard=true: TensorBoard is not installed. pip install "pspnet[tensorboard]"'
+            ) from None
+        self.writer = SummaryWriter(str(folder))
+
+    def __enter__(self) -> "Board":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.writer.close()
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Step):
+            values = {
+                "loss/total": event.loss,
+                "loss/main": event.main,
+                "loss/aux": event.aux,
+                "learning rate": event.lr,
+                "images per second": event.images_per_second,
+            }
+        elif isinstance(event, Validation):
+            values = {
+                "validation/mIoU": event.miou,
+                "validation/mean accuracy": event.mean_accuracy,
+                "validation/pixel accuracy": event.pixel_accuracy,
+            }
+        else:
+            return
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, event.step)

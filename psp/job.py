@@ -1,0 +1,238 @@
+"""A training run that is about to go on: its network, optimizer and data, begun or resumed."""
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+from psp.average import Average
+from psp.checkpoint import load_checkpoint
+from psp.config import TrainConfig
+from psp.device import pick_precision, precision_name
+from psp.errors import PspError
+from psp.files import write_json
+from psp.freezing import freeze
+from psp.initial import inherit, initialize
+from psp.journal import Event, Journal, Notice
+from psp.loss import Criterion, class_weights
+from psp.model import Architecture, PSPNet, build
+from psp.model.architecture import architecture_from
+from psp.preprocessing import Preprocessing
+from psp.runs import Run
+from psp.schedule import parameter_groups
+from psp.shards import ShardSplit
+from psp.version import __version__
+
+
+@dataclass
+class Job:
+    """A run in progress. `average` follows `network` where the run keeps averaged weights."""
+
+    run: Run
+    config: TrainConfig
+    data: ShardSplit
+    val_data: ShardSplit
+    network: PSPNet
+    average: Average | None
+    criterion: Criterion
+    optimizer: torch.optim.SGD
+    device: torch.device
+    precision: torch.dtype
+    preprocessing: Preprocessing
+    journal: Journal
+    stop: Callable[[], bool]
+    start: int = 0
+    best: dict[str, Any] = field(default_factory=lambda: {"miou": -1.0, "step": 0, "validated": 0})
+
+    @property
+    def kept(self) -> PSPNet:
+        """The network whose weights are validated and kept."""
+        return self.network if self.average is None else self.average.network
+
+    def state(self) -> dict[str, Any]:
+        """Return what a resumed run needs, as tensors and plain types."""
+        return {
+            "network": self.network.state_dict(),
+            "average": None if self.average is None else self.average.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "best": self.best,
+            "architecture": self.network.spec.to_dict(),
+            "preprocessing": asdict(self.preprocessing),
+        }
+
+
+def begin(
+    run: Run,
+    config: TrainConfig,
+    data: ShardSplit,
+    val_data: ShardSplit,
+    *,
+    device: torch.device,
+    command: str,
+    resume: bool,
+    listeners: Sequence[Callable[[Event], None]],
+    stop: Callable[[], bool],
+) -> Job:
+    """Build the network from its initial weights, or from the run's newest whole checkpoint.
+
+    Writes config.json of a new run. Raises PspError for weights or a checkpoint that do not fit,
+    and for a run that is finished.
+    """
+    torch.manual_seed(config.seed)
+    spec = _architecture(config, len(data.card.classes))
+    state: dict[str, Any] = {}
+    if resume:
+        state, remarks = load_checkpoint(run.checkpoints)
+        network, preprocessing = _network_from(state, spec, run, config)
+        if state["step"] == state["best"]["validated"] == config.steps:
+            raise PspError(
+                f"{run.folder}: finished at step {config.steps}. See: psp evaluate {run.folder}"
+            )
+        remarks.append(f"resumed at step {state['step']} of {config.steps}")
+        remarks += _drift(run, config, device)
+    else:
+        spec, preprocessing = inherit(spec, config.init)
+        network = build(spec)
+        remarks = [initialize(network, config.init, data.card.names)]
+    freeze(network, config.freeze)
+    # torch's type stubs lack this form of to().
+    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    job = Job(
+        run,
+        config,
+        data,
+        val_data,
+        network,
+        Average(network, config.ema) if config.ema > 0 else None,
+        _criterion(network, config, data, device),
+        _optimizer(network, config),
+        device,
+        pick_precision(config.precision, device),
+        preprocessing,
+        Journal(run, state.get("step"), listeners),
+        stop,
+    )
+    if resume:
+        job.start, job.best = state["step"], state["best"]
+        job.optimizer.load_state_dict(state["optimizer"])
+        if job.average is not None:
+            job.average.network.load_state_dict(state["average"])
+    else:
+        write_json(run.config, _description(data, config, command, device))
+    for remark in [f"run folder: {run.folder}", _introduction(job), *remarks]:
+        job.journal(Notice(remark))
+    return job
+
+
+def _architecture(config: TrainConfig, classes: int) -> Architecture:
+    return Architecture(
+        classes=classes,
+        backbone=config.backbone,
+        stem=config.stem,
+        bins=config.bins,
+        pooling=config.pooling,
+        reduce=config.reduce,
+        aux=config.aux_weight > 0,
+        dropout=config.dropout,
+        dropout_kind=config.dropout_kind,
+        norm_momentum=config.norm_momentum,
+    )
+
+
+def _criterion(
+    network: PSPNet, config: TrainConfig, data: ShardSplit, device: torch.device
+) -> Criterion:
+    weights = None
+    if config.class_weights != "none":
+        weights = torch.from_numpy(class_weights(data.pixels, config.class_weights)).to(device)
+    return Criterion(
+        aux_weight=config.aux_weight,
+        loss_stride=config.loss_stride,
+        align_corners=network.spec.align_corners,
+        class_weights=weights,
+        ohem=config.ohem,
+        ohem_keep=config.ohem_keep,
+    )
+
+
+def _optimizer(network: PSPNet, config: TrainConfig) -> torch.optim.SGD:
+    groups = parameter_groups(
+        network, pretrained="backbone.", head_lr=config.head_lr, bias_lr=config.bias_lr,
+        weight_decay=config.weight_decay, norm_decay=config.norm_decay,
+    )  # fmt: skip
+    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+
+
+def _network_from(
+    state: dict[str, Any], spec: Architecture, run: Run, config: TrainConfig
+) -> tuple[PSPNet, Preprocessing]:
+    """Return a checkpoint's network, and the preprocessing it is trained with.
+
+    `spec` is what the settings say; the checkpoint also knows what came with the initial weights.
+    Raises PspError for a checkpoint of another run.
+    """
+    try:
+        if "architecture" in state:
+            spec = architecture_from(state["architecture"])
+        network = build(spec)
+        network.load_state_dict(state["network"])
+        preprocessing = Preprocessing(**state.get("preprocessing", {}))
+        averaged = config.ema == 0 or state["average"].keys() == state["network"].keys()
+        if averaged and state["step"] <= config.steps and {"optimizer", "best"} <= state.keys():
+            return network, preprocessing
+    except (KeyError, TypeError, AttributeError, RuntimeError, PspError):
+        pass
+    raise PspError(
+        f"{run.checkpoints}: the newest checkpoint is not of this run. Remove it, and resume again"
+    )
+
+
+def _drift(run: Run, config: TrainConfig, device: torch.device) -> list[str]:
+    """Return what is not a setting, differs from the run's beginning, and changes its numbers."""
+    before, remarks = run.read_config(), []
+    now = precision_name(pick_precision(config.precision, device))
+    if before.get("precision", now) != now:
+        remarks.append(
+            f"it began in {before['precision']} and goes on in {now}: numbers may differ"
+        )
+    threads = torch.get_num_threads()
+    if device.type == "cpu" and before.get("threads", threads) != threads:
+        remarks.append(
+            f"it began with {before['threads']} threads and goes on with {threads}: sums are "
+            f"rounded differently. For the same bits: OMP_NUM_THREADS={before['threads']}"
+        )
+    return remarks
+
+
+def _introduction(job: Job) -> str:
+    count = sum(parameter.numel() for parameter in job.network.parameters())
+    text = (
+        f"{job.config.backbone}, {len(job.data.card.classes)} classes, {count / 1e6:.1f} M "
+        f"parameters, on {job.device} in {precision_name(job.precision)}; "
+        f"{len(job.data)} pictures to train on, {len(job.val_data)} to validate on"
+    )
+    if job.config.limit is not None:
+        text += ", the same ones: an overfit check"
+    return text
+
+
+def _description(
+    data: ShardSplit, config: TrainConfig, command: str, device: torch.device
+) -> dict[str, Any]:
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
+    return {
+        "settings": asdict(config),
+        "data": str(data.folder.resolve()),
+        "data_fingerprint": data.fingerprint,
+        "command": command,
+        "device": f"{device} {name}".strip(),
+        "threads": torch.get_num_threads(),
+        "precision": precision_name(pick_precision(config.precision, device)),
+        "versions": {
+            "psp": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+    }

@@ -1,0 +1,54 @@
+"""What is frozen stays, bit for bit, through real optimizer steps; the rest learns."""
+
+import pytest
+import torch
+
+from psp.freezing import freeze, training_mode
+from psp.loss import Criterion
+from psp.model import Architecture, build
+from psp.schedule import parameter_groups
+
+
+def train_a_little(stem, upto, norms):
+    """Return names of the tensors that two steps changed, and all names."""
+    torch.manual_seed(0)
+    network = build(Architecture(classes=4, backbone="resnet18", stem=stem))
+    freeze(network, upto)
+    groups = parameter_groups(
+        network, pretrained="backbone.", head_lr=10, bias_lr=2, weight_decay=1e-4, norm_decay=True
+    )
+    optimizer = torch.optim.SGD(groups, lr=0.1, momentum=0.9)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    criterion = Criterion(aux_weight=0.4, loss_stride=8, align_corners=True)
+    for _ in range(2):
+        training_mode(network, upto, norms)
+        optimizer.zero_grad()
+        labels = torch.randint(0, 4, (2, 41, 41), dtype=torch.uint8)
+        criterion(network(torch.randn(2, 3, 41, 41)), labels).total.backward()
+        optimizer.step()
+    after = network.state_dict()
+    return {name for name in after if not torch.equal(before[name], after[name])}, set(after)
+
+
+@pytest.mark.parametrize(
+    ("stem", "upto", "frozen"),
+    [
+        ("deep", "stem", ("conv1.", "bn1.", "conv2.", "bn2.", "conv3.", "bn3.")),
+        ("7x7", "stage3", ("conv1.", "bn1.", "layer1.", "layer2.")),
+        ("7x7", "stage5", ("",)),
+    ],
+)
+def test_frozen_stages_keep_every_bit(stem, upto, frozen):
+    changed, names = train_a_little(stem, upto, "none")
+    expected = {n for n in names if n.startswith(tuple(f"backbone.{part}" for part in frozen))}
+    assert expected
+    assert changed == names - expected
+
+
+@pytest.mark.parametrize(("norms", "where"), [("backbone", "backbone."), ("all", "")])
+def test_frozen_norms_keep_their_statistics_and_learn_their_scale(norms, where):
+    changed, names = train_a_little("7x7", "none", norms)
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    kept = {n for n in names if n.endswith(statistics) and n.startswith(where)}
+    assert kept
+    assert changed == names - kept
