@@ -35,10 +35,10 @@ def main() -> int:
                         help="shortest and longest time between kills")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--one-by-one", action="store_true")
-    parser.add_argument("options", nargs="*")
-    given = parser.parse_args()
+    own, _, further = " ".join(sys.argv[1:]).partition(" -- ")
+    given = parser.parse_args(own.split())
     rng = random.Random(given.seed)
-    options = ["--steps", str(given.steps), *given.options]
+    options = ["--steps", str(given.steps), *further.split()]
     with tempfile.TemporaryDirectory() as folder:
         calm, killed = Path(folder, "calm"), Path(folder, "killed")
         alone = start(command(given.shards, calm, options))
