@@ -13,20 +13,22 @@ class Board:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Raises PspError when TensorBoard is not installed."""
+        """Write nothing yet. Raises PspError when TensorBoard is not installed."""
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             raise PspError(
                 'tensorboard=true: TensorBoard is not installed. pip install "pspnet[tensorboard]"'
             ) from None
-        self.writer = SummaryWriter(str(folder))
+        self.folder, self.open = folder, SummaryWriter
+        self.writer: SummaryWriter | None = None
 
     def __enter__(self) -> "Board":
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.writer.close()
+        if self.writer is not None:
+            self.writer.close()
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Step):
@@ -45,5 +47,7 @@ class Board:
             }
         else:
             return
+        if self.writer is None:
+            self.writer = self.open(str(self.folder))
         for name, value in values.items():
             self.writer.add_scalar(name, value, event.step)

@@ -96,6 +96,9 @@ def begin(
         spec, preprocessing = inherit(spec, config.init)
         network = build(spec)
         remarks = [initialize(network, config.init, data.card.names)]
+    if config.deterministic:
+        how = "slower kernels" if device.type == "cuda" else "on a CPU, what every run does"
+        remarks.append(f"deterministic: this run repeats bit for bit ({how})")
     freeze(network, config.freeze)
     # torch's type stubs lack this form of to().
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -74,13 +74,7 @@ def train(
             run, config, data, val_data,
             device=device, command=command, resume=resume, listeners=listeners, stop=stop,
         )  # fmt: skip
-        try:
-            return _loop(job)
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
-                raise
-        # Outside of the handler, whose traceback holds on to the step's tensors.
-        raise PspError(advice(job))
+        return _loop(job)
 
 
 def _loop(job: Job) -> bool:
@@ -104,12 +98,24 @@ def _loop(job: Job) -> bool:
         if done or stopped:
             return done and job.best["validated"] == config.steps
         lr = config.lr * poly(step, config.steps, config.power)
-        values = _step(job, [next(stream) for _ in range(config.accumulate)], step, lr)
+        values = _try_step(job, [next(stream) for _ in range(config.accumulate)], step, lr)
+        if values is None:
+            raise PspError(advice(job))
         meter.add(values)
         job.journal(Tick(step + 1))
         if (step + 1) % config.log_interval == 0 or step + 1 == config.steps:
             job.journal(meter.report(step + 1, lr))
     raise AssertionError("the last step returns")
+
+
+def _try_step(job: Job, parts: list[tuple[Tensor, Tensor]], step: int, lr: float) -> Tensor | None:
+    """Do `_step`; return None when it does not fit the memory, with its tensors let go."""
+    try:
+        return _step(job, parts, step, lr)
+    except (RuntimeError, MemoryError) as error:
+        if out_of_memory(error):
+            return None
+        raise
 
 
 def _step(job: Job, parts: list[tuple[Tensor, Tensor]], step: int, lr: float) -> Tensor:
