@@ -39,6 +39,8 @@ def import_(
     print(out)
     if not quiet:
         say(f"{source}: {found.what}")
+        for remark in found.remarks:
+            say(remark)
         if found.aside:
             say(f"no part of the network, left aside: {', '.join(found.aside)}")
         say(f"next: psp predict PHOTOS -m {out}")
