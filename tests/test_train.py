@@ -12,7 +12,8 @@ from psp.errors import PspError
 from psp.journal import Event, Notice, Step, Validation, describe, duration
 from psp.model import Architecture, build
 from psp.preprocessing import Preprocessing
-from psp.runs import Run, find_model
+from psp.resolver import find_model
+from psp.runs import Run
 from psp.shards import ShardSplit
 from psp.train import train
 from psp.weights import Header, read_weights, save_weights
