@@ -361,6 +361,8 @@ def test_a_path_wins_over_a_name_and_a_near_one_is_proposed(catalog, journey, tm
         code, _, err = psp(*command)
         assert code == 2 and "Did you mean 'small-mmseg'?" in err and "psp models" in err, command
         assert err.strip().splitlines()[-1].startswith("error: "), err
+    code, _, err = psp("evaluate", "gone")
+    assert code == 2 and "gone: published weights do not know your shards. Add --data" in err
     with pytest.raises(PspError, match="--weights last chooses among a run's"):
         find_model("gone", "last")
 

@@ -60,8 +60,11 @@ def evaluate(
 ) -> None:
     """Score a model on its own validation split: psp evaluate runs/voc2012-resnet50"""
     from psp.display import progress, say
+    from psp.resolver import is_published
     from psp.tables import show_evaluation
 
+    if data is None and is_published(model):  # said before hundreds of MB are fetched
+        raise PspError(f"{model}: published weights do not know your shards. Add --data SHARDS")
     found = model_named(model, _which(weights), quiet)
     from psp.device import pick_device
     from psp.evaluate import evaluate as run
