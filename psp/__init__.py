@@ -15,16 +15,24 @@ from psp.version import __version__
 
 if TYPE_CHECKING:
     from psp.parser import Parser
+    from psp.published import Report
 
 __all__ = ["__version__", "load"]
 
 
-def load(path: str | Path, device: str = "auto", precision: str = "auto") -> "Parser":
-    """Load a run's best weights, or a weights file, as a function of pictures.
+def load(
+    path: str | Path,
+    device: str = "auto",
+    precision: str = "auto",
+    report: "Report" = lambda event: None,
+) -> "Parser":
+    """Load a run's best weights, a weights file, or published weights, as a function of pictures.
 
-    `device`: auto, cpu, cuda, cuda:N or mps. `precision`: auto, fp32 or bf16. Raises
-    `psp.errors.PspError` when there are none, or they are damaged.
+    Published weights have a name of `psp models`; at their first use they are fetched and kept,
+    and `report` hears of it: `psp.published.FirstUse` has their terms. `device`: auto, cpu, cuda,
+    cuda:N or mps. `precision`: auto, fp32 or bf16. Raises `psp.errors.PspError` when there are
+    none, or they are damaged.
     """
     from psp.parser import load as work
 
-    return work(path, device, precision)
+    return work(path, device, precision, report)

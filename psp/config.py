@@ -74,7 +74,7 @@ class TrainConfig:
     )
     init: str = _setting(
         "imagenet",
-        "imagenet: the weights that belong to the stem; none: random; or a weights file",
+        "imagenet: the weights that belong to the stem; none: random; or a model",
     )
 
     # The schedule

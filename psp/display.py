@@ -11,16 +11,20 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.text import Text
 
+from psp.catalog import Entry
 from psp.journal import Event, Step, Tick, Validating, Validation, describe
+from psp.published import Fetching, FirstUse, Kept, Report
 
 SECONDS_BETWEEN_LINES = 10  # where there is no terminal to draw a bar on
 
@@ -62,16 +66,66 @@ def progress(title: str, quiet: bool) -> Iterator[Advance]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _lines(title: str) -> Advance:
+def _lines(title: str, unit: int = 1, name: str = "") -> Advance:
     last = time.monotonic()
 
     def advance(done: int, total: int) -> None:
         nonlocal last
         if time.monotonic() - last > SECONDS_BETWEEN_LINES:
             last = time.monotonic()
-            print(f"{title}: {done} of {total}", file=sys.stderr, flush=True)
+            whole = total // unit or "?"
+            print(
+                f"{title}: {done // unit} of {whole} {name}".rstrip(), file=sys.stderr, flush=True
+            )
 
     return advance
+
+
+@contextmanager
+def fetching(quiet: bool) -> Iterator[Report]:
+    """Show source, terms and a bar when published weights are used for the first time."""
+    if quiet:
+        yield lambda event: None
+        return
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+        TextColumn("·"), TimeRemainingColumn(), TextColumn("left"), console=err, transient=True,
+    )  # fmt: skip
+    tasks: dict[str, TaskID] = {}
+    lines = _lines("fetching", 1_000_000, "MB")
+
+    def report(event: FirstUse | Fetching | Kept) -> None:
+        if isinstance(event, FirstUse):
+            _introduce(event.entry)
+        elif isinstance(event, Kept):
+            if tasks:
+                bar.stop()
+            say(f"{event.entry.name}: {event.what}")
+            for remark in event.remarks:
+                say(remark)
+            say(f"kept: {event.entry.path}")
+        elif err.is_terminal:
+            if event.file not in tasks:
+                bar.start()
+                tasks[event.file] = bar.add_task(event.file, total=event.total)
+            bar.update(tasks[event.file], completed=event.done)
+        else:
+            lines(event.done, event.total or 0)
+
+    try:
+        yield report
+    finally:
+        if tasks:  # a bar that never began would leave an empty line
+            bar.stop()
+
+
+def _introduce(entry: Entry) -> None:
+    """Say where weights come from and on what terms, before they are fetched."""
+    say(f"{entry.name}: published by {entry.publisher.title}, {entry.publisher.page}")
+    say(f"terms: {entry.terms}")
+    for file in entry.files:
+        proof = "" if file.sha256 else " (no checksum is published)"
+        say(f"from {file.address}{proof}")
 
 
 class TrainingDisplay:

@@ -1,11 +1,15 @@
 """Weights of others' programs become weights of ours: recognized by what is in them."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from psp.cards import Card
+from psp.classnames import differences, places
 from psp.errors import PspError
 from psp.manifest import file_sha256
 from psp.model import build
@@ -19,11 +23,29 @@ from psp.tensors import first_of, mismatches, read_checkpoint, read_tensors
 from psp.weights import Header, is_weights, save_weights
 
 
-def import_weights(source: Path, out: Path, card: Card, recipe: str | None = None) -> Translated:
+@dataclass(frozen=True)
+class View:
+    """How a published network is to see pictures, where that is known: window, and long side."""
+
+    crop: int
+    base_size: int | None
+
+
+def import_weights(
+    source: Path,
+    out: Path,
+    card: Card,
+    recipe: str | None = None,
+    *,
+    view: View | None = None,
+    origin: str = "",
+) -> Translated:
     """Write another program's PSPNet as a psp weights file; return what it was recognized as.
 
-    Names, colors, crop and base size are those of the card and its recipe; the crop is the file's
-    own where it says one. Raises PspError for a file that is none, damaged, or does not fit.
+    Names and colors are the card's, in the card's order: where the file names its classes, its
+    channels are put into that order, or the file is refused. Crop and base size are those of
+    `view`, or of the card's recipe; the crop is the file's own where it says one. `origin` is
+    noted in the file. Raises PspError for a file that is none, damaged, or does not fit.
     """
     files = source_files(source)
     if out.resolve() in [file.resolve() for file in files]:
@@ -33,11 +55,14 @@ def import_weights(source: Path, out: Path, card: Card, recipe: str | None = Non
     try:
         found = _translate(files)
         _check_classes(found, card)
+        found = _in_the_cards_order(found, card)
         tensors = _complete(found)
     except PspError as error:
         known = any(str(error).startswith(str(file)) for file in files)
         raise error if known else PspError(f"{source}: {error}") from None
-    config = resolve(card.recipe_named(recipe), {}, recipe or card.recipe_name)
+    if view is None:
+        config = resolve(card.recipe_named(recipe), {}, recipe or card.recipe_name)
+        view = View(found.crop or config.crop, config.base_size)
     parts = [f"{file.name}, SHA-256 {file_sha256(file)}" for file in files]
     header = Header(
         architecture=found.architecture,
@@ -45,11 +70,11 @@ def import_weights(source: Path, out: Path, card: Card, recipe: str | None = Non
         palette=card.palette,
         dataset=card.name,
         data="",
-        crop=found.crop or config.crop,
-        base_size=config.base_size,
+        crop=view.crop,
+        base_size=view.base_size,
         step=0,
         preprocessing=found.preprocessing,
-        source="; ".join([found.what, *parts]),
+        source="; ".join([found.what, *parts, *found.remarks, *filter(None, [origin])]),
     )
     save_weights(out, tensors, header)
     return found
@@ -102,9 +127,20 @@ def _translate(files: list[Path]) -> Translated:
         return read_semseg(tensors)
     if is_mmseg(tensors):
         meta = beside.get("meta")
-        config = meta.get("config", meta.get("cfg")) if isinstance(meta, dict) else None
-        return read_mmseg(tensors, config if isinstance(config, str) else "")
+        meta = meta if isinstance(meta, dict) else {}
+        config = meta.get("config", meta.get("cfg"))
+        found = read_mmseg(tensors, config if isinstance(config, str) else "")
+        return replace(found, classes=_stated_classes(meta))
     raise PspError(_what_else(tensors))
+
+
+def _stated_classes(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the class names in what mmsegmentation notes beside tensors: 0.x, or 1.x."""
+    data = meta.get("dataset_meta")
+    names = meta.get("CLASSES") or (data.get("classes") if isinstance(data, dict) else None)
+    if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) for name in names):
+        return None
+    return tuple(names)
 
 
 def _what_else(tensors: dict[str, Tensor]) -> str:
@@ -122,6 +158,49 @@ def _check_classes(found: Translated, card: Card) -> None:
         raise PspError(
             f"{found.what}, with {found.architecture.classes} classes, but card {card.name} has "
             f"{len(card.classes)}. Name its own data set with --card"
+        )
+
+
+def _in_the_cards_order(found: Translated, card: Card) -> Translated:
+    """Put the classifiers' channels into the card's order, where the file names its classes.
+
+    Raises PspError when its names are not the card's, and where they would be no proof.
+    """
+    names = found.classes
+    if found.kind == "mmsegmentation" and card.layout == "context":
+        _check_context(found)
+    if names is None:
+        return found
+    try:
+        where = places(names, card.names)
+    except PspError as error:
+        raise PspError(
+            f"{found.what}, but {error}. Name its own data set with --card, or write a card that "
+            "names the classes as the file does"
+        ) from None
+    order = torch.tensor(where)
+    tensors = {
+        name: tensor[order]
+        if ".classifier." in name and tensor.shape[:1] == (len(where),)
+        else tensor
+        for name, tensor in found.tensors.items()
+    }
+    return replace(found, tensors=tensors, remarks=tuple(differences(names, card.names, where)))
+
+
+def _check_context(found: Translated) -> None:
+    """Refuse an mmsegmentation network of PASCAL Context whose order of classes is in doubt.
+
+    Its converter numbers them by their raw values, that is by the alphabet
+    (tools/dataset_converters/pascal_context.py), while lists of them in VOC's order are about, so
+    only a list in the alphabet's order is what the channels are.
+    """
+    names = [name for name in found.classes or () if name != "background"]
+    if not names or names != sorted(names):
+        raise PspError(
+            f"{found.what}, but which channel is which class is not certain: mmsegmentation's "
+            "labels of PASCAL Context go by the alphabet, and the file's names "
+            f"{'do not' if names else 'are missing'}."
         )
 
 

@@ -12,11 +12,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from psp.errors import PspError
+from psp.catalog import entries
+from psp.errors import PspError, nearest
 from psp.files import make_folder
 from psp.model import Architecture, PSPNet
 from psp.preprocessing import IMAGENET, Preprocessing
-from psp.runs import find_model
+from psp.resolver import find_model, is_published
 from psp.tensors import first_of, mismatches, read_tensors
 from psp.weights import is_weights, read_header, read_weights
 
@@ -47,18 +48,19 @@ def inherit(spec: Architecture, init: str) -> tuple[Architecture, Preprocessing]
 
 
 def _model_path(init: str) -> Path | None:
-    """Return the file that `init` names, a run's weights for a run; None if it names no path."""
+    """Return the file that `init` names, a run's weights for a run; None if it names no model."""
     if init in ("none", "imagenet"):
         return None
     path = Path(init)
-    return find_model(path).path if path.is_dir() else path
+    return find_model(init).path if path.is_dir() or is_published(init) else path
 
 
 def initialize(network: PSPNet, init: str, classes: tuple[str, ...]) -> str:
     """Put initial values into `network`; return a sentence that says which.
 
-    `init` is none, imagenet, a run folder, a psp weights file, or the state of a torchvision ResNet
-    (.pth or .safetensors). Raises PspError when it cannot be had or does not fit.
+    `init` is none, imagenet, a run folder, a psp weights file, the name of published weights, or
+    the state of a torchvision ResNet (.pth or .safetensors). Raises PspError when it cannot be had
+    or does not fit.
     """
     if init == "none":
         return "random initial weights"
@@ -66,7 +68,10 @@ def initialize(network: PSPNet, init: str, classes: tuple[str, ...]) -> str:
         return _imagenet(network)
     path = _model_path(init)
     if path is None or not path.is_file():
-        raise PspError(f"--init {init}: no such file. Instead {WAYS_OUT}")
+        raise PspError(
+            f"--init {init}: no such file, and no published weights (see: psp models)."
+            f"{nearest(init, entries())} Instead {WAYS_OUT}"
+        )
     if is_weights(path):
         return _from_model(network, path, classes)
     try:

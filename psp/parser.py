@@ -12,7 +12,8 @@ from psp.files import read_bytes
 from psp.infer import Protocol, Segmenter, load_segmenter
 from psp.model import PSPNet
 from psp.pictures import as_rgb, decode_image
-from psp.runs import find_model
+from psp.published import Report
+from psp.resolver import find_model
 from psp.weights import Header
 
 
@@ -75,16 +76,22 @@ class Parser:
         )
 
 
-def load(path: str | Path, device: str = "auto", precision: str = "auto") -> Parser:
-    """Load a run's best weights, or a weights file. Raises PspError when it is neither.
+def load(
+    path: str | Path,
+    device: str = "auto",
+    precision: str = "auto",
+    report: Report = lambda event: None,
+) -> Parser:
+    """Load a run's best weights, a weights file, or published weights by name (psp models).
 
-    `device`: auto, cpu, cuda, cuda:N or mps. `precision`: auto, fp32 or bf16.
+    `device`: auto, cpu, cuda, cuda:N or mps. `precision`: auto, fp32 or bf16. `report` hears of
+    published weights that are fetched at their first use. Raises PspError when there are none.
     """
     if precision not in ("auto", "fp32", "bf16"):
         raise PspError(f"precision '{precision}': one of auto, fp32, bf16.")
     chosen = pick_device(device)
-    model = find_model(Path(path))
-    return Parser(*load_segmenter(model.path, chosen, pick_precision(precision, chosen)))
+    found = find_model(path, report=report)
+    return Parser(*load_segmenter(found.path, chosen, pick_precision(precision, chosen)))
 
 
 def _pixels(image: object) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""A run's folder: what training leaves behind, and how a model is named on the command line.
+"""A run's folder: what training leaves behind.
 
 runs/NAME/  config.json  metrics.jsonl  log.txt  checkpoints/{step}.pt
             best.safetensors  last.safetensors  evaluations/{split}-{protocol}.json
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from psp.config import TrainConfig
-from psp.errors import PspError, nearest
+from psp.errors import PspError
 from psp.settings import settings_from
 
 RUNS = Path("runs")
@@ -88,36 +88,33 @@ class Model:
 
     path: Path
     run: Run | None
-    which: str  # "best", "last", or the file's name
+    which: str  # "best", "last", the file's name, or that of published weights
 
 
-def find_model(name: Path | None, which: str | None = None) -> Model:
-    """Resolve a run folder or a weights file; None takes the newest run under runs/.
+def model_at(path: Path, which: str | None = None) -> Model:
+    """Return the model at a path: a run's folder or a weights file.
 
     `which` is one of a run's weights, best if None. Raises PspError that names the way out.
     """
-    if name is None:
-        name = newest_run()
-    if name.is_file():
+    if path.is_file():
         if which is not None:
-            raise PspError(f"{name}: --weights {which} chooses among a run's; this is one file.")
-        return Model(name, None, name.name)
+            raise PspError(f"{path}: --weights {which} chooses among a run's; this is one file.")
+        return Model(path, None, path.name)
     which = which or "best"
-    if not name.exists():
-        known = [run.folder.name for run in _runs(name.parent)]
-        raise PspError(
-            f"{name}: no such run or weights file.{nearest(name.name, known)} "
-            "Train one with: psp train SHARDS"
-        )
-    run = Run(name)
+    run = Run(path)
     run.read_config()
-    path = run.weights(which)
-    if not path.exists():
+    weights = run.weights(which)
+    if not weights.exists():
         raise PspError(
-            f"{path}: this run has no such weights yet; they are written at its first validation. "
-            f"Go on with: psp train SHARDS -o {name} --resume"
+            f"{weights}: this run has no such weights yet; they are written at its first "
+            f"validation. Go on with: psp train SHARDS -o {path} --resume"
         )
-    return Model(path, run, which)
+    return Model(weights, run, which)
+
+
+def beside(path: Path) -> list[str]:
+    """Return the names of the runs in a path's folder."""
+    return [run.folder.name for run in _runs(path.parent)]
 
 
 def newest_run() -> Path:

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from psp.cards import Card, Origin, SplitEntry
+from psp.catalog import Entry, Score
 from psp.config import show
 from psp.display import escape, out
 from psp.settings import Setting
@@ -186,6 +187,58 @@ def show_card(card: Card) -> None:
         settings = ", ".join(f"{key}={show(value)}" for key, value in recipe.items())
         out.print(Text(f"recipe {name}: {settings or 'the defaults'}"))
     out.print(Text(f"more: psp recipe show {card.name}", "dim"))
+
+
+def show_models(entries: Sequence[Entry]) -> None:
+    """Print the published weights in a table."""
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
+    for title in ("name", "card", "network"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("mIoU", justify="right")
+    table.add_column("MB", justify="right")
+    table.add_column("here")
+    table.add_column("terms")
+    for entry in entries:
+        first = entry.scores[0]
+        here = "yes" if entry.path.is_file() else "-"
+        table.add_row(
+            entry.name, entry.card, entry.backbone, f"{first.miou:.2f}", str(entry.megabytes), here,
+            Text(entry.publisher.terms),
+        )  # fmt: skip
+    out.print(table)
+    out.print(
+        Text(
+            "mIoU: as published, one scale, validation split. A name stands wherever a model is "
+            "asked for: psp predict PHOTOS -m NAME. More: psp models show NAME",
+            "dim",
+        )
+    )
+
+
+def show_entry(entry: Entry) -> None:
+    """Print what is known of published weights."""
+    publisher = entry.publisher
+    size = f"long side {entry.base_size}" if entry.base_size else "at their own size"
+    rows = [
+        ("network", f"PSPNet, {entry.backbone}; {entry.megabytes} MB once it is here"),
+        ("classes", f"those of card {entry.card}: psp cards show {entry.card}"),
+        ("scores", "; ".join(map(_describe_score, entry.scores))),
+        ("read in", publisher.read_in),
+        ("pictures", f"windows of {entry.crop}, {size}"),
+        ("by", f"{publisher.title}, {publisher.page}"),
+        ("terms", entry.terms),
+        *(("from", f"{f.address}  (SHA-256 {f.sha256 + '…' if f.sha256 else 'not published'})")
+          for f in entry.files),
+        ("here", str(entry.path) if entry.path.is_file() else "no, fetched at the first use"),
+    ]  # fmt: skip
+    out.print(Text(entry.name, "bold"))
+    for title, text in rows:
+        out.print(Text(f"{title:<9}", "dim") + Text(text))
+
+
+def _describe_score(score: Score) -> str:
+    accuracy = f", pixel accuracy {score.pixel_accuracy:.2f}" if score.pixel_accuracy else ""
+    return f"mIoU {score.miou:.2f}{accuracy} ({score.protocol})"
 
 
 def show_recipe(title: str, source: str, settings: Sequence[Setting]) -> None:

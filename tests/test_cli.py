@@ -25,6 +25,7 @@ COMMANDS = [
     "recipe",
     "import",
     "export",
+    "models",
 ]
 
 

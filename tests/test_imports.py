@@ -14,7 +14,8 @@ PACKAGE = Path(psp.__file__).parent
 # A module may import only from the lines above its own. Modules on one line do not know each other.
 LAYERS = [
     ["psp.errors", "psp.version"],
-    ["psp.files", "psp.config", "psp.pictures", "psp.workers", "psp.cards"],
+    ["psp.files", "psp.config", "psp.pictures", "psp.workers", "psp.cards", "psp.classnames",
+     "psp.catalog", "psp.download"],
     ["psp.settings"],
     ["psp.manifest", "psp.runs", "psp.render", "psp.preprocessing"],
     ["psp.cardfile", "psp.journal", "psp.metrics", "psp.schedule", "psp.augment", "psp.shards",
@@ -32,16 +33,19 @@ LAYERS = [
      "psp.model.graph", "psp.model.semseg"],
     ["psp.model"],
     ["psp.weights", "psp.loss", "psp.average", "psp.freezing"],
+    ["psp.foreign"],
+    ["psp.published"],
+    ["psp.resolver"],
     ["psp.infer", "psp.initial", "psp.anatomy", "psp.export"],
     ["psp.score"],
     ["psp.preflight", "psp.job"],
-    ["psp.foreign", "psp.parser", "psp.memory"],
+    ["psp.parser", "psp.memory"],
     ["psp.train", "psp.evaluate", "psp.predict", "psp.demo", "psp.prepare.walk"],
     ["psp.prepare", "psp.display"],
     ["psp.tables"],
     ["psp.cli.options"],
-    ["psp.cli.cards", "psp.cli.data", "psp.cli.parsing", "psp.cli.recipes", "psp.cli.tour",
-     "psp.cli.training", "psp.cli.weights"],
+    ["psp.cli.cards", "psp.cli.data", "psp.cli.models", "psp.cli.parsing", "psp.cli.recipes",
+     "psp.cli.tour", "psp.cli.training", "psp.cli.weights"],
     ["psp.cli"],
     ["psp.__main__", "psp"],
 ]  # fmt: skip
@@ -60,11 +64,11 @@ ONLY = {
     "onnxruntime": {"psp.export"},
 }
 WITHOUT_TORCH = {
-    "psp.cards", "psp.cardfile", "psp.shards", "psp.census", "psp.contact", "psp.verify",
-    "psp.workers", "psp.manifest", "psp.augment", "psp.metrics", "psp.config", "psp.settings",
-    "psp.pictures", "psp.render", "psp.runs", "psp.journal", "psp.scenes", "psp.files",
-    "psp.errors",
-    "psp.display", "psp.tables", "psp.demo",
+    "psp.augment", "psp.cardfile", "psp.cards", "psp.catalog", "psp.census", "psp.classnames",
+    "psp.config", "psp.contact", "psp.demo", "psp.display", "psp.download", "psp.errors",
+    "psp.files", "psp.journal", "psp.manifest", "psp.metrics", "psp.pictures", "psp.published",
+    "psp.render", "psp.resolver", "psp.runs", "psp.scenes", "psp.settings", "psp.shards",
+    "psp.tables", "psp.verify", "psp.workers",
 }  # fmt: skip
 
 
@@ -125,7 +129,9 @@ def test_there_is_no_utils():
     assert not names & {"utils", "util", "common", "helpers", "misc", "base"}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"], ["cards"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "--help"], ["--version"], ["cards"], ["models"]]
+)
 def test_help_loads_nothing_heavy(arguments):
     program = (
         "import sys; from psp.cli import app\n"

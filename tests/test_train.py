@@ -16,7 +16,8 @@ from psp.loader import Crops
 from psp.loss import Criterion
 from psp.model import Architecture, build
 from psp.preprocessing import Preprocessing
-from psp.runs import Run, find_model
+from psp.resolver import find_model
+from psp.runs import Run
 from psp.settings import resolve
 from psp.shards import ShardSplit
 from psp.train import train

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from psp.cli.cards import cards_app
 from psp.cli.data import inspect, prepare, verify
+from psp.cli.models import models_app
 from psp.cli.options import Debug, debugging
 from psp.cli.parsing import evaluate, predict
 from psp.cli.recipes import recipe_app
@@ -65,6 +66,7 @@ app.command("import")(import_)
 app.command()(export)
 app.add_typer(cards_app, name="cards")
 app.add_typer(recipe_app, name="recipe")
+app.add_typer(models_app, name="models")
 
 
 def main() -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from psp.cli.options import ADVANCED, Debug, Json, Quiet, one_of
-from psp.errors import PspError
+from psp.cli.options import ADVANCED, Debug, Json, Quiet, model_named, one_of
+from psp.errors import PspError, nearest
 
 if TYPE_CHECKING:
     from psp.prepare import Conversion
@@ -173,7 +173,10 @@ def verify(
 
 
 def inspect(
-    thing: Annotated[Path, typer.Argument(help="A folder of shards, a run, or a weights file.")],
+    thing: Annotated[
+        Path,
+        typer.Argument(help="A folder of shards, a run, a weights file, or a name of psp models."),
+    ],
     sheet: Annotated[
         Path | None,
         typer.Option(help="Draw pictures and their labels into this PNG file.", metavar="PNG"),
@@ -185,7 +188,16 @@ def inspect(
     debug: Debug = False,
 ) -> None:
     """Show what is in shards or a model: psp inspect data/voc2012 --sheet sheet.png"""
-    if thing.is_file() or (thing / "config.json").is_file():
+    from psp.catalog import entries
+    from psp.resolver import is_published
+
+    if not thing.exists() and not is_published(thing):
+        raise PspError(
+            f"{thing}: nothing is there, and no published weights are called so."
+            f"{nearest(str(thing), entries())} See: psp models. Or make shards: "
+            f"psp prepare CARD RAW -o {thing}"
+        )
+    if not thing.is_dir() or (thing / "config.json").is_file():
         if sheet is not None or split is not None:
             raise PspError(f"{thing}: a model; --sheet and --split are for shards.")
         _inspect_model(thing, as_json)
@@ -219,10 +231,9 @@ def inspect(
 
 def _inspect_model(name: Path, as_json: bool) -> None:
     from psp.anatomy import examine
-    from psp.runs import find_model
     from psp.tables import show_model
 
-    found = examine(find_model(name))
+    found = examine(model_named(name))
     if as_json:
         print(json.dumps(found.to_dict(), ensure_ascii=False))
     else:

@@ -1,10 +1,14 @@
 """Options that several commands have, each declared once."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from psp.errors import PspError
+
+if TYPE_CHECKING:
+    from psp.runs import Model
 
 ADVANCED = "Advanced"
 _debug = False  # --debug: show the traceback of a user's mistake too
@@ -35,6 +39,15 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no rema
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+
+
+def model_named(name: Path | None, which: str | None = None, quiet: bool = False) -> "Model":
+    """Return the model that a command names; published weights are fetched before the eyes."""
+    from psp.display import fetching
+    from psp.resolver import find_model
+
+    with fetching(quiet) as report:
+        return find_model(name, which, report)
 
 
 def one_of(option: str, value: str, choices: tuple[str, ...]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from psp.cli.options import Debug, Device, Json, Quiet, Verbose, one_of
+from psp.cli.options import Debug, Device, Json, Quiet, Verbose, model_named, one_of
 from psp.errors import PspError
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ BaseSize = Annotated[
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A run's folder or a weights file.")],
+    model: Annotated[
+        Path, typer.Argument(help="A run's folder, a weights file, or a name of psp models.")
+    ],
     data: Annotated[
         Path | None, typer.Option(help="Shards; default: those it was trained with.", metavar="DIR")
     ] = None,
@@ -58,10 +60,12 @@ def evaluate(
 ) -> None:
     """Score a model on its own validation split: psp evaluate runs/voc2012-resnet50"""
     from psp.display import progress, say
-    from psp.runs import find_model
+    from psp.resolver import is_published
     from psp.tables import show_evaluation
 
-    found = find_model(model, _which(weights))
+    if data is None and is_published(model):  # said before hundreds of MB are fetched
+        raise PspError(f"{model}: published weights do not know your shards. Add --data SHARDS")
+    found = model_named(model, _which(weights), quiet)
     from psp.device import pick_device
     from psp.evaluate import evaluate as run
 
@@ -94,7 +98,11 @@ def predict(
     ],
     model: Annotated[
         Path | None,
-        typer.Option("-m", "--model", help="A run or weights file; default: the newest run."),
+        typer.Option(
+            "-m",
+            "--model",
+            help="A run, a weights file, or a name of psp models; default: the newest run.",
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Default: IMAGES-parsed, beside them.")
@@ -119,11 +127,10 @@ def predict(
     """Parse pictures into label maps and overlays: psp predict photos/ -m runs/voc2012-resnet50"""
     from psp.display import progress, say
     from psp.predict import Parsed, default_out, find_pictures
-    from psp.runs import find_model
     from psp.tables import protocol_line
 
     pictures = find_pictures(images)
-    found = find_model(model, _which(weights))
+    found = model_named(model, _which(weights), quiet)
     from psp.device import pick_device
     from psp.predict import predict as run
 

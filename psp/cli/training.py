@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from psp.cli.options import Debug, Device, Json, Quiet, Verbose
+from psp.cli.options import Debug, Device, Json, Quiet, Verbose, model_named
 from psp.errors import PspError
 
 
@@ -24,7 +24,9 @@ def train(
     ] = None,
     init: Annotated[
         str | None,
-        typer.Option(help="imagenet, none, or a weights file or run.", metavar="HOW"),
+        typer.Option(
+            help="imagenet, none, a run, a weights file, or a name of psp models.", metavar="HOW"
+        ),
     ] = None,
     recipe: Annotated[
         str | None, typer.Option(help="One of the card's recipes (psp cards show).", metavar="NAME")
@@ -66,6 +68,7 @@ def train(
     from psp.display import TrainingDisplay, say
     from psp.files import free_name
     from psp.manifest import read_manifest
+    from psp.resolver import is_published
     from psp.runs import RUNS, Run, newest_named
     from psp.settings import overlay, resolve
 
@@ -86,6 +89,8 @@ def train(
     remark = (lambda text: None) if quiet else say
     # torch finds more workers than cores unwise; how many there are is the user's to say.
     warnings.filterwarnings("ignore", message="This DataLoader will create")
+    if not resume and is_published(config.init):
+        model_named(Path(config.init), quiet=quiet)  # fetched now, and not behind the bar
     from psp.device import pick_device
     from psp.train import train as work
 

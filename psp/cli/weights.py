@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from psp.cli.options import Debug, Json, Quiet
+from psp.cli.options import Debug, Json, Quiet, model_named
 from psp.errors import PspError
 
 
@@ -39,13 +39,17 @@ def import_(
     print(out)
     if not quiet:
         say(f"{source}: {found.what}")
+        for remark in found.remarks:
+            say(remark)
         if found.aside:
             say(f"no part of the network, left aside: {', '.join(found.aside)}")
         say(f"next: psp predict PHOTOS -m {out}")
 
 
 def export(
-    model: Annotated[Path, typer.Argument(help="A run's folder or a weights file.")],
+    model: Annotated[
+        Path, typer.Argument(help="A run's folder, a weights file, or a name of psp models.")
+    ],
     out: Annotated[Path, typer.Argument(help="The file to write, .onnx.")],
     size: Annotated[
         str | None,
@@ -58,10 +62,9 @@ def export(
 ) -> None:
     """Write a model as ONNX, and check it: psp export runs/voc2012-resnet50 voc.onnx"""
     from psp.display import say
-    from psp.runs import find_model
 
     _check_new(out, ".onnx", overwrite)
-    found = find_model(model)
+    found = model_named(model, quiet=quiet)
     from psp.export import export as work
     from psp.export import parse_size
 

@@ -101,6 +101,7 @@ def read_caffemodel(data: bytes) -> Translated:
         PREPROCESSING,
         crop,
         aside,
+        kind="caffe",
     )
 
 

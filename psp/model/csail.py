@@ -82,4 +82,5 @@ def read_csail(encoder: Mapping[str, Tensor], decoder: Mapping[str, Tensor]) -> 
         spec,
         named,
         aside=tuple(aside),
+        kind="csail",
     )

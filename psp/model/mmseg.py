@@ -101,6 +101,7 @@ def read_mmseg(tensors: Mapping[str, Tensor], config: str = "") -> Translated:
         spec,
         named,
         _preprocessing(config),
+        kind="mmsegmentation",
     )
 
 

@@ -43,6 +43,7 @@ def read_semseg(tensors: Mapping[str, Tensor]) -> Translated:
         f"a semseg PSPNet of {spec.depth} layers, {aux} auxiliary head",
         spec,
         {_ours(name): tensor for name, tensor in tensors.items()},
+        kind="semseg",
     )
 
 

@@ -1,7 +1,7 @@
 """What each importer gives: another program's network in our terms."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -13,8 +13,10 @@ from psp.preprocessing import IMAGENET, Preprocessing
 class Translated:
     """A network by our names, and what it was recognized as, in words.
 
-    `crop` is that of its training where the file says it; `aside` names the file's tensors or
-    layers that are no part of the network.
+    `kind` is the program it comes from: caffe, semseg, mmsegmentation or csail. `crop` is that of
+    its training and `classes` are its names, in the order of its channels, where the file says
+    them; `aside` names the file's tensors or layers that are no part of the network, `remarks` what
+    was done to it beside.
     """
 
     what: str
@@ -23,6 +25,9 @@ class Translated:
     preprocessing: Preprocessing = IMAGENET
     crop: int | None = None
     aside: tuple[str, ...] = ()
+    classes: tuple[str, ...] | None = None
+    remarks: tuple[str, ...] = ()
+    kind: str = field(kw_only=True)
 
 
 def sizes(weight: Tensor, dimensions: int) -> tuple[int, ...]:

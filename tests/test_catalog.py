@@ -1,0 +1,110 @@
+"""The shipped catalog: consistent with itself, with the importers and cards, and with the docs."""
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from plain_nets import CSAILDecoder, CSAILEncoder, MMSegmentation
+
+import psp.catalog
+from psp.cardfile import find_card, shipped
+from psp.catalog import entries
+from psp.infer import Protocol
+from psp.model import build
+from psp.model.csail import read_csail
+from psp.model.mmseg import read_mmseg
+
+CATALOG = entries()
+DOCS = (Path(__file__).parents[1] / "docs/weights.md").read_text(encoding="utf-8")
+# The publishers who state their addresses as plain http, and no other way.
+PLAIN = {"http://sceneparsing.csail.mit.edu/model/pytorch/"}
+
+
+@cache
+def network(kind, depth, classes):
+    """Translate a network of that program, without values: its importer must exist."""
+    with torch.device("meta"):
+        if kind == "csail":
+            decoder = CSAILDecoder(2048 if depth >= 50 else 512, classes)
+            return read_csail(CSAILEncoder(depth).state_dict(), decoder.state_dict())
+        assert kind == "mmsegmentation"
+        return read_mmseg(MMSegmentation(depth, classes).state_dict())
+
+
+@pytest.mark.parametrize("entry", CATALOG.values(), ids=CATALOG)
+def test_an_entry_is_consistent(entry):
+    assert re.fullmatch(r"[a-z0-9]+-r\d+-[a-z]+", entry.name)
+    card, depth, _ = entry.name.split("-")
+    assert entry.card == card and entry.card in shipped()
+    assert entry.backbone == f"resnet{depth[1:]}"
+    found = network(entry.publisher.kind, int(depth[1:]), len(find_card(card).classes))
+    assert (found.kind, found.architecture.backbone) == (entry.publisher.kind, entry.backbone)
+    with torch.device("meta"):
+        state = build(found.architecture).state_dict().values()
+    assert entry.megabytes == round(sum(t.numel() * t.element_size() for t in state) / 1e6)
+    Protocol(entry.crop, entry.base_size)  # refuses what psp cannot do
+    assert entry.base_size is None or entry.base_size >= entry.crop
+    one, several = entry.scores
+    assert one.protocol == "one scale" and several.protocol.startswith("multi-scale")
+    assert 30 < one.miou < several.miou < 90
+    assert entry.terms and entry.publisher.page.startswith("https://github.com/")
+
+
+@pytest.mark.parametrize("entry", CATALOG.values(), ids=CATALOG)
+def test_addresses_and_checksums_are_well_formed(entry):
+    depth = entry.backbone.removeprefix("resnet")
+    for file in entry.files:
+        https = file.address.startswith("https://")
+        assert https or any(file.address.startswith(plain) for plain in PLAIN)
+        assert re.fullmatch(r"https?://[a-z0-9.-]+(/[A-Za-z0-9._-]+)+\.pth", file.address)
+        assert re.search(rf"(pspnet_r|/ade20k-resnet){depth}(-d8|dilated)", file.address)
+        # mmsegmentation's names end in the checksum's first eight digits.
+        stated = re.search(r"-([0-9a-f]{8})\.pth$", file.address)
+        assert file.sha256 == (stated[1] if stated else "")
+    if entry.publisher.kind == "csail":
+        assert [file.name.partition("_")[0] for file in entry.files] == ["encoder", "decoder"]
+        assert len({file.address.rpartition("/")[0] for file in entry.files}) == 1
+    else:
+        assert len(entry.files) == 1 and entry.files[0].sha256
+        trained = re.search(r"_(\d+)x(\d+)_", entry.files[0].address)
+        assert trained[1] == trained[2] and abs(entry.crop - int(trained[1])) <= 1
+        # Its configurations of 769 align corners, those of 512 do not.
+        assert entry.align_corners == (trained[1] == "769")
+        assert re.search(f"_{entry.card.removesuffix('2012')}", entry.files[0].address)
+
+
+def test_nothing_stands_twice():
+    addresses = [file.address for entry in CATALOG.values() for file in entry.files]
+    assert len(set(addresses)) == len(addresses)
+    text = psp.catalog.CATALOG.read_text(encoding="utf-8")
+    assert len(re.findall(r"^\[weights\.", text, re.M)) == len(CATALOG)
+    assert psp.catalog.CATALOG.parent == Path(psp.catalog.__file__).parent  # in the package
+
+
+def test_the_docs_have_the_catalog():
+    rows = [
+        f"| `{e.name}` | {e.card} | {e.backbone} | {e.scores[0].miou:.2f}, {e.scores[1].miou:.2f} "
+        f"| {e.megabytes} | {e.publisher.terms} |"
+        for e in CATALOG.values()
+    ]
+    head = DOCS.index("| name | card | network |")
+    table = DOCS[head : DOCS.index("\n\n", head)].splitlines()[2:]
+    assert table == rows
+
+
+def test_models_lists_shows_and_speaks_json(psp, monkeypatch, tmp_path):
+    monkeypatch.setenv("PSP_CACHE", str(tmp_path / "none"))
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = psp("models", check=0)
+    assert all(name in out for name in CATALOG)
+    found = json.loads(psp("models", "--json", check=0)[1])
+    assert [entry["name"] for entry in found] == list(CATALOG)
+    entry = CATALOG["ade20k-r50-csail"]
+    _, out, _ = psp("models", "show", entry.name, check=0)
+    for text in (*(f.address for f in entry.files), entry.terms, "not published", "41.26"):
+        assert text in out
+    one = json.loads(psp("models", "show", entry.name, "--json", check=0)[1])
+    assert one in found and one["cached"] is None and not (tmp_path / "none").exists()

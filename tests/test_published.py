@@ -1,0 +1,379 @@
+"""Published weights by name: fetched whole from a server, imported, kept; or one line and nothing.
+
+A server on this machine stands for the publisher; the files are networks of the two programs.
+"""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+import torch
+from plain_nets import CSAILDecoder, CSAILEncoder, MMSegmentation, randomize
+from trees import noise, save_picture
+
+import psp as package
+import psp.catalog
+from psp.cardfile import find_card
+from psp.catalog import cache_folder, entries
+from psp.errors import PspError
+from psp.published import Fetching, FirstUse, Kept, obtain
+from psp.resolver import find_model
+
+VOC = find_card("voc2012")
+ENTRY = """
+[weights.{name}]
+publisher = "{kind}"
+card = "voc2012"
+backbone = "{backbone}"
+files = [{files}]
+crop = 65
+base_size = 96
+megabytes = 1
+scores = [{{ miou = 50.0, protocol = "one scale" }}]
+"""
+PUBLISHER = """
+[publishers.{kind}]
+title = "A {kind} of this machine"
+page = "https://example.org/{kind}"
+kind = "{kind}"
+terms = "as you like"
+read_in = "a test"
+"""
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """The files of two small networks: an mmsegmentation one, and CSAIL's two halves."""
+    folder = tmp_path_factory.mktemp("published")
+
+    def save(name, network, **beside):
+        state = {n: t.half() if t.is_floating_point() else t for n, t in network.items()}
+        torch.save({**beside, "state_dict": state} if beside else state, folder / name)
+
+    mmseg = randomize(MMSegmentation(18, 21)).state_dict()
+    save("mm.pth", mmseg, meta={"CLASSES": VOC.names})
+    save("encoder_epoch_20.pth", randomize(CSAILEncoder(18), 1).state_dict())
+    save("decoder_epoch_20.pth", randomize(CSAILDecoder(512, 21), 2).state_dict())
+    save("classifier.pth", {"fc.weight": torch.zeros(3, 3)})
+    (folder / "page.pth").write_text("<html>Please log in</html>")
+    yield folder
+    for path in folder.iterdir():
+        path.unlink()
+
+
+class Publisher:
+    """A server of those files; `half` sends half of each, `stall` waits in the middle."""
+
+    def __init__(self, folder):
+        owner, self.asked, self.half, self.stall = self, [], False, False
+        self.waiting, self.go = threading.Event(), threading.Event()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                path = folder / self.path.rpartition("/")[2]
+                owner.asked.append(path.name)
+                if not path.is_file():
+                    self.send_error(404)
+                    return
+                data = path.read_bytes()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                middle = len(data) // 2
+                self.wfile.write(data[:middle])
+                if owner.stall:
+                    owner.waiting.set()
+                    owner.go.wait(60)
+                if not owner.half:
+                    self.wfile.write(data[middle:])
+
+            def log_message(self, *arguments):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.handle_error = lambda *arguments: None  # who asked has gone
+        self.address = f"http://127.0.0.1:{self.server.server_port}/model"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.go.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def publisher(published):
+    server = Publisher(published)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("PSP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def catalog(tmp_path, monkeypatch, publisher, published, cache):
+    """A catalog of two entries that the server has, and of some that cannot be had."""
+
+    def entry(name, kind, *files, backbone="resnet18", more=""):
+        listed = ", ".join(
+            f'{{ address = "{publisher.address}/{file}", sha256 = "{digits}" }}'
+            for file, digits in files
+        )
+        return ENTRY.format(name=name, kind=kind, files=listed, backbone=backbone) + more
+
+    digits = sha256((published / "mm.pth").read_bytes()).hexdigest()[:8]
+    text = "version = 1\n" + PUBLISHER.format(kind="csail")
+    text += PUBLISHER.format(kind="mmsegmentation")
+    text += entry("small-mmseg", "mmsegmentation", ("mm.pth", digits))
+    text += entry(
+        "small-csail", "csail", ("encoder_epoch_20.pth", ""), ("decoder_epoch_20.pth", "")
+    )
+    text += entry("gone", "mmsegmentation", ("gone.pth", digits))
+    text += entry("other", "mmsegmentation", ("mm.pth", "01234567"))
+    text += entry("deeper", "mmsegmentation", ("mm.pth", digits), backbone="resnet50")
+    text += entry("corners", "mmsegmentation", ("mm.pth", digits), more="align_corners = true\n")
+    text += entry("classifier", "mmsegmentation", ("classifier.pth", ""))
+    text += entry("page", "mmsegmentation", ("page.pth", ""))
+    path = tmp_path / "catalog.toml"
+    path.write_text(text)
+    monkeypatch.setattr(psp.catalog, "CATALOG", path)
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path, rng):
+    for number in range(2):
+        save_picture(tmp_path / f"photos/{number}.png", noise(rng, 40, 64))
+    return tmp_path / "photos"
+
+
+def kept(cache):
+    """Every file and folder in the cache but those that are empty by design."""
+    found = [str(path.relative_to(cache)) for path in cache.rglob("*")] if cache.exists() else []
+    return sorted(path for path in found if path.count("/"))
+
+
+def test_the_first_use_fetches_and_the_second_needs_no_network(
+    catalog, publisher, cache, photos, psp
+):
+    _, out, err = psp("predict", photos, "-m", "small-csail", "-o", "one", check=0)
+    assert out == "one\n"
+    assert "A csail of this machine" in err and "terms: as you like" in err
+    assert f"{publisher.address}/decoder_epoch_20.pth (no checksum is published)" in err
+    assert err.index("terms:") < err.index("CSAIL's resnet18dilated") < err.index("2 pictures")
+    assert kept(cache) == ["weights-1/small-csail.safetensors"]  # and no download
+    assert publisher.asked == ["encoder_epoch_20.pth", "decoder_epoch_20.pth"]
+    publisher.close()
+    _, _, again = psp("predict", photos, "-m", "small-csail", "-o", "two", check=0)
+    assert "terms" not in again and "kept" not in again and "http" not in again
+    for name in ("one", "two"):
+        assert (photos.parent / name / "labels/0.png").is_file()
+    one, two = (photos.parent / name / "labels/1.png" for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+    _, out, _ = psp("inspect", "small-csail", check=0)
+    assert "terms: as you like" in out and "windows of" not in out and "long side 96" in out
+    listed = {entry["name"]: entry for entry in json.loads(psp("models", "--json", check=0)[1])}
+    assert listed["small-csail"]["cached"] == str(cache / kept(cache)[0])
+    assert listed["small-mmseg"]["cached"] is None
+    assert "yes" in psp("models", check=0)[1]
+    assert str(cache) in psp("models", "show", "small-csail", check=0)[1]
+
+
+def test_load_hears_of_it_and_computes_what_the_file_says(catalog, published, cache):
+    events = []
+    parser = package.load("small-mmseg", "cpu", "fp32", events.append)
+    assert isinstance(events[0], FirstUse) and events[0].entry.publisher.terms == "as you like"
+    assert isinstance(events[-1], Kept) and "mmsegmentation PSPNet" in events[-1].what
+    size = (published / "mm.pth").stat().st_size
+    assert [e.done for e in events if isinstance(e, Fetching)][-1] == size
+    assert all(e.total == size for e in events if isinstance(e, Fetching))
+    assert parser.classes == VOC.names and (parser.header.crop, parser.header.base_size) == (65, 96)
+    theirs = randomize(MMSegmentation(18, 21))
+    theirs.load_state_dict({n: t.half().to(t.dtype) for n, t in theirs.state_dict().items()})
+    images = torch.randn(1, 3, 65, 65)
+    with torch.inference_mode():
+        ours, expected = parser.network(images).main, theirs(images)[0]
+    assert (ours - expected).abs().max() <= 1e-5 * (expected.max() - expected.min())
+    assert parser(np.zeros((30, 40, 3), np.uint8)).shape == (30, 40)
+    events.clear()
+    package.load("small-mmseg", "cpu", "fp32", events.append)
+    assert not events
+
+
+@pytest.mark.parametrize(
+    ("name", "setup", "message"),
+    [
+        ("gone", None, "gone.pth could not be fetched (404 Not Found)"),
+        ("other", None, "mm.pth: not the published file: its SHA-256 begins with"),
+        ("small-mmseg", "half", "could not be fetched (it broke off after"),
+        ("small-mmseg", "dead", "could not be fetched (Connection refused)"),
+        ("deeper", None, "of 18 layers, with auxiliary head, not the resnet50 of mmsegmentation"),
+        ("corners", None, "of 18 layers, with auxiliary head, with align_corners False"),
+        ("classifier", None, "cannot be used: classifier.pth: an ImageNet classifier"),
+        ("page", None, "cannot be used: page.pth: no weights file (it starts with b'<html>Pl')"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_had_is_one_line_and_nothing_kept(
+    catalog, publisher, cache, photos, psp, name, setup, message
+):
+    publisher.half = setup == "half"
+    if setup == "dead":
+        publisher.close()
+    code, out, err = psp("predict", photos, "-m", name, "-q")
+    assert code == 2 and out == "" and err.count("\n") == 1, err
+    assert message in err
+    file = entries()[name].files[0]
+    assert file.address in err
+    assert f"Bring {file.name} from {publisher.address}/ by hand into {cache / name}" in err
+    assert kept(cache) == []
+
+
+def test_both_halves_are_named_and_taken_from_where_they_were_put(
+    catalog, publisher, published, cache, psp
+):
+    publisher.close()
+    code, _, err = psp("inspect", "small-csail")
+    assert code == 2 and "Bring encoder_epoch_20.pth and decoder_epoch_20.pth from" in err
+    place = cache / "small-csail"
+    assert str(place) in err and place.is_dir()
+    for part in ("encoder", "decoder"):
+        name = f"{part}_epoch_20.pth"
+        (place / name).write_bytes((published / name).read_bytes())
+    assert "resnet18" in psp("inspect", "small-csail", check=0)[1]
+    assert "weights-1/small-csail.safetensors" in kept(cache)
+    (cache / "small-mmseg").mkdir()
+    (cache / "small-mmseg/mm.pth").write_bytes(b"half of it")
+    code, _, err = psp("inspect", "small-mmseg")
+    assert code == 2 and "small-mmseg/mm.pth: not the file that http" in err
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(catalog, cache):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for limit, when in ((1 << 20, "fetching"), (30 << 20, "importing")):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+        try:
+            with pytest.raises(PspError, match=r"File too large.*PSP_CACHE") as error:
+                obtain(entries()["small-mmseg"])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert "\n" not in str(error.value) and "could not be fetched" not in str(error.value), when
+        assert kept(cache) == [], when
+
+
+def run(catalog, *arguments):
+    """Start the command line in another process, with the test's catalog."""
+    program = (
+        "import sys, pathlib, psp.catalog; from psp.cli import main\n"
+        f"psp.catalog.CATALOG = pathlib.Path({str(catalog)!r})\n"
+        f"sys.argv = ['psp', *{list(map(str, arguments))!r}]; main()"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_an_interrupted_download_leaves_nothing(catalog, publisher, cache):
+    publisher.stall = True
+    process = run(catalog, "inspect", "small-mmseg")
+    assert publisher.waiting.wait(60)
+    assert len(kept(cache)) == 2  # a folder of its own, and the file in it
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT and "interrupted" in err
+    assert kept(cache) == []
+
+
+def test_two_processes_at_once_both_have_it(catalog, publisher, cache):
+    publisher.stall = True
+    both = [run(catalog, "inspect", "small-mmseg", "--json") for _ in range(2)]
+    deadline = time.monotonic() + 60
+    while len(publisher.asked) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert publisher.asked == ["mm.pth", "mm.pth"]  # both are in the middle of it
+    publisher.go.set()
+    answers = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], answers
+    assert json.loads(answers[0][0]) == json.loads(answers[1][0])
+    assert kept(cache) == ["weights-1/small-mmseg.safetensors"]
+
+
+def test_what_a_killed_process_left_is_removed_in_time(catalog, cache):
+    for name, age in ((".old", 100_000), (".new", 10)):
+        folder = cache / "weights-1" / name
+        folder.mkdir(parents=True)
+        (folder / "mm.pth").write_bytes(b"half")
+        then = time.time() - age
+        os.utime(folder, (then, then))
+    obtain(entries()["small-mmseg"])
+    assert [p for p in kept(cache) if p.startswith("weights-1/.")] == [
+        "weights-1/.new", "weights-1/.new/mm.pth",
+    ]  # fmt: skip
+
+
+def test_where_weights_are_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("PSP_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert cache_folder() == tmp_path / ".cache/psp"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # to be ignored, its specification says
+    assert cache_folder() == tmp_path / ".cache/psp"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path / "xdg/psp"
+    monkeypatch.setenv("PSP_CACHE", "~/own")
+    assert cache_folder() == tmp_path / "own"
+    assert entries()["ade20k-r50-csail"].path.parent == tmp_path / "own/weights-1"
+
+
+def test_a_folder_that_cannot_be_made_is_said(catalog, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PSP_CACHE", str(tmp_path / "file"))
+    with pytest.raises(PspError, match=r"file/weights-1: weights cannot be kept.*PSP_CACHE"):
+        obtain(entries()["small-mmseg"])
+
+
+def test_a_path_wins_over_a_name_and_a_near_one_is_proposed(catalog, journey, tmp_path, psp):
+    (tmp_path / "small-mmseg").write_bytes((journey.folder / "run/best.safetensors").read_bytes())
+    _, out, _ = psp("inspect", "small-mmseg", check=0)
+    assert "of tiny" in out
+    for command in (
+        ["predict", "photos", "-m", "small-mmsegg"],
+        ["evaluate", "small-mmsegg"],
+        ["inspect", "small-mmsegg"],
+        ["export", "small-mmsegg", "x.onnx"],
+        ["train", journey.folder / "shards", "--init", "small-mmsegg"],
+        ["models", "show", "small-mmsegg"],
+    ):
+        save_picture(tmp_path / "photos/1.png", np.zeros((9, 9, 3), np.uint8))
+        code, _, err = psp(*command)
+        assert code == 2 and "Did you mean 'small-mmseg'?" in err and "psp models" in err, command
+        assert err.strip().splitlines()[-1].startswith("error: "), err
+    code, _, err = psp("evaluate", "gone")
+    assert code == 2 and "gone: published weights do not know your shards. Add --data" in err
+    with pytest.raises(PspError, match="--weights last chooses among a run's"):
+        find_model("gone", "last")
+
+
+def test_every_command_takes_a_name(catalog, cache, journey, psp, tmp_path):
+    path = entries()["small-mmseg"].path
+    path.parent.mkdir(parents=True)
+    path.write_bytes((journey.folder / "run/best.safetensors").read_bytes())
+    shards = journey.folder / "shards"
+    name, best = "small-mmseg", journey.evaluation
+    _, out, _ = psp("evaluate", name, "--data", shards, "--json", check=0)
+    assert json.loads(out)["miou"] == pytest.approx(best["miou"], abs=1e-9)
+    _, out, _ = psp("train", shards, "--init", name, "-o", "run", "--steps", "1", check=0)
+    assert f"initial weights from {path}" in (tmp_path / "run/log.txt").read_text()
