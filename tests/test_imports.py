@@ -14,7 +14,7 @@ PACKAGE = Path(psp.__file__).parent
 # A module may import only from the lines above its own. Modules on one line do not know each other.
 LAYERS = [
     ["psp.errors", "psp.version"],
-    ["psp.files", "psp.config", "psp.pictures", "psp.workers", "psp.cards"],
+    ["psp.files", "psp.config", "psp.pictures", "psp.workers", "psp.cards", "psp.spool"],
     ["psp.manifest", "psp.runs", "psp.render", "psp.preprocessing"],
     ["psp.cardfile", "psp.journal", "psp.metrics", "psp.schedule", "psp.augment", "psp.shards",
      "psp.scenes"],
@@ -61,7 +61,7 @@ WITHOUT_TORCH = {
     "psp.cards", "psp.cardfile", "psp.shards", "psp.census", "psp.contact", "psp.verify",
     "psp.workers", "psp.manifest", "psp.augment", "psp.metrics", "psp.config", "psp.pictures",
     "psp.render", "psp.runs", "psp.journal", "psp.scenes", "psp.files", "psp.errors",
-    "psp.display", "psp.tables", "psp.demo",
+    "psp.display", "psp.tables", "psp.demo", "psp.spool",
 }  # fmt: skip
 
 

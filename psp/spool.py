@@ -1,0 +1,73 @@
+"""Samples on their way into a shard: their bytes wait on the disk, where N processes put them.
+
+A contiguous dataset needs its size at the beginning, and the sizes of labels are known only at the
+end. So each process appends what it converts to a file of its own beside the shard; what travels to
+the process that writes the shard is only where a sample lies, and what its bytes must give.
+"""
+
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from psp.errors import PspError
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture with its label, ready to be stored."""
+
+    name: str
+    image: bytes  # the original file, or its pixels
+    label: bytes  # a gray PNG of class ids, or the ids; nothing for a picture without label
+    size: tuple[int, int]  # height, width
+    pixels: NDArray[np.int64]  # (classes + 1,)
+
+
+class Spooled(NamedTuple):
+    """Where a sample lies: in the file `spool`, from `start`, its image, label and histogram."""
+
+    name: str
+    spool: str
+    start: int
+    lengths: tuple[int, int, int]  # bytes of image, label, histogram
+    crc32: tuple[int, int]  # of image, label
+    size: tuple[int, int]  # height, width
+
+
+class Spool:
+    """The spools of this process, one after the other: shards are made in their order."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file: IO[bytes] | None = None
+        self.name = ""
+
+    def add(self, shard: str, sample: Sample) -> Spooled:
+        """Append a sample of the shard of that name. Raises PspError when the disk is full."""
+        name = f"{shard}.{os.getpid()}.tmp"
+        pixels = sample.pixels.astype(np.int64).tobytes()
+        try:
+            if self.file is None or self.name != name:
+                self.close()
+                self.file, self.name = (self.folder / name).open("wb"), name
+            start = self.file.tell()
+            self.file.writelines((sample.image, sample.label, pixels))
+            self.file.flush()
+        except OSError as error:
+            reason = error.strerror or error
+            raise PspError(f"{self.folder / name}: cannot be written: {reason}.") from None
+        return Spooled(
+            sample.name, name, start, (len(sample.image), len(sample.label), len(pixels)),
+            (zlib.crc32(sample.image), zlib.crc32(sample.label)), sample.size,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Close the file of this process; it stays."""
+        if self.file is not None:
+            self.file.close()
+            self.file = None
