@@ -107,7 +107,7 @@ def write_shard(
 def _fill(dataset: Any, places: Iterable[tuple[io.FileIO, int, int]]) -> None:
     """Fill a dataset of rows with bytes that lie at (file, start, length), one after the other."""
     row = dataset.dtype.itemsize * math.prod(dataset.shape[1:])
-    block = np.empty(max(1, (1 << 22) // row) * row, np.uint8)  # some megabytes
+    block = np.empty(max(1, (1 << 18) // row) * row, np.uint8)  # stays in the cache
     used = done = 0
 
     def empty() -> None:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from multiprocessing import forkserver, get_context, parent_process
 from typing import Any, TypeVar
 
 from psp.errors import PspError
@@ -16,7 +16,7 @@ from psp.errors import PspError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-CHUNK_ITEMS, CHUNK_BYTES = 16, 2 << 20  # what one message to a worker holds at most
+CHUNK_ITEMS, CHUNK_BYTES = 32, 8 << 20  # what one message to a worker holds at most
 CHUNKS_AHEAD = 2  # per worker: one in work, one waiting
 
 _work: Callable[[Any], Any] | None = None  # in a worker: what it does
@@ -27,6 +27,12 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def warm_up(make: Callable[..., Callable[[Any], Any]]) -> None:
+    """Let worker processes load what `make` needs, while the caller goes on; `ordered` uses it."""
+    forkserver.set_forkserver_preload([make.__module__])
+    forkserver.ensure_running()
 
 
 def ordered(
@@ -47,8 +53,8 @@ def ordered(
         for item, _ in items:
             yield work(item)
         return
+    warm_up(make)
     context = get_context("forkserver")  # a fork of this process would take its threads' locks
-    context.set_forkserver_preload([make.__module__])
     pool = ProcessPoolExecutor(workers, context, _begin, (make, arguments))
     under_way: deque[Future[list[Result]]] = deque()
     try:

@@ -37,7 +37,7 @@ from psp.prepare.place import (
 from psp.prepare.plan import MissingError, Plan, PlannedShard, make_plan
 from psp.shards import shard_entry, write_shard
 from psp.spool import Spooled
-from psp.workers import ordered
+from psp.workers import ordered, warm_up
 
 SHARD_MB = 256
 Problem = dict[str, str]  # split, name, problem
@@ -97,6 +97,8 @@ def prepare(
     """
     inputs = [raw, sbd] if sbd else [raw]
     out = check_place(out, inputs)
+    if workers > 1:
+        warm_up(Converter)
     try:
         plan = make_plan(
             Source(raw, card, sbd), conversion, round(shard_mb * 1e6), allow_incomplete
