@@ -130,6 +130,7 @@ def leave(partial: Path) -> None:
 
 def finish(partial: Path, out: Path, shards: set[str]) -> None:
     """Put the finished folder in its place: `shards` are its own, others are of earlier runs."""
+    _remove_torn(partial)
     for path in partial.iterdir():
         if SHARD.fullmatch(path.name) and path.name not in shards:
             path.unlink()
