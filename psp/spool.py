@@ -9,7 +9,7 @@ import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,35 +39,20 @@ class Spooled(NamedTuple):
     size: tuple[int, int]  # height, width
 
 
-class Spool:
-    """The spools of this process, one after the other: shards are made in their order."""
+def spool(folder: Path, shard: str, sample: Sample) -> Spooled:
+    """Append a sample of the shard of that name to the spool of this process in `folder`.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.file: IO[bytes] | None = None
-        self.name = ""
-
-    def add(self, shard: str, sample: Sample) -> Spooled:
-        """Append a sample of the shard of that name. Raises PspError when the disk is full."""
-        name = f"{shard}.{os.getpid()}.tmp"
-        pixels = sample.pixels.astype(np.int64).tobytes()
-        try:
-            if self.file is None or self.name != name:
-                self.close()
-                self.file, self.name = (self.folder / name).open("wb"), name
-            start = self.file.tell()
-            self.file.writelines((sample.image, sample.label, pixels))
-            self.file.flush()
-        except OSError as error:
-            reason = error.strerror or error
-            raise PspError(f"{self.folder / name}: cannot be written: {reason}.") from None
-        return Spooled(
-            sample.name, name, start, (len(sample.image), len(sample.label), len(pixels)),
-            (zlib.crc32(sample.image), zlib.crc32(sample.label)), sample.size,
-        )  # fmt: skip
-
-    def close(self) -> None:
-        """Close the file of this process; it stays."""
-        if self.file is not None:
-            self.file.close()
-            self.file = None
+    Raises PspError when it cannot be written: a full disk.
+    """
+    path = folder / f"{shard}.{os.getpid()}.tmp"
+    pixels = sample.pixels.astype(np.int64).tobytes()
+    try:
+        with path.open("ab") as file:
+            start = file.tell()
+            file.writelines((sample.image, sample.label, pixels))
+    except OSError as error:
+        raise PspError(f"{path}: cannot be written: {error.strerror or error}.") from None
+    return Spooled(
+        sample.name, path.name, start, (len(sample.image), len(sample.label), len(pixels)),
+        (zlib.crc32(sample.image), zlib.crc32(sample.label)), sample.size,
+    )  # fmt: skip

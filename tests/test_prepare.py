@@ -17,7 +17,7 @@ from psp.cards import SplitEntry
 from psp.errors import PspError
 from psp.prepare import OccupiedError, Planned, prepare
 from psp.shards import ShardSplit
-from psp.spool import Sample, Spool
+from psp.spool import Sample, spool
 
 CAMVID = find_card("camvid")
 VOC = find_card("voc2012")
@@ -269,10 +269,9 @@ def test_spools_of_a_failed_or_killed_walk_do_not_stay(camvid_raw, tmp_path, mon
 
 
 def test_a_spool_that_cannot_be_written_is_said(tmp_path):
-    spool = Spool(tmp_path / "gone")
     sample = Sample("a", b"image", b"label", (1, 1), np.zeros(3, np.int64))
     with pytest.raises(PspError, match=r"train-00000.*tmp: cannot be written: No such file"):
-        spool.add("train-00000", sample)
+        spool(tmp_path / "gone", "train-00000", sample)
 
 
 def test_changed_files_are_not_mixed_with_old_shards(camvid_raw, tmp_path, monkeypatch):

@@ -23,7 +23,7 @@ from psp.pictures import (
     label_palette,
 )
 from psp.prepare.pairs import Pair
-from psp.spool import Sample, Spool, Spooled
+from psp.spool import Sample, Spooled, spool
 
 UNKNOWN = -1  # in the table: a raw value that the card does not name
 JPEG = b"\xff\xd8\xff"
@@ -75,8 +75,7 @@ class Converter:
     """Turns pairs of files into samples, by one card and one way of storing, and spools them."""
 
     def __init__(self, card: Card, conversion: Conversion, folder: Path) -> None:
-        self.card, self.conversion = card, conversion
-        self.spool = Spool(folder)
+        self.card, self.conversion, self.folder = card, conversion, folder
         self.table = raw_to_id_table(card)
         colors = ((r << 16) | (g << 8) | b for r, g, b in card.palette)
         self.painted = {color: number for number, color in enumerate(colors)}
@@ -91,7 +90,7 @@ class Converter:
         """
         shard, pair = task
         sample = self._sample(pair)
-        return sample if isinstance(sample, BadPairError) else self.spool.add(shard, sample)
+        return sample if isinstance(sample, BadPairError) else spool(self.folder, shard, sample)
 
     def _sample(self, pair: Pair) -> Sample | BadPairError:
         problems: list[str] = []
