@@ -5,6 +5,7 @@ end. So each process appends what it converts to a file of its own beside the sh
 the process that writes the shard is only where a sample lies, and what its bytes must give.
 """
 
+import errno
 import os
 import zlib
 from dataclasses import dataclass
@@ -47,9 +48,11 @@ def spool(folder: Path, shard: str, sample: Sample) -> Spooled:
     path = folder / f"{shard}.{os.getpid()}.tmp"
     pixels = sample.pixels.astype(np.int64).tobytes()
     try:
-        with path.open("ab") as file:
+        with path.open("ab", buffering=0) as file:
             start = file.tell()
-            file.writelines((sample.image, sample.label, pixels))
+            data = b"".join((sample.image, sample.label, pixels))
+            if file.write(data) < len(data):  # what did not fit is dropped without a word
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
         raise PspError(f"{path}: cannot be written: {error.strerror or error}.") from None
     return Spooled(
