@@ -17,16 +17,17 @@ and safely across processes. The same samples give the same bytes. A folder of s
 manifest.json, written last.
 """
 
+import contextlib
 import copy
+import io
 import json
 import math
 import os
-import tempfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import h5py
 import numpy as np
@@ -37,62 +38,57 @@ from psp.errors import nearest
 from psp.files import whole_file
 from psp.manifest import ANEW, FORMAT, MANIFEST, VERSION, ShardError, file_sha256, read_manifest
 from psp.pictures import decode_image, decode_label
+from psp.spool import Spooled
 
 ENCODED = {"store": "encoded", "reencode": None, "max_side": None}  # the files as they came
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One picture with its label, ready to be stored."""
-
-    name: str
-    image: bytes  # the original file, or its pixels
-    label: bytes  # a gray PNG of class ids, or the ids; nothing for a picture without label
-    size: tuple[int, int]  # height, width
-    pixels: NDArray[np.int64]  # (classes + 1,)
 
 
 def write_shard(
     path: Path,
     split: str,
     card: Card,
-    samples: Iterator[Sample],
+    samples: Sequence[Spooled],
     *,
     labeled: bool = True,
     conversion: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Write one shard of at least one sample, streaming, and return its entry in the manifest.
+    """Write one shard of at least one sample and return its entry in the manifest.
 
-    The payloads are spooled beside it, as their sizes are known only at the end, and a contiguous
-    dataset needs its size at the beginning. Memory holds one sample and the names.
+    The samples' spools lie beside it, and stay; memory holds some megabytes of them at a time.
     """
-    offsets: dict[str, list[int]] = {"images": [0], "labels": [0]}
-    names, sizes, checks = [], [], []
-    with (
-        whole_file(path) as temporary,
-        tempfile.TemporaryFile(dir=path.parent) as images,
-        tempfile.TemporaryFile(dir=path.parent) as labels,
-        tempfile.TemporaryFile(dir=path.parent) as pixels,
-    ):
-        for sample in samples:
-            images.write(sample.image)
-            labels.write(sample.label)
-            offsets["images"].append(offsets["images"][-1] + len(sample.image))
-            offsets["labels"].append(offsets["labels"][-1] + len(sample.label))
-            names.append(sample.name)
-            sizes.append(sample.size)
-            checks.append((zlib.crc32(sample.image), zlib.crc32(sample.label)))
-            pixels.write(sample.pixels.astype(np.int64).tobytes())
+    with contextlib.ExitStack() as stack:
+        temporary = stack.enter_context(whole_file(path))
+        spools = {
+            name: stack.enter_context((path.parent / name).open("rb", buffering=0))
+            for name in {sample.spool for sample in samples}
+        }
+        lengths = np.array([sample.lengths for sample in samples], np.int64)  # (n, 3)
+        ends = lengths.cumsum(axis=1)
+        places = [(spools[sample.spool], sample.start) for sample in samples]
+
+        def fill(dataset: Any, part: int) -> None:
+            before = ends[:, part] - lengths[:, part]
+            _fill(
+                dataset,
+                [
+                    (file, start + int(skip), int(length))
+                    for (file, start), skip, length in zip(
+                        places, before, lengths[:, part], strict=True
+                    )
+                ],
+            )
+
         # A fixed library version and no times: the same samples give the same file.
         with h5py.File(temporary, "w", libver=("v108", "v108")) as file:
-            for kind, spool in (("images", images), ("labels", labels)):
-                _copy(spool, file.create_dataset(f"{kind}/bytes", offsets[kind][-1:], np.uint8))
-                file[f"{kind}/offsets"] = np.array(offsets[kind], np.int64)
-            file["size"] = np.array(sizes, np.int32).reshape(-1, 2)
-            file["crc32"] = np.array(checks, np.uint32).reshape(-1, 2)
-            shape = (len(names), len(card.classes) + 1)
-            _copy(pixels, file.create_dataset("pixels", shape, np.int64))
-            encoded = [name.encode() for name in names]
+            for part, kind in enumerate(("images", "labels")):
+                offsets = np.concatenate([[0], lengths[:, part].cumsum()])
+                fill(file.create_dataset(f"{kind}/bytes", offsets[-1:], np.uint8), part)
+                file[f"{kind}/offsets"] = offsets
+            file["size"] = np.array([sample.size for sample in samples], np.int32)
+            file["crc32"] = np.array([sample.crc32 for sample in samples], np.uint32)
+            shape = (len(samples), len(card.classes) + 1)
+            fill(file.create_dataset("pixels", shape, np.int64), 2)
+            encoded = [sample.name.encode() for sample in samples]
             text = h5py.string_dtype("utf-8", max(map(len, encoded)))
             file.create_dataset("name", data=np.array(encoded, text), dtype=text)
             header = {
@@ -109,15 +105,28 @@ def write_shard(
     return shard_entry(path)
 
 
-def _copy(spool: IO[bytes], dataset: Any) -> None:
-    """Fill a dataset of rows with what was spooled, some megabytes at a time."""
-    spool.seek(0)
+def _fill(dataset: Any, places: Iterable[tuple[io.FileIO, int, int]]) -> None:
+    """Fill a dataset of rows with bytes that lie at (file, start, length), one after the other."""
     row = dataset.dtype.itemsize * math.prod(dataset.shape[1:])
-    start = 0
-    while chunk := spool.read(max(1, (1 << 22) // row) * row):
-        part = np.frombuffer(chunk, dataset.dtype).reshape(-1, *dataset.shape[1:])
-        dataset[start : start + len(part)] = part
-        start += len(part)
+    block = np.empty(max(1, (1 << 18) // row) * row, np.uint8)  # stays in the cache
+    used = done = 0
+
+    def empty() -> None:
+        nonlocal used, done
+        part = block[:used].view(dataset.dtype).reshape(-1, *dataset.shape[1:])
+        dataset[done : done + len(part)] = part
+        used, done = 0, done + len(part)
+
+    for file, start, length in places:
+        file.seek(start)
+        while length:
+            got = file.readinto(block[used : used + length].data)
+            assert got, "a spool was cut"
+            used, length = used + got, length - got
+            if used == len(block):
+                empty()
+    if used:
+        empty()
 
 
 def shard_entry(path: Path) -> dict[str, Any]:

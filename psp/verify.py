@@ -2,7 +2,7 @@
 
 The manifest's SHA-256 of a file finds any change in it; the checksum that each sample has of its
 own says in which one. Labels are decoded and counted again: their values and their histogram must
-be what the shard's header says.
+be what the shard's header says. Shards that the manifest does not name are found as well.
 """
 
 import json
@@ -50,7 +50,7 @@ def verify(
     manifest = read_manifest(folder)
     parts = list(_parts(folder, manifest))
     total, done = sum(part.stop - part.start for part in parts), 0
-    problems: list[str] = []
+    problems = _strays(folder, {part.entry["file"] for part in parts})
     items = ((part, part.entry["bytes"]) for part in parts)
     results = ordered(Checker, (folder, manifest), items, min(workers, len(parts)))
     for part, found in zip(parts, results, strict=True):
@@ -58,6 +58,15 @@ def verify(
         done += part.stop - part.start
         report(Verified(done, total))
     return total, problems
+
+
+def _strays(folder: Path, known: set[str]) -> list[str]:
+    """Name the shards that the manifest does not: it lost them, or they came from elsewhere."""
+    return [
+        f"{path}: a shard that the manifest does not name. {ANEW}"
+        for path in sorted(folder.glob("*.h5"))
+        if path.name not in known
+    ]
 
 
 def _parts(folder: Path, manifest: dict[str, Any]) -> Iterator[Part]:

@@ -15,7 +15,7 @@ PACKAGE = Path(psp.__file__).parent
 LAYERS = [
     ["psp.errors", "psp.version"],
     ["psp.files", "psp.config", "psp.pictures", "psp.workers", "psp.cards", "psp.classnames",
-     "psp.catalog", "psp.download"],
+     "psp.catalog", "psp.download", "psp.spool"],
     ["psp.settings"],
     ["psp.manifest", "psp.runs", "psp.render", "psp.preprocessing"],
     ["psp.cardfile", "psp.journal", "psp.metrics", "psp.schedule", "psp.augment", "psp.shards",
@@ -68,7 +68,7 @@ WITHOUT_TORCH = {
     "psp.config", "psp.contact", "psp.demo", "psp.display", "psp.download", "psp.errors",
     "psp.files", "psp.journal", "psp.manifest", "psp.metrics", "psp.pictures", "psp.published",
     "psp.render", "psp.resolver", "psp.runs", "psp.scenes", "psp.settings", "psp.shards",
-    "psp.tables", "psp.verify", "psp.workers",
+    "psp.spool", "psp.tables", "psp.verify", "psp.workers",
 }  # fmt: skip
 
 

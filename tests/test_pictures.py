@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,6 +18,7 @@ from psp.pictures import (
     encode_label,
     encode_palette,
     encode_png,
+    histogram,
 )
 
 
@@ -47,6 +49,40 @@ def test_palette_files_keep_255_for_any_number_of_colors(classes):
 def test_labels_round_trip(rng):
     ids = rng.integers(0, 256, (17, 23), dtype=np.uint8)
     assert np.array_equal(decode_label(encode_label(ids), "x"), ids)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (40, 60), (300, 7)])
+def test_other_decoders_read_the_same_label(rng, shape):
+    for ids in (rng.integers(0, 256, shape, np.uint8), np.full(shape, 255, np.uint8)):
+        data = encode_label(ids)
+        Image.open(io.BytesIO(data)).verify()  # raises for a checksum
+        assert np.array_equal(cv2.imdecode(np.frombuffer(data, np.uint8), -1), ids)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (64, 48), (48, 640)])
+@pytest.mark.parametrize("repeat", [1, 40])
+def test_every_pixel_of_areas_and_of_noise_is_counted(rng, shape, repeat):
+    for top in (1, 2, 256):
+        label = np.repeat(rng.integers(0, top, shape, np.uint8), repeat, axis=1)
+        for turned in (label, label.T, label[::-1, ::-1]):
+            counts = histogram(turned)
+            assert counts.dtype == np.int64
+            assert counts.tolist() == [int((label == value).sum()) for value in range(256)]
+
+
+def test_a_wrong_checksum_in_any_chunk_is_refused(rng):
+    data = file(Image.fromarray(rng.integers(0, 9, (300, 400), dtype=np.uint8)), "PNG")
+    at, chunks = 8, []
+    while at < len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        chunks.append((data[at + 4 : at + 8], at + 8 + length))
+        at += 12 + length
+    assert len(chunks) > 2
+    for kind, check in chunks[:-1]:
+        broken = bytearray(data)
+        broken[check] ^= 1
+        with pytest.raises(PictureError, match=rf"^{kind.decode()}: (broken|not a) picture"):
+            decode_label(bytes(broken), kind.decode())
 
 
 def test_16_bit_labels_keep_their_values():

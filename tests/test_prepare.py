@@ -17,6 +17,7 @@ from psp.cards import SplitEntry
 from psp.errors import PspError
 from psp.prepare import OccupiedError, Planned, prepare
 from psp.shards import ShardSplit
+from psp.spool import Sample, spool
 
 CAMVID = find_card("camvid")
 VOC = find_card("voc2012")
@@ -248,6 +249,29 @@ def test_a_killed_walk_goes_on_and_ends_with_the_same_bytes(camvid_raw, tmp_path
     for path in (tmp_path / "whole").iterdir():
         assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes()
     assert not (tmp_path / "out.partial").exists()
+
+
+def test_spools_of_a_failed_or_killed_walk_do_not_stay(camvid_raw, tmp_path, monkeypatch):
+    def dies(*rest, **how):
+        raise KeyboardInterrupt
+
+    partial, torn = tmp_path / "out.partial", "train-00000.4711.tmp"
+    partial.mkdir()
+    (partial / "plan.json").write_text("{}")
+    (partial / torn).write_text("of a killed walk")
+    with monkeypatch.context() as patch:
+        patch.setattr(walk, "write_shard", dies)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True)
+    assert not partial.exists()  # no shard was finished: nothing of use is left
+    prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True)
+    assert not list((tmp_path / "out").glob("*.tmp"))
+
+
+def test_a_spool_that_cannot_be_written_is_said(tmp_path):
+    sample = Sample("a", b"image", b"label", (1, 1), np.zeros(3, np.int64))
+    with pytest.raises(PspError, match=r"train-00000.*tmp: cannot be written: No such file"):
+        spool(tmp_path / "gone", "train-00000", sample)
 
 
 def test_changed_files_are_not_mixed_with_old_shards(camvid_raw, tmp_path, monkeypatch):

@@ -49,6 +49,21 @@ def test_every_flipped_byte_of_a_payload_names_its_sample(shards, kind):
     assert missed == []
 
 
+def test_a_shard_that_the_manifest_lost_is_found(camvid_raw, tmp_path):
+    """A split's shards, or all of a split: the numbers in the manifest fit together."""
+    out = tmp_path / "out"
+    manifest = prepare(find_card("camvid"), camvid_raw, out, allow_incomplete=True, shard_mb=1e-6)
+    train = manifest["splits"]["train"]
+    lost = train["shards"].pop(1)
+    train["images"] -= lost["images"]
+    gone = [shard["file"] for shard in manifest["splits"].pop("test")["shards"]]
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    _, problems = verify(out)
+    assert len(problems) == len([*gone, lost["file"]])
+    for name, text in zip([*gone, lost["file"]], problems, strict=True):
+        assert text.startswith(f"{out / name}: a shard that the manifest does not name")
+
+
 def test_a_change_outside_the_payload_is_found_too(shards):
     path = shards / "train-00000.h5"
     with h5py.File(path, "r+") as file:

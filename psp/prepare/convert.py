@@ -23,7 +23,7 @@ from psp.pictures import (
     label_palette,
 )
 from psp.prepare.pairs import Pair
-from psp.shards import Sample
+from psp.spool import Sample, Spooled, spool
 
 UNKNOWN = -1  # in the table: a raw value that the card does not name
 JPEG = b"\xff\xd8\xff"
@@ -72,10 +72,10 @@ class BadPairError(PspError):
 
 
 class Converter:
-    """Turns pairs of files into samples, by one card and one way of storing."""
+    """Turns pairs of files into samples, by one card and one way of storing, and spools them."""
 
-    def __init__(self, card: Card, conversion: Conversion) -> None:
-        self.card, self.conversion = card, conversion
+    def __init__(self, card: Card, conversion: Conversion, folder: Path) -> None:
+        self.card, self.conversion, self.folder = card, conversion, folder
         self.table = raw_to_id_table(card)
         colors = ((r << 16) | (g << 8) | b for r, g, b in card.palette)
         self.painted = {color: number for number, color in enumerate(colors)}
@@ -83,8 +83,16 @@ class Converter:
         self.keeps_files = conversion == Conversion()
         cv2.setNumThreads(1)  # there is a process for every core
 
-    def __call__(self, pair: Pair) -> Sample | BadPairError:
-        """Return the sample, or what is wrong with its files (returned, so that others go on)."""
+    def __call__(self, task: tuple[str, Pair]) -> Spooled | BadPairError:
+        """Convert a pair for the shard of a name; return where its sample lies, or what is wrong.
+
+        That is returned, not raised, so that others go on.
+        """
+        shard, pair = task
+        sample = self._sample(pair)
+        return sample if isinstance(sample, BadPairError) else spool(self.folder, shard, sample)
+
+    def _sample(self, pair: Pair) -> Sample | BadPairError:
         problems: list[str] = []
         data = image = size = raw = None
         try:
@@ -187,7 +195,8 @@ class Converter:
             values = np.flatnonzero(found)
             ids = self.table[values]
             unknown = values[ids == UNKNOWN]
-            np.add.at(counts, ids.clip(0), found[values])
+            for number, count in zip(ids.tolist(), found[values].tolist(), strict=True):
+                counts[number] += count
             label = np.asarray(cv2.LUT(raw, self.narrow), np.uint8)
         else:
             outside = (raw < 0) | (raw >= len(self.table))

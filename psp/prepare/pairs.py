@@ -94,7 +94,7 @@ def match_stems(
 def picture_stems(folder: Path, suffix: str = "") -> dict[str, Path]:
     """Return the pictures below a folder by their path without suffix and file type."""
     stems: dict[str, Path] = {}
-    for path in _walk(folder):
+    for below, path in _walk(folder):
         if path.suffix.lower() not in SUFFIXES or not path.stem.endswith(suffix):
             continue
         if len(path.stem) == len(suffix):
@@ -103,19 +103,21 @@ def picture_stems(folder: Path, suffix: str = "") -> dict[str, Path]:
             str(path).encode()
         except UnicodeEncodeError:
             raise PspError(f"{folder}: the name {path.name!a} is not UTF-8. Rename it.") from None
-        relative = path.relative_to(folder)
-        name = relative.with_name(path.stem.removesuffix(suffix)).as_posix()
+        name = below + path.stem.removesuffix(suffix)
         if name in stems:
             raise PspError(f"{path}: {stems[name].name} in the same folder has the same name.")
         stems[name] = path
     return stems
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yield all files below a folder, sorted; links to folders are followed, once."""
+def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield all files below a folder, sorted, each with its folder's path below ("" or "a/b/").
+
+    Links to folders are followed, once.
+    """
     seen: set[tuple[int, int]] = set()
 
-    def enter(path: Path) -> Iterator[Path]:
+    def enter(path: Path, below: str) -> Iterator[tuple[str, Path]]:
         try:
             status = path.stat()
             if (status.st_dev, status.st_ino) in seen:
@@ -129,9 +131,9 @@ def _walk(folder: Path) -> Iterator[Path]:
             if entry.name.startswith("."):
                 continue  # macOS leaves ._photo.jpg
             if os.path.isdir(entry.path):  # noqa: PTH112 - entry.is_dir() raises for circular links
-                yield from enter(Path(entry.path))
+                yield from enter(Path(entry.path), f"{below}{entry.name}/")
             else:
-                yield Path(entry.path)
+                yield below, Path(entry.path)
 
     if folder.is_dir():
-        yield from enter(folder)
+        yield from enter(folder, "")

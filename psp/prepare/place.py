@@ -2,7 +2,7 @@
 
 Everything is written to OUT.partial. A shard there is `train-00000.h5`; beside it, written after
 it, `train-00000.json` has the digest of its input and the problems found in it, so that another run
-can tell whether the shard is finished and still holds.
+can tell whether the shard is finished and still holds. `train-00000.PID.tmp` is a spool of it.
 """
 
 import json
@@ -20,6 +20,7 @@ AUDIT = "audit.json"
 MARK = "plan.json"  # says that a folder is psp's while it has no manifest
 NOTE = re.compile(r"\w+-\d{5}\.json")
 SHARD = re.compile(r"\w+-\d{5}\.h5")
+SPOOL = re.compile(r"\w+-\d{5}\.\d+")  # without .tmp
 
 
 class OccupiedError(PspError):
@@ -48,7 +49,7 @@ def is_ours(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     names = {path.name.removesuffix(".tmp") for path in folder.iterdir()}
-    shards = {name for name in names if SHARD.fullmatch(name) or NOTE.fullmatch(name)}
+    shards = {name for name in names if any(kind.fullmatch(name) for kind in (SHARD, NOTE, SPOOL))}
     return names - shards <= {MANIFEST, MARK, AUDIT} and (bool(names - shards) or not names)
 
 
@@ -92,9 +93,14 @@ def begin(out: Path) -> Path:
         raise PspError(f"{partial}: exists and is not psp's. Move it away, or choose another -o")
     make_folder(partial)
     write_json(partial / MARK, {"out": out.name})
+    _remove_torn(partial)
+    return partial
+
+
+def _remove_torn(partial: Path) -> None:
+    """Remove spools, and files that were not written to their end."""
     for path in partial.glob("*.tmp"):
         path.unlink()
-    return partial
 
 
 def note_of(shard: Path) -> Path:
@@ -117,12 +123,14 @@ def read_note(shard: Path, digest: str) -> list[dict[str, str]] | None:
 
 def leave(partial: Path) -> None:
     """After a failure: keep what another run can use, remove what is of no use to anyone."""
+    _remove_torn(partial)
     if not any(path.name == AUDIT or SHARD.fullmatch(path.name) for path in partial.iterdir()):
         shutil.rmtree(partial)
 
 
 def finish(partial: Path, out: Path, shards: set[str]) -> None:
     """Put the finished folder in its place: `shards` are its own, others are of earlier runs."""
+    _remove_torn(partial)
     for path in partial.iterdir():
         if SHARD.fullmatch(path.name) and path.name not in shards:
             path.unlink()

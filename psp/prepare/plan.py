@@ -43,9 +43,14 @@ class PlannedShard:
     digest: str
 
     @property
+    def stem(self) -> str:
+        """The shard's name without its file type."""
+        return f"{self.split.name}-{self.number:05d}"
+
+    @property
     def file(self) -> str:
         """The shard's file name."""
-        return f"{self.split.name}-{self.number:05d}.h5"
+        return f"{self.stem}.h5"
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@ are collected, and then decide whether the shards are put in place.
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +35,9 @@ from psp.prepare.place import (
     read_note,
 )
 from psp.prepare.plan import MissingError, Plan, PlannedShard, make_plan
-from psp.shards import Sample, shard_entry, write_shard
-from psp.workers import ordered
+from psp.shards import shard_entry, write_shard
+from psp.spool import Spooled
+from psp.workers import ordered, warm_up
 
 SHARD_MB = 256
 Problem = dict[str, str]  # split, name, problem
@@ -94,6 +97,8 @@ def prepare(
     """
     inputs = [raw, sbd] if sbd else [raw]
     out = check_place(out, inputs)
+    if workers > 1:
+        warm_up(Converter)
     try:
         plan = make_plan(
             Source(raw, card, sbd), conversion, round(shard_mb * 1e6), allow_incomplete
@@ -123,11 +128,11 @@ def prepare(
 
 
 def _need(plan: Plan) -> int:
-    """Return how many bytes the shards take, and the spools of the largest beside them."""
-    if plan.conversion.store == "encoded":
-        return plan.bytes + min(plan.bytes, plan.shard_bytes)
-    total = sum(plan.stored_bytes(item) for items in plan.splits.values() for item in items)
-    return total + min(total, plan.shard_bytes)
+    """Return how many bytes the shards take, and the spools of two of them beside them."""
+    total = plan.bytes
+    if plan.conversion.store == "raw":
+        total = sum(plan.stored_bytes(item) for items in plan.splits.values() for item in items)
+    return total + min(total, 2 * plan.shard_bytes)
 
 
 def _convert(
@@ -136,21 +141,19 @@ def _convert(
     """Write all shards that are not finished yet, the audit and the manifest."""
     shards = list(plan.shards())
     problems: list[Problem] = []
-    entries: dict[str, list[dict[str, Any]]] = {split.name: [] for split in plan.splits}
     total, done = sum(plan.images.values()), 0
     known = {shard.file: read_note(partial / shard.file, shard.digest) for shard in shards}
-    todo = [item for shard in shards if known[shard.file] is None for item in shard.items]
-    pairs = ((item.pair, plan.stored_bytes(item)) for item in todo)
-    stream = ordered(
-        Converter, (plan.card, plan.conversion), pairs, min(workers, 1 + len(todo) // 16)
-    )
+    todo = [(s, item) for s in shards if known[s.file] is None for item in s.items]
+    tasks = (((shard.stem, item.pair), plan.stored_bytes(item)) for shard, item in todo)
+    workers = min(workers, 1 + len(todo) // 16)
+    arguments = (plan.card, plan.conversion, partial)
 
     def note(found: list[Problem]) -> None:
         problems.extend(found)
         for problem in found:
             report(BadPair(problem["problem"]))
 
-    def samples(shard: PlannedShard, bad: list[Problem]) -> Iterator[Sample]:
+    def good(shard: PlannedShard, bad: list[Problem]) -> Iterator[Spooled]:
         nonlocal done
         for item, result in zip(shard.items, islice(stream, len(shard.items)), strict=True):
             if isinstance(result, BadPairError):
@@ -162,20 +165,30 @@ def _convert(
             done += 1
             report(Done(done, total))
 
-    for shard in shards:
-        path = partial / shard.file
-        finished = known[shard.file]
-        if finished is None:
+    # While one shard is written, the pairs of the next are converted.
+    writing: list[Future[dict[str, Any] | None]] = []
+    with (
+        closing(ordered(Converter, arguments, tasks, workers)) as stream,
+        ThreadPoolExecutor(1) as writer,
+    ):
+        for shard in shards:
+            finished = known[shard.file]
             bad: list[Problem] = []
-            path.unlink(missing_ok=True)
-            written = _write(path, plan, shard, samples(shard, bad), bad)
-        else:
-            note(finished)
-            done += len(shard.items)
-            report(Done(done, total))
-            written = path.is_file()
-        if written:
-            entries[shard.split.name].append(shard_entry(path))
+            samples = list(good(shard, bad)) if finished is None else []
+            if writing:
+                writing[-1].result()  # there are never more spools than those of two shards
+            if finished is None:
+                writing.append(writer.submit(_write, partial, plan, shard, samples, bad))
+            else:
+                note(finished)
+                done += len(shard.items)
+                report(Done(done, total))
+                writing.append(writer.submit(_entry, partial / shard.file))
+    entries: dict[str, list[dict[str, Any]]] = {split.name: [] for split in plan.splits}
+    for shard, future in zip(shards, writing, strict=True):
+        entry = future.result()
+        if entry is not None:
+            entries[shard.split.name].append(entry)
     _audit(plan, partial, problems, skip_bad)
     manifest = _manifest(plan, entries, problems)
     write_json(partial / MANIFEST, manifest)
@@ -186,17 +199,25 @@ def _convert(
 
 
 def _write(
-    path: Path, plan: Plan, shard: PlannedShard, samples: Iterator[Sample], bad: list[Problem]
-) -> bool:
-    """Write one shard and the note of it; return whether any of its pairs was good."""
-    first = next(samples, None)
-    if first is not None:
-        write_shard(
-            path, shard.split.name, plan.card, chain([first], samples),
+    folder: Path, plan: Plan, shard: PlannedShard, samples: list[Spooled], bad: list[Problem]
+) -> dict[str, Any] | None:
+    """Write one shard and the note of it; return its entry, if any of its pairs was good."""
+    path, entry = folder / shard.file, None
+    path.unlink(missing_ok=True)
+    if samples:
+        entry = write_shard(
+            path, shard.split.name, plan.card, samples,
             labeled=shard.split.labels, conversion=plan.conversion.to_dict(),
         )  # fmt: skip
-    write_json(note_of(path), {"digest": shard.digest, "problems": bad, "empty": first is None})
-    return first is not None
+    write_json(note_of(path), {"digest": shard.digest, "problems": bad, "empty": not samples})
+    for spool in {sample.spool for sample in samples}:
+        (folder / spool).unlink()
+    return entry
+
+
+def _entry(path: Path) -> dict[str, Any] | None:
+    """Return the entry of a shard that an earlier run finished; None if all its pairs were bad."""
+    return shard_entry(path) if path.is_file() else None
 
 
 def _problem(shard: PlannedShard, pair: Pair, text: str) -> Problem:
