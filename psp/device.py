@@ -45,3 +45,16 @@ def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextMan
     if precision == torch.float32:
         return nullcontext()
     return torch.autocast(device.type, precision)
+
+
+def memory_ran_out(error: BaseException) -> bool:
+    """Whether an exception says that the processor's memory does not suffice.
+
+    torch raises a RuntimeError, of a kind of its own for GPUs and of no kind for the CPU.
+    """
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in text or "can't allocate memory" in text
+    )

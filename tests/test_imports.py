@@ -15,10 +15,13 @@ PACKAGE = Path(psp.__file__).parent
 LAYERS = [
     ["psp.errors", "psp.version"],
     ["psp.files", "psp.config", "psp.pictures", "psp.workers", "psp.cards"],
-    ["psp.manifest", "psp.runs", "psp.render", "psp.preprocessing"],
+    ["psp.manifest", "psp.runs", "psp.render", "psp.preprocessing", "psp.photos", "psp.ranks",
+     "psp.boundary"],
+    ["psp.predictions"],
+    ["psp.inputs"],
     ["psp.cardfile", "psp.journal", "psp.metrics", "psp.schedule", "psp.augment", "psp.shards",
      "psp.scenes"],
-    ["psp.census", "psp.contact", "psp.verify", "psp.device", "psp.checkpoint",
+    ["psp.census", "psp.contact", "psp.leaderboard", "psp.verify", "psp.device", "psp.checkpoint",
      "psp.prepare.pairs", "psp.prepare.lists", "psp.prepare.matlab", "psp.prepare.place",
      "psp.model.architecture"],
     ["psp.prepare.ade20k", "psp.prepare.camvid", "psp.prepare.cityscapes", "psp.prepare.context",
@@ -51,7 +54,7 @@ ONLY = {
     "rich": {"psp.display", "psp.tables"},
     "h5py": {"psp.shards", "psp.prepare.matlab"},
     "scipy": {"psp.prepare.matlab"},
-    "PIL": {"psp.pictures", "psp.render"},
+    "PIL": {"psp.pictures", "psp.photos", "psp.render"},
     "safetensors": {"psp.weights", "psp.tensors"},
     "torchvision": {"psp.initial"},
     "onnx": {"psp.model.graph"},
@@ -61,7 +64,8 @@ WITHOUT_TORCH = {
     "psp.cards", "psp.cardfile", "psp.shards", "psp.census", "psp.contact", "psp.verify",
     "psp.workers", "psp.manifest", "psp.augment", "psp.metrics", "psp.config", "psp.pictures",
     "psp.render", "psp.runs", "psp.journal", "psp.scenes", "psp.files", "psp.errors",
-    "psp.display", "psp.tables", "psp.demo",
+    "psp.display", "psp.tables", "psp.demo", "psp.photos", "psp.predictions", "psp.inputs",
+    "psp.boundary", "psp.leaderboard",
 }  # fmt: skip
 
 
