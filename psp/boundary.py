@@ -8,7 +8,9 @@ here the pixels are counted over the whole split and divided once, as for IoU, s
 with more border weighs more and any number of ranks gives the same.
 """
 
-import cv2
+import math
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,21 +31,10 @@ def boundary_counts(
     prediction is too, so that along void the class beside it decides.
     """
     guess = np.where(truth == IGNORE, np.uint8(IGNORE), guess)
-    true_edge, guessed_edge = _edge(truth), _edge(guess)
-    limit = tolerance(truth.shape)
-    counts = np.zeros((classes, 4), np.int64)
-    for number in np.union1d(truth[true_edge], guess[guessed_edge]):
-        if number == IGNORE:
-            continue
-        true = true_edge & (truth == number)
-        guessed = guessed_edge & (guess == number)
-        counts[number, GUESSED], counts[number, TRUE] = guessed.sum(), true.sum()
-        if counts[number, GUESSED] and counts[number, TRUE]:
-            box = _box(true | guessed)
-            true, guessed = true[box], guessed[box]
-            counts[number, NEAR_GUESSED] = (_squares(true)[guessed] <= limit).sum()
-            counts[number, NEAR_TRUE] = (_squares(guessed)[true] <= limit).sum()
-    return counts
+    true, guessed = _borders(truth), _borders(guess)
+    near_guessed, all_guessed = _near(guessed, true)
+    near_true, all_true = _near(true, guessed)
+    return np.stack([near_guessed, all_guessed, near_true, all_true], axis=1)[:classes]
 
 
 def tolerance(shape: tuple[int, ...]) -> int:
@@ -52,23 +43,48 @@ def tolerance(shape: tuple[int, ...]) -> int:
     return max(1, int(TOLERANCE**2 * (height**2 + width**2)))
 
 
-def _edge(label: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Mark the pixels with a neighbor of another value."""
+def _borders(label: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the map with everything void that has no neighbor of another value."""
     edge = np.zeros(label.shape, bool)
     below, right = label[:-1] != label[1:], label[:, :-1] != label[:, 1:]
     edge[:-1] |= below
     edge[1:] |= below
     edge[:, :-1] |= right
     edge[:, 1:] |= right
-    return edge
+    return np.where(edge, label, np.uint8(IGNORE))
 
 
-def _box(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+def _near(
+    ones: NDArray[np.uint8], others: NDArray[np.uint8]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Count, of each value, the pixels of `ones` near one of that value in `others`; and all.
+
+    Border pixels are few and most have their partner close by: to look at one neighbor after the
+    other, nearest first, for those that are left takes less than a tenth of the time of a distance
+    transform for each class.
+    """
+    offsets = _offsets(tolerance(ones.shape))
+    reach = int(offsets.max())
+    padded = np.pad(others, reach, constant_values=IGNORE)
+    rows, columns = np.nonzero(ones != IGNORE)
+    places = (rows + reach) * padded.shape[1] + columns + reach
+    values = ones[rows, columns]
+    total = np.bincount(values, minlength=IGNORE)
+    flat = padded.ravel()
+    for step in (offsets[:, 0] * padded.shape[1] + offsets[:, 1]).tolist():
+        alone = flat[places + step] != values
+        places, values = places[alone], values[alone]
+        if not len(places):
+            break
+    return total - np.bincount(values, minlength=IGNORE), total
 
 
-def _squares(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return each pixel's squared distance to the nearest marked one; they are whole numbers."""
-    far = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.rint(np.asarray(far, np.float64) ** 2).astype(np.int64)
+@cache
+def _offsets(limit: int) -> NDArray[np.int64]:
+    """Return the steps (rows, columns) of a squared length to `limit`, the shortest first."""
+    reach = math.isqrt(limit)
+    line = np.arange(-reach, reach + 1)
+    steps = np.stack(np.meshgrid(line, line, indexing="ij"), axis=2).reshape(-1, 2)
+    squares = (steps**2).sum(1)
+    order = np.argsort(squares, kind="stable")
+    return np.asarray(steps[order[squares[order] <= limit]], np.int64)

@@ -236,6 +236,31 @@ def test_a_picture_that_memory_does_not_hold_is_named(journey, psp, monkeypatch)
     assert "Try a smaller --crop" in err
 
 
+def test_memory_does_not_grow_with_the_number_of_pictures(journey, tmp_path):
+    """The first 60 of 260 pictures set the level; the rest must not raise it."""
+    program = f"""
+import torch
+from pathlib import Path
+from psp.evaluate import _tally
+from psp.infer import Protocol, load_segmenter
+from psp.shards import ShardSplit
+torch.set_num_threads(1)
+level = {{}}
+def report(done, total):
+    if done in (60, 260):
+        level[done] = int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+folder = Path({str(journey.folder)!r})
+model, header = load_segmenter(folder / "run/best.safetensors", torch.device("cpu"), torch.float32)
+shards = ShardSplit(folder / "shards", "val")
+_tally(model, shards, Protocol(crop=41), [0, 1, 2, 3] * 65, None, report)
+print((level[260] - level[60]) / 2**20)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 4  # MB; a picture's confusion and maps are 20 kB, 200 of them 4 MB
+
+
 def card(folder, layout, classes, splits="val = { images = 1 }", extra=""):
     rows = [f'{{ name = "{n}", color = "{c}", from = {raw} }},' for n, c, raw in classes]
     text = "\n".join(
