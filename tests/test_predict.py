@@ -530,9 +530,9 @@ def test_a_map_has_its_pictures_size_from_one_pixel_to_megapixels(journey, psp, 
 
 
 def test_memory_does_not_grow_with_the_number_of_pictures(journey, photos, tmp_path):
-    """The first 30 of 110 pictures set the level; the rest must not raise it."""
+    """The first 20 of 70 pictures set the level; the rest must not raise it."""
     save(tmp_path / "one.jpg", (400, 300))
-    for index in range(110):
+    for index in range(70):
         path = tmp_path / f"many/{index:03d}.jpg"
         path.parent.mkdir(exist_ok=True)
         os.link(tmp_path / "one.jpg", path)
@@ -545,17 +545,19 @@ from psp.predict import predict
 torch.set_num_threads(1)
 level = {{}}
 def report(event):
-    if event.done in (30, 110):
+    if event.done in (20, 70):
         level[event.done] = int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 predict(find_pictures([Path("many")]), Path({str(journey.folder / "run/best.safetensors")!r}),
     Path("out"), protocol=lambda header: Protocol(crop=41, base_size=64),
     device=torch.device("cpu"), report=report)
-print((level[110] - level[30]) / 2**20)
+print((level[70] - level[20]) / 2**20)
 """
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert float(done.stdout) < 15  # MB; the 80 pictures decoded are 29 MB
+    assert (
+        float(done.stdout) < 10
+    )  # MB; the 50 pictures decoded are 18 MB, and as much again as overlays
 
 
 def test_results_go_into_a_folder_behind_a_link(journey, psp, photos, tmp_path):
