@@ -70,3 +70,16 @@ def kernels(*, deterministic: bool) -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
         torch.backends.cudnn.benchmark = before[2]
+
+
+def memory_ran_out(error: BaseException) -> bool:
+    """Whether an exception says that the processor's memory does not suffice.
+
+    torch raises a RuntimeError, of a kind of its own for GPUs and of no kind for the CPU.
+    """
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in text or "can't allocate memory" in text
+    )

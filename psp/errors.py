@@ -13,8 +13,12 @@ class PspError(Exception):
 
     def __str__(self) -> str:
         """Return the message; what a terminal cannot show, as a name may hold it, is escaped."""
-        text = super().__str__()
-        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+        return printable(super().__str__())
+
+
+def printable(text: str) -> str:
+    """Return a text in which what a terminal cannot show is escaped: \\n, \\udcff."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -1,6 +1,8 @@
 """Output files that appear whole or not at all."""
 
 import contextlib
+import errno
+import hashlib
 import itertools
 import json
 import os
@@ -10,15 +12,29 @@ from typing import Any
 
 from psp.errors import PspError
 
+LONGEST_NAME = 255  # bytes of a file's name, on nearly every file system
+# Of one file's name, not of the disk: the others can be written all the same.
+_NAMES_FAULT = frozenset(
+    {errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EILSEQ, errno.EINVAL}
+)
+
+
+class NameFaultError(PspError):
+    """A file cannot have this name here; that says nothing of others."""
+
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, mark: str = "") -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and renamed to `path`.
 
-    If the block raises, the temporary file is removed and whatever stood at `path` stays.
-    Raises PspError when the file cannot be written: a full disk, no permission, no such folder.
+    If the block raises, the temporary file is removed and whatever stood at `path` stays. Processes
+    that may write the same file at a time need a `mark` each. Raises PspError when the file cannot
+    be written: a full disk, no permission, no such folder.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(f"{path.name}{mark}.tmp")
+    if len(os.fsencode(temporary.name)) > LONGEST_NAME:
+        name = hashlib.sha256(os.fsencode(temporary.name)).hexdigest()
+        temporary = path.with_name(f"{name}.tmp")
     try:
         yield temporary
         sync(temporary)
@@ -31,6 +47,32 @@ def whole_file(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def write(path: Path, data: bytes, mark: str = "") -> None:
+    """Write a file, whole. Raises NameFaultError for a fault of its name, PspError for others."""
+    with writing(path, mark) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextlib.contextmanager
+def writing(path: Path, mark: str = "") -> Iterator[Path]:
+    """Yield a temporary path as `whole_file`, with the errors of `write`; folders are made."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path, mark) as temporary:
+            yield temporary
+    except OSError as error:
+        raise _fault(path, error) from error
+    except PspError as error:
+        if isinstance(error.__cause__, OSError):
+            raise _fault(path, error.__cause__) from error
+        raise
+
+
+def _fault(path: Path, error: OSError) -> PspError:
+    kind = NameFaultError if error.errno in _NAMES_FAULT else PspError
+    return kind(f"{path}: cannot be written: {error.strerror or error}.")
+
+
 def read_bytes(path: Path) -> bytes:
     """Return what a user's file holds. Raises PspError when it cannot be read."""
     try:
@@ -38,6 +80,11 @@ def read_bytes(path: Path) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         reason = getattr(error, "strerror", None) or error
         raise PspError(f"{path}: cannot be read: {reason}.") from None
+
+
+def is_free(folder: Path) -> bool:
+    """Whether nothing is there, or a folder without anything in it."""
+    return not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir()))
 
 
 def make_folder(path: Path) -> None:
@@ -49,12 +96,22 @@ def make_folder(path: Path) -> None:
         raise PspError(f"{path}: this folder cannot be made: {reason}. Choose another -o") from None
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, mark: str = "") -> None:
     """Write `value` as indented JSON with sorted keys (the same value gives the same bytes)."""
-    with whole_file(path) as temporary:
+    with whole_file(path, mark) as temporary:
         temporary.write_text(
             json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
         )
+
+
+def json_line(value: Any) -> str:
+    """Return `value` as JSON on one line; in plain ASCII if a name in it is no UTF-8."""
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value)
+    return text
 
 
 def sync(path: Path) -> None:

@@ -6,15 +6,8 @@ from collections.abc import Callable, Sequence
 import torch
 
 from psp.config import nearest_crops
-from psp.device import autocast
+from psp.device import autocast, memory_ran_out
 from psp.job import Job
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that a device, or the machine, has no more memory."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 def advice(job: Job) -> str:
@@ -71,7 +64,7 @@ def _fits(job: Job, pictures: int, crop: int) -> bool:
         _try(job, pictures, crop)
         return True
     except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
+        if not memory_ran_out(error):
             raise
         return False
     finally:

@@ -11,7 +11,8 @@ from psp.errors import PspError
 from psp.files import read_bytes
 from psp.infer import Protocol, Segmenter, load_segmenter
 from psp.model import PSPNet
-from psp.pictures import as_rgb, decode_image
+from psp.photos import decode_photo
+from psp.pictures import as_rgb
 from psp.published import Report
 from psp.resolver import find_model
 from psp.weights import Header
@@ -97,7 +98,7 @@ def load(
 def _pixels(image: object) -> NDArray[np.uint8]:
     if isinstance(image, (str, Path)):
         path = Path(image)
-        return decode_image(read_bytes(path), str(path), upright=True)
+        return decode_photo(read_bytes(path), str(path))
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise PspError(

@@ -6,22 +6,24 @@ decoders fill in gray; one decoder everywhere also means that what is trained on
 predicted are the same pixels.
 """
 
+import contextlib
 import io
 import struct
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from psp.errors import PspError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 # What Pillow may take a file for, whatever its name; for an EPS it would run Ghostscript.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
+_LARGEST_JPEG = 65_500  # pixels a side, what the library for JPEGs takes
 
 PNG = b"\x89PNG\r\n\x1a\n"
 PALETTE = 3  # color type in IHDR
@@ -31,14 +33,18 @@ class PictureError(PspError):
     """A file that is no readable picture, or not of the needed kind."""
 
 
-def decode_image(data: bytes, where: str, *, upright: bool = False) -> NDArray[np.uint8]:
-    """Return a picture file's pixels as uint8 (H, W, 3) RGB.
+class UnknownKindError(PictureError):
+    """A file of none of the formats that were asked for."""
+
+
+def decode_image(data: bytes, where: str) -> NDArray[np.uint8]:
+    """Return a data set's picture file as uint8 (H, W, 3) RGB.
 
     Gray is repeated, a palette applied, transparency dropped, CMYK converted, 16 bits reduced to 8.
-    `upright` honors an EXIF orientation; data sets are read without, as their masks ignore it.
-    Raises PictureError, which starts with `where`.
+    An EXIF orientation is not looked at, as the data sets' masks ignore it. Raises PictureError,
+    which starts with `where`.
     """
-    return _rgb(_open(data, where, upright), where)
+    return to_rgb(open_picture(data, where), where)
 
 
 def as_rgb(picture: object) -> NDArray[np.uint8]:
@@ -50,7 +56,7 @@ def as_rgb(picture: object) -> NDArray[np.uint8]:
     if not (picture.width and picture.height):
         raise PictureError("an image without pixels: its width or height is 0.")
     try:
-        return _rgb(picture, "image")
+        return to_rgb(picture, "image")
     except (OSError, ValueError) as error:  # it is decoded only now, or was closed
         raise PictureError(f"image: broken picture: {' '.join(str(error).split())}") from None
 
@@ -68,20 +74,22 @@ def check_image(data: bytes, where: str) -> tuple[int, int]:
         height, width = picture.height, picture.width
         picture.draft("L", (max(1, width // 8), max(1, height // 8)))
 
-    picture = _open(data, where, before_loading=shrink)
+    picture = open_picture(data, where, before_loading=shrink)
     if picture.mode not in ("RGB", "L", "CMYK"):
-        _rgb(picture, where)
+        to_rgb(picture, where)
     return height, width
 
 
-def _rgb(picture: Image.Image, where: str) -> NDArray[np.uint8]:
+def to_rgb(picture: Image.Image, where: str) -> NDArray[np.uint8]:
+    """Return a loaded picture's pixels as uint8 (H, W, 3) RGB. Raises PictureError."""
     if picture.mode.startswith("I"):  # 16-bit gray, which convert() would clip
-        gray = (np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+        gray = (np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8)
         return np.repeat(gray[:, :, None], 3, axis=2)
     if picture.mode == "F":  # convert() would clip 0..1 to black
         raise PictureError(f"{where}: a picture of fractions. Save it with 8 bits.")
     try:
-        picture = picture if picture.mode == "RGB" else picture.convert("RGB")
+        with quiet():
+            picture = picture if picture.mode == "RGB" else picture.convert("RGB")
     except ValueError:
         raise PictureError(f"{where}: pictures of mode {picture.mode} cannot be shown.") from None
     return np.array(picture)  # a copy: Pillow's own memory is read-only
@@ -165,7 +173,7 @@ def _packed(image: NDArray[np.uint8]) -> NDArray[np.int32]:
 
 
 def _open_label(data: bytes, where: str) -> Image.Image:
-    picture = _open(data, where)
+    picture = open_picture(data, where)
     spoilt = _spoilt(picture, data)
     if spoilt:
         raise PictureError(f"{where}: a label must be a PNG: {spoilt}.")
@@ -193,19 +201,26 @@ def _spoilt(picture: Image.Image, data: bytes) -> str | None:
     return f"{kind} is lossy, its values are not exact"
 
 
-def encode_label(label: NDArray[np.uint8]) -> bytes:
-    """Return class ids, uint8 (H, W), as the bytes of a gray PNG (lossless).
+def encode_color(label: NDArray[np.int64]) -> bytes:
+    """Return colors (H, W), 65536 R + 256 G + B, as the bytes of a color PNG."""
+    channels = [(label >> shift & 255).astype(np.uint8) for shift in (16, 8, 0)]
+    return encode_png(np.stack(channels, axis=2))
+
+
+def encode_label(label: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
+    """Return class ids, uint8 or uint16 (H, W), as the bytes of a gray PNG (lossless).
 
     Runs of equal ids compress as well without PNG's filters, whose choice takes Pillow twice as
     long as all the rest. zlib with less memory than libraries give it is faster, as it slides its
     tables for every 32 KB, and its smaller blocks fit the label better: 8% fewer bytes.
     """
     height, width = label.shape
-    rows = np.empty((height, 1 + width), np.uint8)
+    values = label.astype(label.dtype.newbyteorder(">"), copy=False).view(np.uint8)
+    rows = np.empty((height, 1 + values.shape[1]), np.uint8)
     rows[:, 0] = 0  # each row begins with its filter: none
-    rows[:, 1:] = label
+    rows[:, 1:] = values
     packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 6, zlib.Z_RLE)
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)  # 8 bits, gray
+    header = struct.pack(">IIBBBBB", width, height, 8 * label.itemsize, 0, 0, 0, 0)  # gray
     pixels = packer.compress(rows.data) + packer.flush()
     return PNG + _chunk(b"IHDR", header) + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
 
@@ -226,9 +241,14 @@ def encode_palette(label: NDArray[np.uint8], palette: tuple[tuple[int, int, int]
 
 
 def encode_jpeg(image: NDArray[np.uint8], quality: int = 90) -> bytes:
-    """Return uint8 (H, W, 3) RGB as the bytes of a JPEG file."""
+    """Return uint8 (H, W, 3) RGB as the bytes of a JPEG file, smaller where it must be."""
+    picture = Image.fromarray(image)
+    longest = max(picture.size)
+    if longest > _LARGEST_JPEG:
+        width, height = (max(1, side * _LARGEST_JPEG // longest) for side in picture.size)
+        picture = picture.resize((width, height), Image.Resampling.BOX)
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=quality)
+    picture.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
 
 
@@ -266,29 +286,39 @@ def _check_sums(data: bytes) -> None:
         at += 12 + length
 
 
-def _open(
+def open_picture(
     data: bytes,
     where: str,
-    upright: bool = False,
+    formats: tuple[str, ...] = FORMATS,
     before_loading: Callable[[Image.Image], None] = lambda picture: None,
 ) -> Image.Image:
-    """Decode a file fully. Pillow's many kinds of complaint become one PictureError."""
+    """Decode a file of one of Pillow's `formats` fully; its many complaints are one PictureError.
+
+    A file of no such kind is an UnknownKindError. `before_loading` gets the picture with its header
+    read and its pixels not.
+    """
     if not data:
         raise PictureError(f"{where}: the file is empty. Copy it again from the download.")
     try:
-        with warnings.catch_warnings():
-            # A large picture is no attack here, and odd EXIF data are no reason to worry anyone.
-            warnings.simplefilter("ignore")
-            picture = Image.open(io.BytesIO(data), formats=FORMATS)
+        with quiet():
+            picture = Image.open(io.BytesIO(data), formats=formats)
             if picture.format == "PNG":
                 _check_sums(data)
             before_loading(picture)
             picture.load()
-            return ImageOps.exif_transpose(picture) if upright else picture
+            return picture
     except Image.DecompressionBombError:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
         raise PictureError(f"{where}: more than {limit} megapixels. Shrink it first.") from None
     except UnidentifiedImageError:
-        raise PictureError(f"{where}: not a picture (it starts with {data[:8]!r}).") from None
+        raise UnknownKindError(f"{where}: not a picture (it starts with {data[:8]!r}).") from None
     except Exception as error:  # for a broken file Pillow's readers raise a dozen kinds
         raise PictureError(f"{where}: broken picture: {' '.join(str(error).split())}") from None
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """A large picture is no attack here, and odd EXIF data are no reason to worry anyone."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\b")
+        yield

@@ -1,32 +1,42 @@
-"""psp predict: pictures in, label maps and overlays out."""
+"""psp predict: pictures in, label maps and overlays out.
+
+While the network looks at one picture, threads decode the next ones and encode the last ones.
+"""
 
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from os.path import abspath, commonpath
+import zipfile
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from psp.device import pick_precision, precision_name
+from psp.device import memory_ran_out, pick_precision, precision_name
 from psp.errors import PspError
-from psp.files import free_name, make_folder, read_bytes, whole_file
-from psp.infer import Protocol, load_segmenter
-from psp.pictures import (
-    SUFFIXES,
-    decode_image,
-    encode_jpeg,
-    encode_palette,
-    encode_png,
-)
+from psp.files import NameFaultError, numbered, read_bytes, write, writing
+from psp.infer import Protocol, Segmenter, load_segmenter
+from psp.manifest import file_sha256
+from psp.photos import decode_photo
+from psp.pictures import encode_jpeg, encode_palette, encode_png, histogram, quiet
+from psp.predictions import Predictions, Settings, choose
+from psp.ranks import Part
 from psp.render import legend, overlay
-from psp.weights import Header
+from psp.weights import Header, read_header
+from psp.workers import ahead, cores
+
+THREADS = 4  # that decode, and as many that encode, where there are as many cores
+HELD = 256 << 20  # bytes that may wait to be encoded
+LARGEST = 2_000_000_000  # bytes of one picture's probabilities
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """A picture is done; or `error` says why not."""
+    """A picture is done; or `error` says why not. `seconds` are those of all the work on it."""
 
     name: str
     done: int
@@ -37,57 +47,18 @@ class Parsed:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Where the results are, what was parsed, what failed (name, reason), and how it was done."""
+    """Where the results are, what was parsed, what failed (name, reason), and how it was done.
+
+    `skipped` were finished before.
+    """
 
     out: Path
     parsed: tuple[str, ...]
+    skipped: tuple[str, ...]
     failed: tuple[tuple[str, str], ...]
     header: Header
     protocol: Protocol
     precision: str
-
-
-def find_pictures(inputs: Sequence[Path]) -> dict[str, Path]:
-    """Return the pictures among files and folders (with their sub-folders), by output name.
-
-    A name is the path below the folder, or below what all inputs have in common, without suffix.
-    A picture keeps its suffix where the shorter name is another's too, so no two ever collide.
-    Raises PspError for a path that is missing and when there is no picture at all.
-    """
-    files: list[Path] = []
-    for path in inputs:
-        if path.is_dir():
-            below = [p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
-            below = [p for p in below if not p.name.startswith(".")]  # macOS leaves ._photo.jpg
-            done = {p.parent for p in path.rglob("legend.png") if (p.parent / "labels").is_dir()}
-            below = [p for p in below if done.isdisjoint(p.parents)]  # what psp wrote itself
-            if not below:
-                raise PspError(
-                    f"{path}: no pictures in this folder ({', '.join(sorted(SUFFIXES))})."
-                )
-            files += below
-        elif path.is_file():
-            files.append(path)
-        else:
-            raise PspError(f"{path}: no such file or folder.")
-    found = {Path(abspath(path)): path for path in files}  # no ".." may reach an output's name
-    root = Path(commonpath([path.parent for path in found]))
-    if len(inputs) == 1 and inputs[0].is_dir():
-        root = Path(abspath(inputs[0]))
-    names = {path.relative_to(root): found[path] for path in sorted(found)}
-    taken = Counter(name.with_suffix("") for name in names) + Counter(list(names))
-    return {
-        str(short if taken[short := name.with_suffix("")] == 1 else name): path
-        for name, path in names.items()
-    }
-
-
-def default_out(inputs: Sequence[Path]) -> Path:
-    """Return a folder that does not exist yet: PHOTOS-parsed beside one input, else `parsed`."""
-    if len(inputs) > 1:
-        return free_name(Path("parsed"))
-    only = inputs[0].resolve() if inputs[0].name in ("", "..") else inputs[0]
-    return free_name(only.with_name(f"{only.stem if only.is_file() else only.name}-parsed"))
 
 
 def predict(
@@ -95,22 +66,26 @@ def predict(
     weights: Path,
     out: Path,
     *,
+    numbering: bool = False,
     overwrite: bool = False,
+    probabilities: bool = False,
+    part: Part | None = None,
     protocol: Callable[[Header], Protocol],
     device: torch.device,
     precision: str = "auto",
     report: Callable[[Parsed], None] = lambda event: None,
 ) -> Prediction:
-    """Write labels/NAME.png, overlays/NAME.jpg and legend.png for every picture into `out`.
+    """Write labels/NAME.png, overlays/NAME.jpg and more for every picture into `out`.
 
-    `pictures` are files by output name, from `find_pictures`.
+    `pictures` are files by output name, from `inputs.find_pictures`; predictions.py says what the
+    folder holds. `part` takes a share of them. What is finished there already is skipped, unless
+    `overwrite` is set; `numbering` goes on to out-2, out-3, … where `out` holds something else.
 
     A label map has exactly its picture's size, upright by EXIF; its values are class ids. A picture
-    that cannot be read is reported and the others are done. Raises PspError when none could be, or
-    when `out` exists and `overwrite` is not set.
+    that cannot be read or written is reported and the others are done. Raises PspError when none
+    could be, or `out` holds something else.
     """
-    if out.exists() and not overwrite:
-        raise PspError(f"{out}: exists already. Choose another -o, or replace it with --overwrite")
+    part = part or Part()
     pictures = {  # not what an earlier call wrote inside the folder
         name: path
         for name, path in pictures.items()
@@ -119,35 +94,208 @@ def predict(
     if not pictures:
         raise PspError(f"{out}: all the pictures lie in this folder. Choose another -o")
     dtype = pick_precision(precision, device)
-    segmenter, header = load_segmenter(weights, device, dtype)
+    header = read_header(weights)
     chosen = protocol(header)
-    done: list[str] = []
-    failed: list[tuple[str, str]] = []
-    for number, (name, path) in enumerate(pictures.items(), start=1):
-        start = time.perf_counter()
-        error = None
-        try:
-            image = decode_image(read_bytes(path), str(path), upright=True)
-        except PspError as reason:
-            if len(pictures) == 1:
-                raise
-            error = str(reason)
-            failed.append((name, error))
+    settings = Settings(
+        weights=str(weights), sha256=file_sha256(weights), protocol=asdict(chosen),
+        precision=precision_name(dtype), dataset=header.dataset, step=header.step,
+        classes=header.classes,
+    )  # fmt: skip
+    kinds = {"labels": ".png", "overlays": ".jpg"}
+    kinds |= {"probabilities": ".npz"} if probabilities else {}
+    share = dict(part.of(list(pictures.items())))
+    places = numbered(out) if numbering and not overwrite and part.total == 1 else [out]
+    folder, left = choose(places, settings, part, kinds, share, overwrite)
+    work = _Work(folder, header, overwrite)
+    with closing(folder):
+        if left:
+            segmenter, _ = load_segmenter(weights, device, dtype)
+            look = _Look(segmenter, chosen, probabilities)
+            with closing(work.run(left, look)) as results:
+                for done, picture in enumerate(results, start=1):
+                    if picture.error and len(pictures) == 1:
+                        raise PspError(picture.error)
+                    seconds = round(picture.seconds, 4)
+                    report(Parsed(picture.name, done, len(left), seconds, picture.error))
+            if not work.parsed and len(left) == len(share) and part.total == 1:
+                raise PspError(
+                    f"{folder.out}: nothing new in it, as none of the {len(left)} pictures could "
+                    "be parsed."
+                )
+        work.begin()
+        folder.merge(pictures)
+    skipped = tuple(name for name in share if name not in left)
+    return Prediction(
+        folder.out, tuple(work.parsed), skipped, tuple(work.failed), header, chosen,
+        settings.precision,
+    )  # fmt: skip
+
+
+@dataclass
+class _Picture:
+    """A picture on its way: each station fills in what it makes, or the error."""
+
+    name: str
+    path: Path
+    seconds: float = 0.0
+    image: NDArray[np.uint8] | None = None  # (H, W, 3)
+    label: NDArray[np.uint8] | None = None  # (H, W)
+    probabilities: NDArray[np.float16] | None = None  # (classes, H, W)
+    found: dict[str, Any] = field(default_factory=dict)  # for its record
+    error: str | None = None
+
+    @property
+    def size(self) -> int:
+        """The bytes that it holds."""
+        arrays = (self.image, self.label, self.probabilities)
+        return sum(array.nbytes for array in arrays if array is not None)
+
+
+class _Work:
+    """The pictures of one call on their way through decoding, the network and encoding."""
+
+    def __init__(self, folder: Predictions, header: Header, overwrite: bool) -> None:
+        self.folder, self.header, self.overwrite = folder, header, overwrite
+        self.parsed: list[str] = []
+        self.failed: list[tuple[str, str]] = []
+        self._unrecorded: list[_Picture] = []  # failed before there was a folder
+
+    def run(
+        self, pictures: Mapping[str, Path], look: Callable[[_Picture], None]
+    ) -> Generator[_Picture, None, None]:
+        """Yield the pictures, done or with an error. What has begun to be written becomes whole."""
+        threads = min(THREADS, cores())
+
+        def seen(picture: _Picture) -> _Picture:
+            _station(look, picture, PspError)
+            if picture.error is None:
+                self.begin()
+            return picture
+
+        fresh = (_Picture(name, path) for name, path in pictures.items())
+        with quiet(), closing(ahead(_loaded, fresh, threads)) as images:
+            seen_ones = map(seen, images)
+            with closing(
+                ahead(self._written, seen_ones, threads, lambda picture: picture.size, HELD)
+            ) as results:
+                for picture in results:
+                    self._record(picture)
+                    yield picture
+
+    def begin(self) -> None:
+        """Make the folder, if this has not been done."""
+        if not self.folder.opened:
+            self.folder.open(self._legend, self.overwrite)
+            for picture in self._unrecorded:
+                self.folder.record(picture.name, picture.path, {"error": picture.error})
+
+    def _record(self, picture: _Picture) -> None:
+        found = {**picture.found, "seconds": round(picture.seconds, 4)}
+        if picture.error is None:
+            self.parsed.append(picture.name)
         else:
-            label = segmenter.label_map(image, chosen).cpu().numpy()
-            drawn = overlay(image, label, header.palette)
-            _write(out / "labels" / f"{name}.png", encode_palette(label, header.palette))
-            _write(out / "overlays" / f"{name}.jpg", encode_jpeg(drawn))
-            done.append(name)
-        report(Parsed(name, number, len(pictures), time.perf_counter() - start, error))
-    if not done:
-        raise PspError(f"{out}: not written, as none of the {len(failed)} pictures could be read.")
-    key = legend(header.classes, header.palette)
-    _write(out / "legend.png", encode_png(key))
-    return Prediction(out, tuple(done), tuple(failed), header, chosen, precision_name(dtype))
+            self.failed.append((picture.name, picture.error))
+            found = {"error": picture.error}
+        if self.folder.opened:
+            self.folder.record(picture.name, picture.path, found)
+        else:
+            self._unrecorded.append(picture)
+
+    def _legend(self) -> bytes:
+        return encode_png(legend(self.header.classes, self.header.palette))
+
+    def _written(self, picture: _Picture) -> _Picture:
+        """Write a picture's files and let go of its arrays."""
+        _station(self._write, picture, NameFaultError)
+        picture.image = picture.label = picture.probabilities = None
+        return picture
+
+    def _write(self, picture: _Picture) -> None:
+        image, label = picture.image, picture.label
+        assert image is not None and label is not None
+        paths = self.folder.paths(picture.name)
+        if picture.probabilities is not None:
+            with writing(paths["probabilities"]) as temporary:
+                _write_npz(temporary, picture.probabilities)
+        palette = self.header.palette
+        write(paths["overlays"], encode_jpeg(overlay(image, label, palette)))
+        write(paths["labels"], encode_palette(label, palette))
+        counts = histogram(label)
+        picture.found = {
+            "height": label.shape[0],
+            "width": label.shape[1],
+            "shares": {
+                self.header.classes[number]: round(counts[number] / label.size, 6)
+                for number in np.argsort(-counts, kind="stable")
+                if counts[number]
+            },
+        }
 
 
-def _write(path: Path, data: bytes) -> None:
-    make_folder(path.parent)
-    with whole_file(path) as temporary:
-        temporary.write_bytes(data)
+@dataclass(frozen=True)
+class _Look:
+    """What the network makes of a picture, on the host."""
+
+    segmenter: Segmenter
+    protocol: Protocol
+    probabilities: bool
+
+    def __call__(self, picture: _Picture) -> None:
+        assert picture.image is not None
+        height, width = picture.image.shape[:2]
+        classes, device = self.segmenter.classes, self.segmenter.device
+        try:
+            if not self.probabilities:
+                picture.label = _on_host(self.segmenter.label_map(picture.image, self.protocol))
+                return
+            size = 2 * classes * height * width
+            if size > LARGEST:
+                raise PspError(
+                    f"{picture.path}: its probabilities would take {size / 1e9:.1f} GB ({classes} "
+                    f"classes, {width}x{height}); 2 GB at most. Shrink it, or leave out "
+                    "--probabilities"
+                )
+            found = self.segmenter.probabilities(picture.image, self.protocol)
+            picture.label = _on_host(found.argmax(0).to(torch.uint8))
+            picture.probabilities = _on_host(found.to(torch.float16))
+        except Exception as error:
+            if not memory_ran_out(error):
+                raise
+            raise PspError(
+                f"{picture.path}: not enough memory on {device} for this picture of "
+                f"{width}x{height} with windows of {self.protocol.crop}. Try a smaller --crop, or "
+                "--device cpu"
+            ) from None
+
+
+def _station(work: Callable[[_Picture], None], picture: _Picture, fault: type[PspError]) -> None:
+    """Do one station's work on a picture that has no error yet; a `fault` is its error."""
+    if picture.error is not None:
+        return
+    begin = time.perf_counter()
+    try:
+        work(picture)
+    except fault as error:
+        picture.error = str(error)
+    picture.seconds += time.perf_counter() - begin
+
+
+def _loaded(picture: _Picture) -> _Picture:
+    _station(_load, picture, PspError)
+    return picture
+
+
+def _load(picture: _Picture) -> None:
+    picture.image = decode_photo(read_bytes(picture.path), str(picture.path))
+
+
+def _on_host(tensor: Tensor) -> NDArray[Any]:
+    found: NDArray[Any] = tensor.cpu().numpy()
+    return found
+
+
+def _write_npz(path: Path, probabilities: NDArray[np.float16]) -> None:
+    """Write what numpy.load reads; compressed lightly, as numpy's own level takes much longer."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        with archive.open("probabilities.npy", "w", force_zip64=True) as file:
+            np.lib.format.write_array(file, probabilities)

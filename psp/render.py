@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -23,9 +24,11 @@ def overlay(
     image: Picture, label: NDArray[np.uint8], palette: Palette, strength: float = 0.55
 ) -> Picture:
     """Return the picture with the classes' colors laid over it, a dark line between classes."""
-    mixed = (1 - strength) * image.astype(np.float32) + strength * colors(label, palette)
-    mixed[_borders(label)] *= 0.35
-    return (mixed + 0.5).astype(np.uint8)
+    drawn = colors(label, palette)
+    mixed = np.asarray(cv2.addWeighted(image, 1 - strength, drawn, strength, 0), np.uint8)
+    edge = _borders(label)
+    mixed[edge] = (0.35 * mixed[edge] + 0.5).astype(np.uint8)
+    return mixed
 
 
 def _borders(label: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -1,15 +1,25 @@
 """Counting a split's confusion matrix: what validation and evaluation share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
+from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from psp.cards import IGNORE
+from psp.device import memory_ran_out
 from psp.errors import PspError
 from psp.infer import Protocol, Segmenter
+from psp.manifest import ANEW
 from psp.metrics import Confusion
+from psp.pictures import quiet
 from psp.shards import ShardSplit
+from psp.workers import ahead, cores
+
+THREADS = 4  # that decode, where there are as many cores
 
 
 def score_split(
@@ -19,13 +29,64 @@ def score_split(
     report: Callable[[int], None] = lambda done: None,
 ) -> Confusion:
     """Parse every picture of a split and count; `report` gets the number of pictures done."""
+    total = torch.zeros(model.classes**2, dtype=torch.int64, device=model.device)
+    with closing(looked_at(model, split, protocol, range(len(split)))) as looks:
+        for done, look in enumerate(looks, start=1):
+            total += look.counts(model.classes)
+            report(done)
     confusion = Confusion(model.classes)
-    for index in range(len(split)):
-        guess = model.label_map(split.image(index), protocol)
-        truth = torch.from_numpy(split.label(index)).to(model.device)
-        confusion.add(count(truth, guess, model.classes).cpu().numpy())
-        report(index + 1)
+    confusion.add(total.cpu().numpy())
     return confusion
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the model made of a sample: uint8 (H, W), on the device. `truth` is on the host."""
+
+    index: int
+    where: str
+    guess: Tensor
+    truth: NDArray[np.uint8] | None  # None where the split has no labels
+
+    def counts(self, classes: int) -> Tensor:
+        """Return its confusion matrix on the device, int64 (classes²,).
+
+        Raises PspError for labels that do not fit the picture or the classes.
+        """
+        assert self.truth is not None
+        if self.truth.shape != tuple(self.guess.shape):
+            raise PspError(f"{self.where}: the label's size is not the picture's. {ANEW}")
+        try:
+            return count(torch.from_numpy(self.truth).to(self.guess.device), self.guess, classes)
+        except ValueError as error:
+            raise PspError(f"{self.where}: its label has {error}. {ANEW}") from None
+
+
+def looked_at(
+    model: Segmenter, split: ShardSplit, protocol: Protocol, indices: Iterable[int]
+) -> Generator[Look, None, None]:
+    """Yield what the model makes of samples, while threads decode the next ones.
+
+    Raises PspError for a picture that needs more memory than there is.
+    """
+
+    def decoded(index: int) -> tuple[int, NDArray[np.uint8], NDArray[np.uint8] | None]:
+        return index, split.image(index), split.label(index) if split.labeled else None
+
+    with quiet(), closing(ahead(decoded, indices, min(THREADS, cores()))) as samples:
+        for index, image, truth in samples:
+            where = f"{split.folder}: sample '{split.names[index]}'"
+            try:
+                guess = model.label_map(image, protocol)
+            except Exception as error:
+                if not memory_ran_out(error):
+                    raise
+                raise PspError(
+                    f"{where}: not enough memory on {model.device} for this picture of "
+                    f"{image.shape[1]}x{image.shape[0]} with windows of {protocol.crop}. Try a "
+                    "smaller --crop, or --device cpu"
+                ) from None
+            yield Look(index, where, guess, truth)
 
 
 def count(truth: Tensor, guess: Tensor, classes: int) -> Tensor:
@@ -45,7 +106,7 @@ def check_labeled(split: ShardSplit) -> None:
     if not split.labeled:
         raise PspError(
             f"{split.folder}: split '{split.split}' has no labels to compare with. "
-            "psp predict parses its pictures"
+            "psp evaluate --save-labels DIR writes label files for its leaderboard"
         )
 
 

@@ -251,7 +251,9 @@ class ShardSplit:
     def _handle(self, shard: int) -> int:
         key = (os.getpid(), shard)
         if key not in self._handles:
-            self._handles[key] = os.open(self.paths[shard], os.O_RDONLY)
+            handle = os.open(self.paths[shard], os.O_RDONLY)
+            if self._handles.setdefault(key, handle) != handle:
+                os.close(handle)  # another thread was first
         return self._handles[key]
 
     def close(self) -> None:

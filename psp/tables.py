@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # they bring torch and numpy, which the cards do without
     from psp.census import Census, SplitCensus
     from psp.evaluate import Evaluation
     from psp.infer import Protocol
+    from psp.metrics import Tally
     from psp.weights import Header
 
 
@@ -97,23 +98,54 @@ def _size(size: tuple[int, int]) -> str:
     return f"{width}x{height}"
 
 
-def show_evaluation(evaluation: "Evaluation") -> None:
-    """Print the per-class table, the protocol and the three scores."""
-    table = _table("class", "IoU", "accuracy", "pixels")
-    scores = evaluation.scores
-    for name, iou, accuracy, pixels in zip(
-        evaluation.header.classes, scores.iou, scores.accuracy, scores.pixels, strict=True
-    ):
-        table.add_row(Text(name), _percent(iou), _percent(accuracy), f"{pixels:,}")
-    out.print(table)
+def show_evaluation(evaluation: "Evaluation", worst: int) -> None:
+    """Print the per-class table, the protocol, the scores, and the `worst` pictures."""
+    if evaluation.tally is not None:
+        _show_classes(evaluation.tally, evaluation.header.classes)
     how = protocol_line(
         evaluation.model.which, evaluation.header, evaluation.protocol, evaluation.precision
     )
     out.print(Text(f"{evaluation.dataset} {evaluation.split}, {evaluation.images} images · {how}"))
+    if evaluation.tally is None:
+        out.print(Text("no labels: nothing is scored"))
+        return
+    scores, number = evaluation.tally.confusion.scores(), len(evaluation.header.classes)
     out.print(
         f"[bold]mIoU {100 * scores.miou:.2f}[/]   mean accuracy {100 * scores.mean_accuracy:.2f}   "
         f"pixel accuracy {100 * scores.pixel_accuracy:.2f}"
     )
+    out.print(
+        f"ADE score {100 * scores.ade_score:.2f}   frequency-weighted IoU "
+        f"{100 * scores.frequency_weighted_iou:.2f}   boundary F "
+        f"{100 * evaluation.tally.boundary_mean:.2f}"
+    )
+    labeled, occurring = ((scores.pixels > 0).sum(), (scores.pixels + scores.guessed > 0).sum())
+    out.print(
+        f"that mIoU is over all {number} classes, the authors' way; over the {occurring} labeled "
+        f"or predicted {100 * scores.miou_occurring:.2f}, over the {labeled} labeled "
+        f"{100 * scores.miou_labeled:.2f}"
+    )
+    listed = evaluation.tally.worst(worst)
+    if listed:
+        table = _table("worst pictures", "mIoU", "accuracy")
+        for picture in listed:
+            table.add_row(
+                Text(picture.name), _percent(picture.miou), _percent(picture.pixel_accuracy)
+            )
+        out.print()
+        out.print(table)
+
+
+def _show_classes(tally: "Tally", names: Sequence[str]) -> None:
+    table = _table("class", "IoU", "accuracy", "boundary F", "pixels", "predicted", "images")
+    scores, borders = tally.confusion.scores(), tally.boundary_f()
+    for number, name in enumerate(names):
+        table.add_row(
+            Text(name), _percent(scores.iou[number]), _percent(scores.accuracy[number]),
+            _percent(borders[number]), f"{scores.pixels[number]:,}",
+            f"{scores.guessed[number]:,}", f"{tally.images[number]:,}",
+        )  # fmt: skip
+    out.print(table)
 
 
 def show_model(found: "Anatomy") -> None:

@@ -13,14 +13,14 @@ from psp.augment import Augmentation
 from psp.board import Board
 from psp.checkpoint import save_checkpoint
 from psp.config import TrainConfig
-from psp.device import autocast, kernels
+from psp.device import autocast, kernels, memory_ran_out
 from psp.errors import PspError
 from psp.freezing import training_mode
 from psp.infer import Protocol, segmenter
 from psp.job import Job, begin
 from psp.journal import Event, Meter, Tick, Validating, Validation, not_finite
 from psp.loader import Crops, batches
-from psp.memory import advice, out_of_memory
+from psp.memory import advice
 from psp.preflight import (
     check_batch,
     check_deterministic,
@@ -113,7 +113,7 @@ def _try_step(job: Job, parts: list[tuple[Tensor, Tensor]], step: int, lr: float
     try:
         return _step(job, parts, step, lr)
     except (RuntimeError, MemoryError) as error:
-        if out_of_memory(error):
+        if memory_ran_out(error):
             return None
         raise
 

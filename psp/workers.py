@@ -1,4 +1,4 @@
-"""A map over worker processes that keeps the order and holds little at a time."""
+"""Maps over worker processes and threads that keep the order and hold little at a time."""
 
 import gc
 import os
@@ -6,7 +6,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import forkserver, get_context, parent_process
 from typing import Any, TypeVar
@@ -33,6 +33,33 @@ def warm_up(make: Callable[..., Callable[[Any], Any]]) -> None:
     """Let worker processes load what `make` needs, while the caller goes on; `ordered` uses it."""
     forkserver.set_forkserver_preload([make.__module__])
     forkserver.ensure_running()
+
+
+def ahead(
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    threads: int,
+    weight: Callable[[Item], int] = lambda item: 0,
+    most: int = 0,
+) -> Generator[Result, None, None]:
+    """Yield work(item) for each item, in order, while threads are at work on the next ones.
+
+    `items` are taken from this thread. As many are under way as there are threads, but no more than
+    weigh `most` together. What `work` raises comes through in its turn. Closing the generator waits
+    for what is under way.
+    """
+    pool = ThreadPoolExecutor(threads, "ahead")
+    under_way: deque[tuple[Future[Result], int]] = deque()
+    try:
+        for item in items:
+            under_way.append((pool.submit(work, item), weight(item)))
+            del item  # it may be large, and is the thread's now
+            while len(under_way) > threads or (under_way and sum(w for _, w in under_way) > most):
+                yield under_way.popleft()[0].result()
+        while under_way:
+            yield under_way.popleft()[0].result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def ordered(

@@ -1,40 +1,76 @@
 """psp evaluate: its JSON equals a brute-force count over the label maps that psp predict wrote."""
 
+import io
 import json
+import os
 import shutil
+import subprocess
+import sys
+import tarfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from psp.metrics import Confusion
+from psp.boundary import boundary_counts
 
 
-def brute_counts(truth, guess, classes):
-    counts = np.zeros((classes, classes), np.int64)
-    for t, g in zip(truth.ravel().tolist(), guess.ravel().tolist(), strict=True):
-        if t != 255:
-            counts[t, g] += 1
-    return counts
-
-
-def test_the_json_equals_a_count_over_predicted_label_maps(journey, psp):
+@pytest.mark.parametrize("protocol", [["--no-flip"], ["--flip", "--scales", "0.75,1.5"]])
+def test_the_json_equals_a_count_over_predicted_label_maps(journey, psp, tmp_path, protocol):
+    """Nothing of psp's own counting is in the expectation; the equality is exact."""
     folder = journey.folder
-    psp("evaluate", "run", "--no-flip", "-q", cwd=folder, check=0)
-    found = json.loads((folder / "run/evaluations/val-ss.json").read_text())
-    confusion = Confusion(9)
+    flip = [word for word in protocol if word != "--no-flip"]
+    run = tmp_path / "run"
+    shutil.copytree(folder / "run", run)
+    psp("predict", "raw/images/val", "-m", run, "-o", tmp_path / "maps", *flip, cwd=folder, check=0)
+    _, out, _ = psp("evaluate", run, *protocol, "--json", "-q", cwd=folder, check=0)
+    found = json.loads(out)
+    counts = np.zeros((9, 9), int)
+    each = {}
+    borders = np.zeros((9, 4), int)
     for path in sorted((folder / "raw/labels/val").iterdir()):
         truth = np.array(Image.open(path))
-        guess = np.array(Image.open(folder / "parsed/labels" / path.name))
-        confusion.add(brute_counts(truth, guess, 9))
-    scores = confusion.scores()
-    assert found["miou"] == scores.miou
-    assert found["mean_accuracy"] == scores.mean_accuracy
-    assert found["pixel_accuracy"] == scores.pixel_accuracy
+        guess = np.array(Image.open(tmp_path / "maps/labels" / path.name))
+        here = np.zeros((9, 9), int)
+        for t, g in zip(truth.ravel().tolist(), guess.ravel().tolist(), strict=True):
+            if t != 255:
+                here[t, g] += 1
+        counts += here
+        each[path.stem] = here
+        borders += boundary_counts(truth, guess, 9)  # by its definition in test_metrics.py
+    hit, true, guessed = counts.diagonal(), counts.sum(1), counts.sum(0)
+    iou = [
+        h / (t + g - h) if t + g - h else None for h, t, g in zip(hit, true, guessed, strict=True)
+    ]
+    plain = [value or 0.0 for value in iou]
+    assert found["miou"] == np.mean(plain)
+    occurring = [value for value in iou if value is not None]
+    labeled = [value for value, t in zip(iou, true, strict=True) if t]
+    assert found["miou_by_convention"] == {
+        "all_classes": np.mean(plain),
+        "classes_labeled_or_predicted": np.mean(occurring),
+        "classes_labeled": np.mean(labeled),
+    }
+    recall = [h / t if t else None for h, t in zip(hit, true, strict=True)]
+    assert found["mean_accuracy"] == np.mean([value or 0.0 for value in recall])
+    assert found["pixel_accuracy"] == hit.sum() / true.sum()
+    assert found["ade_score"] == (np.mean(plain) + hit.sum() / true.sum()) / 2
+    assert found["frequency_weighted_iou"] == (true * plain).sum() / true.sum()
     for number, entry in enumerate(found["per_class"]):
-        assert entry["pixels"] == scores.pixels[number]
-        expected = None if np.isnan(scores.iou[number]) else scores.iou[number]
-        assert entry["iou"] == expected
+        assert entry["iou"] == iou[number] and entry["accuracy"] == recall[number]
+        assert (entry["pixels"], entry["predicted"]) == (true[number], guessed[number])
+        assert entry["images"] == sum(here[number].sum() > 0 for here in each.values())
+        near_guessed, all_guessed, near_true, all_true = borders[number]
+        if all_guessed and all_true:
+            precision, recall_ = near_guessed / all_guessed, near_true / all_true
+            expected = 2 * precision * recall_ / (precision + recall_) if precision else 0
+            assert entry["boundary_f"] == pytest.approx(expected, abs=1e-12)
+    assert [entry["name"] for entry in found["pictures"]] == sorted(each)
+    for entry in found["pictures"]:
+        here = each[entry["name"]]
+        union = here.sum(0) + here.sum(1) - here.diagonal()
+        assert entry["miou"] == np.mean((here.diagonal() / np.maximum(union, 1))[union > 0])
+        assert entry["pixel_accuracy"] == here.trace() / here.sum()
 
 
 def test_the_record_says_what_was_done(journey):
@@ -51,6 +87,10 @@ def test_the_record_says_what_was_done(journey):
 def test_the_table_is_on_stdout_and_remarks_on_stderr(journey):
     _, out, err = journey.says["evaluate"]
     assert "mIoU" in out and "boat" in out and "best weights" in out
+    assert "over all 9 classes, the authors' way; over the" in out
+    for word in ("boundary F", "frequency-weighted IoU", "ADE score", "worst pictures"):
+        assert word in out
+    assert "single scale with flip · windows of 41" in out  # how, beside every number
     assert "saved: run/evaluations/val-ss-flip.json" in err
 
 
@@ -127,3 +167,223 @@ def test_wrong_input_is_one_line_and_exit_2(journey, psp, arguments, message):
     assert (code, out) == (2, "")
     assert message in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_the_worst_pictures_are_listed(journey, psp):
+    arguments = ("evaluate", "run", "-q")
+    by_score = sorted(journey.evaluation["pictures"], key=lambda entry: entry["miou"])
+    _, out, _ = psp(*arguments, "--worst", "2", cwd=journey.folder, check=0)
+    listed = out[out.index("worst pictures") :].splitlines()[1:]
+    assert [line.split()[0] for line in listed] == [entry["name"] for entry in by_score[:2]]
+    _, out, _ = psp(*arguments, "--worst", "0", cwd=journey.folder, check=0)
+    assert "worst pictures" not in out
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_ranks_count_the_same_to_the_last_pixel(journey, tmp_path, ranks):
+    """4 pictures on 3 ranks are 2, 1 and 1: none is padded, none counts twice."""
+    shutil.copytree(journey.folder / "run", tmp_path / "run")
+    shutil.copytree(journey.folder / "shards", tmp_path / "shards")
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node",
+         str(ranks), "-m", "psp", "evaluate", "run", "--data", "shards", "--json", "--device",
+         "cpu", "--save-labels", "labels"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=240,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    expected = {**journey.evaluation, "model": "run/best.safetensors", "label_files": "labels"}
+    assert json.loads(done.stdout) == expected
+    names = {path.name for path in (tmp_path / "labels").iterdir()}
+    assert names == {f"{entry['name']}.png" for entry in expected["pictures"]}
+
+
+def test_a_label_out_of_range_is_named_never_dropped(journey, psp, monkeypatch):
+    from psp.shards import ShardSplit
+
+    real = ShardSplit.label
+
+    def spoilt(self, index):
+        label = real(self, index).copy()
+        label[0, 0] = 9 if index == 2 else label[0, 0]
+        return label
+
+    monkeypatch.setattr(ShardSplit, "label", spoilt)
+    code, out, err = psp("evaluate", "run", cwd=journey.folder)
+    assert (code, out) == (2, "")
+    assert "shards: sample '0002': its label has a class outside 0..8: 9. Make the shards" in err
+
+
+def test_a_label_of_another_size_is_named(journey, psp, monkeypatch):
+    from psp.shards import ShardSplit
+
+    real = ShardSplit.label
+    monkeypatch.setattr(ShardSplit, "label", lambda self, index: real(self, index)[:-1])
+    code, _, err = psp("evaluate", "run", cwd=journey.folder)
+    assert code == 2 and "sample '0000': the label's size is not the picture's" in err
+
+
+def test_a_picture_that_memory_does_not_hold_is_named(journey, psp, monkeypatch):
+    from psp.infer import Segmenter
+
+    def greedy(self, image, protocol):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+
+    monkeypatch.setattr(Segmenter, "label_map", greedy)
+    code, _, err = psp("evaluate", "run", cwd=journey.folder)
+    assert code == 2 and len(err.splitlines()) == 1
+    assert "sample '0000': not enough memory on cpu for this picture of 64x48 with windows" in err
+    assert "Try a smaller --crop" in err
+
+
+def test_memory_does_not_grow_with_the_number_of_pictures(journey, tmp_path):
+    """The first 60 of 260 pictures set the level; the rest must not raise it."""
+    program = f"""
+import torch
+from pathlib import Path
+from psp.evaluate import _tally
+from psp.infer import Protocol, load_segmenter
+from psp.shards import ShardSplit
+torch.set_num_threads(1)
+level = {{}}
+def report(done, total):
+    if done in (60, 260):
+        level[done] = int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+folder = Path({str(journey.folder)!r})
+model, header = load_segmenter(folder / "run/best.safetensors", torch.device("cpu"), torch.float32)
+shards = ShardSplit(folder / "shards", "val")
+_tally(model, shards, Protocol(crop=41), [0, 1, 2, 3] * 65, None, report)
+print((level[260] - level[60]) / 2**20)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 4  # MB; a picture's confusion and maps are 20 kB, 200 of them 4 MB
+
+
+def card(folder, layout, classes, splits="val = { images = 1 }", extra=""):
+    rows = [f'{{ name = "{n}", color = "{c}", from = {raw} }},' for n, c, raw in classes]
+    text = "\n".join(
+        ["name = 'mine'", "title = 'Mine'", f"layout = '{layout}'", "classes = [", *rows, "]",
+         extra, "[splits]", splits]
+    )  # fmt: skip
+    (folder / "mine.toml").write_text(text)
+
+
+@pytest.fixture(scope="module")
+def untrained():
+    """untrained(shards, path): weights of random values with the shards' classes."""
+    from psp.model import Architecture, build
+    from psp.shards import ShardSplit
+    from psp.weights import Header, save_weights
+
+    def make(shards, split, path):
+        opened = ShardSplit(shards, split)
+        spec = Architecture(backbone="resnet18", classes=len(opened.card.names))
+        header = Header(
+            architecture=spec, classes=opened.card.names, palette=opened.card.palette,
+            dataset=opened.card.name, data=opened.fingerprint, crop=41, base_size=None, step=1,
+        )  # fmt: skip
+        save_weights(path, build(spec).state_dict(), header)
+        opened.close()
+        return path
+
+    return make
+
+
+def maps(psp, pictures, weights, tmp_path):
+    psp("predict", pictures, "-m", weights, "-o", tmp_path / "maps", "--flip", check=0)
+    return {
+        path.stem: np.array(Image.open(path)) for path in (tmp_path / "maps/labels").rglob("*.png")
+    }
+
+
+def test_label_files_for_voc_are_its_palette_pngs_in_its_folders(psp, voc_raw, untrained, tmp_path):
+    """The test split has no labels: files alone, ready for the server."""
+    root = voc_raw / "VOC2012"
+    (root / "ImageSets/Segmentation/test.txt").write_text("2007_118000\n2007_118001\n")
+    shutil.rmtree(root / "SegmentationClass" / "nothing", ignore_errors=True)
+    for name in ("2007_118000", "2007_118001"):
+        (root / f"SegmentationClass/{name}.png").unlink()
+    (root / "ImageSets/Segmentation/val.txt").write_text("2007_118002\n")
+    psp("prepare", "voc2012", voc_raw, "--allow-incomplete", "-o", "s", "-q", check=0)
+    weights = untrained(tmp_path / "s", "test", tmp_path / "w.safetensors")
+    code, _, err = psp("evaluate", weights, "--data", "s", "--split", "test")
+    assert code == 2 and "has no labels to compare with. psp evaluate --save-labels DIR" in err
+    arguments = ("evaluate", weights, "--data", "s", "--split", "test", "--save-labels", "sub")
+    _, out, err = psp(*arguments, check=0)
+    assert "no labels: nothing is scored" in out and "label files: sub" in err
+    folder = tmp_path / "sub/results/VOC2012/Segmentation/comp6_test_cls"
+    found = {path.stem: Image.open(path) for path in folder.iterdir()}
+    assert set(found) == {"2007_118000", "2007_118001"}
+    assert not (tmp_path / "sub.partial").exists()
+    (tmp_path / "test").mkdir()
+    for name in found:
+        shutil.copy(root / f"JPEGImages/{name}.jpg", tmp_path / "test")
+    expected = maps(psp, tmp_path / "test", weights, tmp_path)
+    for name, picture in found.items():
+        assert picture.mode == "P" and picture.getpalette()[:9] == [0, 0, 0, 128, 0, 0, 0, 128, 0]
+        assert np.array_equal(np.array(picture), expected[name])
+    with tarfile.open(fileobj=io.BytesIO(), mode="w") as archive:  # what is uploaded
+        archive.add(tmp_path / "sub/results", "results")
+    code, _, err = psp(*arguments)
+    assert code == 2 and "--save-labels sub: exists already. Name a new folder" in err
+
+
+@pytest.mark.parametrize(
+    ("raws", "kind"),
+    [([7, 8, 11, 33], np.uint8), ([1, 2, 3, 4], np.uint8), ([1, 2, 300, 459], np.int32)],
+    ids=["as Cityscapes", "as ADE20K", "of 16 bits"],
+)
+def test_label_files_hold_the_official_raw_values(psp, untrained, rng, tmp_path, raws, kind):
+    classes = [(f"c{raw}", f"#{raw:06x}", [raw]) for raw in raws]
+    card(
+        tmp_path, "folders", classes,
+        extra='[folders]\nimages = "images/{split}"\nmasks = "masks/{split}"',
+    )  # fmt: skip
+    for folder in ("images/val", "masks/val"):
+        (tmp_path / "raw" / folder / "x").mkdir(parents=True)
+    pixels = rng.integers(0, 256, (50, 60, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "raw/images/val/x/a.png")
+    truth = rng.choice(raws, (50, 60)).astype(np.uint16)
+    Image.fromarray(truth).save(tmp_path / "raw/masks/val/x/a.png")
+    psp("prepare", "mine.toml", "raw", "-o", "s", "-q", check=0)
+    weights = untrained(tmp_path / "s", "val", tmp_path / "w.safetensors")
+    psp("evaluate", weights, "--data", "s", "--save-labels", "out", check=0)
+    picture = Image.open(tmp_path / "out/x/a.png")
+    expected = maps(psp, tmp_path / "raw/images/val", weights, tmp_path)["a"]
+    assert np.array_equal(np.array(picture), np.array(raws)[expected])
+    assert picture.mode == ("L" if kind is np.uint8 else picture.mode)
+
+
+def test_label_files_that_a_card_cannot_give_are_refused_with_the_reason(
+    psp, untrained, tmp_path, voc_raw
+):
+    from psp.cardfile import find_card
+    from psp.leaderboard import Leaderboard
+
+    class Shards:
+        folder, stored_split = tmp_path, "val"
+
+        def __init__(self, name, side=None):
+            self.card, self.conversion = find_card(name), {"max_side": side}
+
+    for name, reason in (("context60", "class 0 'background' stands for 400 raw values"),):
+        with pytest.raises(Exception, match=reason):
+            Leaderboard(tmp_path, Shards(name))
+    with pytest.raises(Exception, match="shrunk to 512 pixels, a benchmark wants"):
+        Leaderboard(tmp_path, Shards("ade20k", 512))
+    for name in ("voc2012", "ade20k", "cityscapes", "context", "lmo"):
+        Leaderboard(tmp_path, Shards(name))
+
+
+def test_the_official_ids_of_the_shipped_cards():
+    """ADE20K counts from 1; Cityscapes' server wants label ids, not train ids."""
+    from psp.cardfile import find_card
+    from psp.leaderboard import _raw_values
+
+    assert _raw_values(find_card("ade20k")).tolist() == list(range(1, 151))
+    assert _raw_values(find_card("cityscapes")).tolist() == [
+        7, 8, 11, 12, 13, 17, *range(19, 29), 31, 32, 33,
+    ]  # fmt: skip
+    assert _raw_values(find_card("voc2012")).tolist() == list(range(21))

@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import psp as package
 from psp.cardfile import find_card
 from psp.foreign import import_weights
+from psp.infer import Protocol
 from psp.model import upsample
+from psp.predict import predict
 
 CARD = find_card("voc2012")
 
@@ -122,3 +125,18 @@ def test_the_probabilities_of_the_multi_scale_procedure(golden, tmp_path):
         crop=int(numbers["crop"]), base_size=int(numbers["base"]),
     )  # fmt: skip
     assert np.abs(found.transpose(1, 2, 0)[::3, ::3] - numbers["prob"]).max() <= 1e-5
+
+    # The same as a user gets it: psp predict --probabilities, in 16 bits.
+    Image.fromarray(image).save(tmp_path / "x.png")
+    protocol = Protocol(
+        crop=int(numbers["crop"]), base_size=int(numbers["base"]),
+        scales=tuple(map(float, numbers["scales"])), flip=True,
+    )  # fmt: skip
+    predict(
+        {"x": tmp_path / "x.png"}, tmp_path / "w.safetensors", tmp_path / "out",
+        probabilities=True, protocol=lambda header: protocol, device=torch.device("cpu"),
+        precision="fp32",
+    )  # fmt: skip
+    with np.load(tmp_path / "out/probabilities/x.npz") as archive:
+        written = archive["probabilities"]
+    assert np.abs(written.transpose(1, 2, 0)[::3, ::3] - numbers["prob"]).max() <= 1e-3

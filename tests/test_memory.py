@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from psp.device import memory_ran_out
 from psp.errors import PspError
-from psp.memory import largest, out_of_memory
+from psp.memory import largest
 from psp.model import pspnet
 from psp.runs import Run
 from psp.settings import resolve
@@ -21,12 +22,12 @@ def test_the_largest_that_fits_is_found():
     assert largest([], lambda size: True) is None
 
 
-def test_what_counts_as_out_of_memory():
-    assert out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
-    assert not out_of_memory(RuntimeError("shapes differ"))
+def test_what_counts_as_memory_ran_out():
+    assert memory_ran_out(torch.OutOfMemoryError("CUDA out of memory."))
+    assert not memory_ran_out(RuntimeError("shapes differ"))
     with pytest.raises(RuntimeError) as error:
         torch.empty(1 << 50)
-    assert out_of_memory(error.value)
+    assert memory_ran_out(error.value)
 
 
 @pytest.fixture

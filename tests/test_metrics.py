@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from psp.metrics import Confusion
+from psp.boundary import boundary_counts
+from psp.metrics import Confusion, Tally, joined
+from psp.ranks import Part
 from psp.score import count
 
 
@@ -46,6 +48,159 @@ def test_scores_equal_a_brute_force_count_on_random_maps(rng):
         # The authors' mean: over all classes, an absent one counts 0.
         assert scores.miou == pytest.approx(sum(v for v in ious if v == v) / classes)
         assert scores.mean_accuracy == pytest.approx(sum(v for v in recall if v == v) / classes)
+
+
+def textbook(truth, guess, classes):
+    """The field's measures by their definitions, with sets of pixels instead of a matrix."""
+    scored = truth != 255
+    true = [set(np.flatnonzero((truth == c) & scored)) for c in range(classes)]
+    found = [set(np.flatnonzero((guess == c) & scored)) for c in range(classes)]
+    pixels = int(scored.sum())
+
+    def iou(c):
+        return len(true[c] & found[c]) / len(true[c] | found[c])
+
+    occurring = [c for c in range(classes) if true[c] | found[c]]
+    labeled = [c for c in range(classes) if true[c]]
+    return {
+        "all": sum(iou(c) for c in occurring) / classes,
+        "occurring": sum(map(iou, occurring)) / max(1, len(occurring)),
+        "labeled": sum(map(iou, labeled)) / max(1, len(labeled)),
+        "accuracy": sum(len(true[c] & found[c]) for c in labeled) / max(1, pixels),
+        "weighted": sum(len(true[c]) / pixels * iou(c) for c in labeled),
+    }
+
+
+def test_1000_random_maps_against_the_definitions(rng):
+    """Whole classes are often missing, in the labels, the prediction or both."""
+    for _ in range(1000):
+        classes = int(rng.integers(1, 9))
+        there = rng.permutation(classes)[: rng.integers(1, classes + 1)]
+        truth = rng.choice([*there, 255], (6, 7)).astype(np.uint8)
+        there = rng.permutation(classes)[: rng.integers(1, classes + 1)]
+        guess = rng.choice(there, (6, 7)).astype(np.uint8)
+        scores = counted(truth, guess, classes).scores()
+        expected = textbook(truth.ravel(), guess.ravel(), classes)
+        assert scores.miou == pytest.approx(expected["all"], abs=1e-12)
+        assert scores.miou_occurring == pytest.approx(expected["occurring"], abs=1e-12)
+        assert scores.miou_labeled == pytest.approx(expected["labeled"], abs=1e-12)
+        assert scores.pixel_accuracy == pytest.approx(expected["accuracy"], abs=1e-12)
+        assert scores.frequency_weighted_iou == pytest.approx(expected["weighted"], abs=1e-12)
+        assert scores.ade_score == (scores.miou + scores.pixel_accuracy) / 2
+
+
+def test_the_conventions_of_the_field_as_their_owners_compute_them(rng):
+    """Written down from each one's formula; they differ where classes are missing."""
+    truth = rng.choice([0, 1, 2, 255], (40, 40)).astype(np.uint8)
+    guess = rng.choice([0, 1, 3], (40, 40)).astype(np.uint8)
+    scores = counted(truth, guess, 6).scores()
+    valid = truth != 255
+    hit = np.histogram(guess[valid & (truth == guess)], np.arange(7) - 0.5)[0]
+    area_guess = np.histogram(guess[valid], np.arange(7) - 0.5)[0]
+    area_truth = np.histogram(truth[valid], np.arange(7) - 0.5)[0]
+    union = area_guess + area_truth - hit
+    semseg = np.mean(hit / (union + 1e-10))  # and Caffe's eval_acc.m, with eps
+    with np.errstate(invalid="ignore"):
+        mmseg = np.nanmean(hit / union)
+        detectron = np.mean((hit / union)[area_truth > 0])
+    assert scores.miou == pytest.approx(semseg, abs=1e-9)
+    assert scores.miou_occurring == pytest.approx(mmseg, abs=1e-12)
+    assert scores.miou_labeled == pytest.approx(detectron, abs=1e-12)
+    assert scores.miou < scores.miou_occurring < scores.miou_labeled
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 4, 7])
+def test_any_number_of_ranks_counts_the_same_ragged_or_not(rng, ranks):
+    truths = rng.choice([0, 1, 2, 3, 255], (10, 8, 9)).astype(np.uint8)
+    guesses = rng.integers(0, 4, (10, 8, 9), dtype=np.uint8)
+
+    def tally(indices):
+        found = Tally(4)
+        for index in indices:
+            counts = counted(truths[index], guesses[index], 4).counts
+            borders = boundary_counts(truths[index], guesses[index], 4)
+            found.add(index, f"picture {index}", counts, borders)
+        return found
+
+    one = tally(range(10))
+    many = joined([tally(Part(r + 1, ranks).of(range(10))) for r in range(ranks)], 4)
+    assert np.array_equal(one.confusion.counts, many.confusion.counts)
+    assert np.array_equal(one.boundary, many.boundary)
+    assert np.array_equal(one.images, many.images)
+    assert one.pictures == many.pictures
+
+
+def test_pictures_are_scored_each_and_the_worst_come_first():
+    label = np.array([[0, 0, 1, 1]], np.uint8)
+    tally = Tally(3)
+    for index, guess in enumerate(([0, 0, 1, 1], [1, 1, 0, 0], [0, 0, 2, 1], [2, 2, 2, 2])):
+        guess = np.array([guess], np.uint8)
+        tally.add(index, str(index), counted(label, guess, 3).counts, np.zeros((3, 4), int))
+    void = np.full((1, 4), 255, np.uint8)
+    tally.add(4, "void", counted(void, label, 3).counts, np.zeros((3, 4), int))
+    assert [p.name for p in tally.worst(9)] == ["1", "3", "2", "0"]  # a tie: the split's order
+    assert [p.miou for p in tally.pictures[:3]] == [1.0, 0.0, (1 + 0.5 + 0) / 3]
+    assert math.isnan(tally.pictures[4].miou) and math.isnan(tally.pictures[4].pixel_accuracy)
+    assert tally.images.tolist() == [4, 4, 0]
+
+
+def borders(label, number):
+    """The border pixels of a class, one by one."""
+    height, width = label.shape
+    return [
+        (y, x) for y in range(height) for x in range(width) if label[y, x] == number and any(
+            0 <= v < height and 0 <= u < width and label[v, u] != number
+            for v, u in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1))
+        )
+    ]  # fmt: skip
+
+
+def near(points, others, limit):
+    return sum(any((y - v) ** 2 + (x - u) ** 2 <= limit for v, u in others) for y, x in points)
+
+
+def test_the_boundary_f_score_equals_its_definition_pixel_by_pixel(rng):
+    for case in range(30):
+        height, width = map(int, rng.integers(1, 22, 2))
+        coarse = rng.choice([0, 1, 2, 255], (height // 3 + 1, width // 3 + 1))
+        truth = np.kron(coarse, np.ones((3, 3)))[:height, :width].astype(np.uint8)
+        guess = np.roll(truth, int(rng.integers(-2, 3)), axis=case % 2)
+        guess[guess == 255] = 3
+        counts = boundary_counts(truth, guess, 4)
+        masked = np.where(truth == 255, 255, guess)
+        tally, scores = Tally(4), []
+        tally.boundary += counts
+        for number in range(4):
+            true, found = borders(truth, number), borders(masked, number)
+            limit = max(1, (0.0075**2) * (height**2 + width**2))
+            hits = near(found, true, limit), near(true, found, limit)
+            assert counts[number].tolist() == [hits[0], len(found), hits[1], len(true)]
+            precision, recall = hits[0] / max(1, len(found)), hits[1] / max(1, len(true))
+            if found or true:
+                scores.append(2 * precision * recall / max(1e-12, precision + recall))
+        assert tally.boundary_mean == pytest.approx(sum(scores) / max(1, len(scores)))
+
+
+def test_borders_within_the_tolerance_are_near_and_others_are_not():
+    """800x600: the diagonal is 1000, so 7.5 pixels."""
+    truth = np.zeros((600, 800), np.uint8)
+    truth[:, 400:] = 1
+    for shift, expected in ((0, 1.0), (7, 1.0), (-7, 1.0), (8, 0.0), (50, 0.0)):
+        guess = np.zeros_like(truth)
+        guess[:, 400 + shift :] = 1
+        tally = Tally(2)
+        tally.boundary += boundary_counts(truth, guess, 2)
+        assert tally.boundary_mean == expected
+    assert boundary_counts(truth, truth, 2)[0].tolist() == [600] * 4
+
+
+def test_a_wrong_class_has_no_border_in_common():
+    truth, guess = np.zeros((9, 9), np.uint8), np.zeros((9, 9), np.uint8)
+    truth[:, 5:], guess[:, 5:] = 1, 2
+    tally = Tally(4)
+    tally.boundary += boundary_counts(truth, guess, 4)
+    assert tally.boundary_f()[:3].tolist() == [1.0, 0.0, 0.0]
+    assert math.isnan(tally.boundary_f()[3])
 
 
 def test_counts_add_up_over_pictures(rng):

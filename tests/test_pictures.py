@@ -125,13 +125,13 @@ def test_every_mode_becomes_rgb(mode):
         assert np.abs(found.astype(int) - 156).max() <= 2
 
 
-def test_an_orientation_is_honored_only_when_asked(rng):
+def test_an_orientation_is_not_looked_at(rng):
+    """The masks of data sets ignore it; photos are turned (test_photos.py)."""
     pixels = rng.integers(0, 256, (4, 6, 3), dtype=np.uint8)
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees
     data = file(Image.fromarray(pixels), "PNG", exif=exif)
     assert np.array_equal(decode_image(data, "x"), pixels)
-    assert np.array_equal(decode_image(data, "x", upright=True), np.rot90(pixels, -1))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])

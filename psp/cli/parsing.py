@@ -1,20 +1,30 @@
 """psp evaluate and psp predict: what a trained network makes of pictures."""
 
-import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from psp.cli.options import Debug, Device, Json, Quiet, Verbose, model_named, one_of
-from psp.errors import PspError
+from psp.cli.options import (
+    ADVANCED,
+    Debug,
+    Device,
+    Json,
+    Quiet,
+    Verbose,
+    model_named,
+    one_of,
+)
+from psp.errors import PspError, printable
 
 if TYPE_CHECKING:
     from psp.infer import Protocol
     from psp.weights import Header
 
 PRECISIONS = ("auto", "fp32", "bf16")
+STANDARD_INPUT = Path("-")
 
 Precision = Annotated[str, typer.Option(help="auto (bf16 where a GPU has it), fp32 or bf16.")]
 Which = Annotated[
@@ -52,37 +62,60 @@ def evaluate(
     flip: Flip = True,
     crop: Crop = None,
     base_size: BaseSize = None,
+    save_labels: Annotated[
+        Path | None,
+        typer.Option(help="Write label files for the set's leaderboard too.", metavar="DIR"),
+    ] = None,
+    worst: Annotated[
+        int,
+        typer.Option(
+            help="How many of the worst pictures to list.",
+            min=0,
+            metavar="N",
+            rich_help_panel=ADVANCED,
+        ),
+    ] = 5,
     precision: Precision = "auto",
     device: Device = "auto",
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Score a model on its own validation split: psp evaluate runs/voc2012-resnet50"""
+    """Score a model on its own validation split: psp evaluate runs/voc2012-resnet50
+
+    Several GPUs share the pictures: torchrun --nproc-per-node 8 -m psp evaluate MODEL.
+    """  # fmt: skip
     from psp.display import progress, say
+    from psp.files import json_line
+    from psp.ranks import local_device, rank_part
     from psp.resolver import is_published
     from psp.tables import show_evaluation
 
     if data is None and is_published(model):  # said before hundreds of MB are fetched
         raise PspError(f"{model}: published weights do not know your shards. Add --data SHARDS")
-    found = model_named(model, _which(weights), quiet)
+    rank = rank_part()
+    found = model_named(model, _which(weights), quiet or not rank.first)
     from psp.device import pick_device
     from psp.evaluate import evaluate as run
 
-    with progress("evaluating", quiet) as advance:
+    with progress("evaluating", quiet or not rank.first) as advance:
         evaluation = run(
             found,
             data=data,
             split=split,
             protocol=_protocol(scales, multi_scale, flip, crop, base_size),
-            device=pick_device(device),
+            device=pick_device(local_device(device)),
             precision=one_of("--precision", precision, PRECISIONS),
+            save_labels=save_labels,
+            rank=rank,
             report=advance,
         )
+    if evaluation is None:  # the first rank speaks for all
+        return
     if as_json:
-        print(json.dumps(evaluation.to_dict(), ensure_ascii=False))
+        print(json_line(evaluation.to_dict()))
     else:
-        show_evaluation(evaluation)
+        show_evaluation(evaluation, worst)
     if not quiet:
         if not evaluation.same_data:
             known = evaluation.header.data  # "" of imported weights
@@ -90,11 +123,16 @@ def evaluate(
             say(f"these {verb} the shards that the model was trained with")
         if evaluation.saved:
             say(f"saved: {evaluation.saved}")
+        if evaluation.labels:
+            say(f"label files: {evaluation.labels}")
 
 
 def predict(
     images: Annotated[
-        list[Path], typer.Argument(help="A folder (its sub-folders too), or pictures.")
+        list[Path],
+        typer.Argument(
+            help="Folders (their sub-folders too), pictures, patterns; - reads a list of files."
+        ),
     ],
     model: Annotated[
         Path | None,
@@ -113,10 +151,24 @@ def predict(
     flip: Flip = False,
     crop: Crop = None,
     base_size: BaseSize = None,
+    probabilities: Annotated[
+        bool,
+        typer.Option("--probabilities", help="Also every class's, as probabilities/NAME.npz."),
+    ] = False,
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="Write into --out though it exists, over the same names."),
+        typer.Option(
+            "--overwrite", help="Do all anew, in --out whatever it holds, over the same names."
+        ),
     ] = False,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            help="Do a share of the pictures, such as 3/64; others do the rest.",
+            metavar="K/N",
+            rich_help_panel=ADVANCED,
+        ),
+    ] = None,
     precision: Precision = "auto",
     device: Device = "auto",
     as_json: Json = False,
@@ -124,50 +176,87 @@ def predict(
     verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
-    """Parse pictures into label maps and overlays: psp predict photos/ -m runs/voc2012-resnet50"""
+    """Parse pictures into label maps and overlays: psp predict photos/ -m runs/voc2012-resnet50
+
+    A second call goes on where the first ended: what is finished with the same weights and settings
+    is skipped. Results of several machines meet in one folder with --part.
+    """
     from psp.display import progress, say
-    from psp.predict import Parsed, default_out, find_pictures
+    from psp.files import json_line
+    from psp.inputs import default_out, find_pictures
+    from psp.predict import Parsed
+    from psp.ranks import local_device, part_from, rank_part, within
     from psp.tables import protocol_line
 
-    pictures = find_pictures(images)
-    found = model_named(model, _which(weights), quiet)
+    rank = rank_part()
+    share = within(part_from(part), rank) if part else rank
+    listed = _list(images, rank.total)
+    images = [path for path in images if path != STANDARD_INPUT]
+    pictures = find_pictures(images, listed)
+    found = model_named(model, _which(weights), quiet or not rank.first)
     from psp.device import pick_device
     from psp.predict import predict as run
 
-    remark = (lambda text: None) if quiet else say
+    remark = say if rank.first and not quiet else (lambda text: None)
     if model is None:
         remark(f"model: {found.path.parent}, the newest run")
-    with progress("predicting", quiet) as advance:
+    with progress("predicting", quiet or not rank.first) as advance:
 
         def report(event: Parsed) -> None:
             if event.error or verbose:
-                say(event.error or f"{event.name}: {event.seconds:.2f}s")
+                say(printable(event.error or f"{event.name}: {event.seconds:.2f}s"))
             advance(event.done, event.total)
 
-        result = run(
-            pictures,
-            found.path,
-            out or default_out(images),
-            overwrite=overwrite,
-            protocol=_protocol(scales, multi_scale, flip, crop, base_size),
-            device=pick_device(device),
-            precision=one_of("--precision", precision, PRECISIONS),
-            report=report,
-        )
+        try:
+            result = run(
+                pictures,
+                found.path,
+                out or default_out(images if not listed else []),
+                numbering=out is None,
+                overwrite=overwrite,
+                probabilities=probabilities,
+                part=share,
+                protocol=_protocol(scales, multi_scale, flip, crop, base_size),
+                device=pick_device(local_device(device)),
+                precision=one_of("--precision", precision, PRECISIONS),
+                report=report,
+            )
+        except KeyboardInterrupt:
+            say("stopped; the same command goes on with what is left")
+            raise
     if as_json:
         failed = [{"name": name, "error": error} for name, error in result.failed]
-        record = {"out": str(result.out), "parsed": list(result.parsed), "failed": failed}
-        print(json.dumps(record, ensure_ascii=False))
-    else:
-        print(result.out)
-    remark(
-        f"{len(result.parsed)} pictures parsed: labels/, overlays/ and legend.png in {result.out}"
-    )
+        record = {
+            "out": str(result.out), "part": str(share), "parsed": list(result.parsed),
+            "skipped": list(result.skipped), "failed": failed,
+        }  # fmt: skip
+        print(json_line(record))
+    elif rank.first:
+        print(printable(str(result.out)))
+    if result.skipped:
+        remark(f"{len(result.skipped)} pictures were parsed already, and skipped")
+    remark(f"{len(result.parsed)} pictures parsed: labels/, overlays/ and more in {result.out}")
     how = protocol_line(found.which, result.header, result.protocol, result.precision)
     remark(f"{found.path.parent if found.run else found.path}: {how}")
     if result.failed:
         say(f"{len(result.failed)} pictures failed, listed above")
         raise typer.Exit(3)
+
+
+def _list(images: list[Path], ranks: int) -> list[Path]:
+    """Return the files that a list on standard input names, if it is among the inputs."""
+    if STANDARD_INPUT not in images:
+        return []
+    from psp.inputs import read_list
+
+    if ranks > 1:
+        raise PspError("-: ranks of torchrun cannot share one list. Start each by itself: --part")
+    if sys.stdin.isatty():
+        raise PspError("-: a list of files, such as: ls photos/*.jpg | psp predict -")
+    listed = read_list(sys.stdin.buffer.read())
+    if not listed:
+        raise PspError("-: the list on standard input is empty.")
+    return listed
 
 
 def _which(weights: str | None) -> str | None:

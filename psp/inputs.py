@@ -1,0 +1,110 @@
+"""Which pictures a user means, and what their results are called.
+
+Files, folders with their sub-folders, patterns, and lists of files become one sorted mapping of
+names to paths. It depends on what is there alone, so that several processes see the same.
+"""
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from os.path import abspath, commonpath
+from pathlib import Path
+
+from psp.errors import PspError
+from psp.photos import PHOTO_SUFFIXES
+from psp.predictions import is_predictions
+
+
+def find_pictures(inputs: Sequence[Path], listed: Sequence[Path] = ()) -> dict[str, Path]:
+    """Return the pictures among files, folders and patterns such as photos/*.jpg, by output name.
+
+    A name is the path below the folder, or below what all inputs have in common, without suffix.
+    A picture keeps its suffix where the shorter name is another's too, so no two ever collide.
+    `listed` are lines of a list: one that is missing is for the reader to find, among the others.
+    Raises PspError for an input that is missing and when there is no picture at all.
+    """
+    files: list[Path] = []
+    for path in inputs:
+        files += _expand(path)
+    for path in listed:
+        files += _walk(path) if path.is_dir() else [path]
+    if not files:
+        raise PspError("-: no pictures in the folders that the list on standard input names.")
+    found = {Path(abspath(path)): path for path in files}  # no ".." may reach an output's name
+    root = Path(commonpath([path.parent for path in found]))
+    if len(inputs) == 1 and not listed and inputs[0].is_dir():
+        root = Path(abspath(inputs[0]))
+    names = {path.relative_to(root): found[path] for path in sorted(found)}
+    taken = Counter(name.with_suffix("") for name in names) + Counter(list(names))
+    return {
+        str(short if taken[short := name.with_suffix("")] == 1 else name): path
+        for name, path in names.items()
+    }
+
+
+def read_list(data: bytes) -> list[Path]:
+    """Return the paths in a list: a line each, or as `find -print0` writes them."""
+    separator = b"\0" if b"\0" in data else b"\n"
+    lines = [line.removesuffix(b"\r") for line in data.split(separator)]
+    return [Path(os.fsdecode(line)) for line in lines if line.strip()]
+
+
+def default_out(inputs: Sequence[Path]) -> Path:
+    """Return where results go by themselves: PHOTOS-parsed beside one input, else `parsed`."""
+    if len(inputs) != 1 or not inputs[0].exists():
+        return Path("parsed")
+    only = inputs[0].resolve() if inputs[0].name in ("", "..") else inputs[0]
+    return only.with_name(f"{only.stem if only.is_file() else only.name}-parsed")
+
+
+def _expand(path: Path) -> list[Path]:
+    """Return the pictures of one input."""
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        files = list(_walk(path))
+        if not files:
+            kinds = ", ".join(sorted(PHOTO_SUFFIXES))
+            raise PspError(f"{path}: no pictures in this folder ({kinds}).")
+        return files
+    if not glob.has_magic(str(path)):
+        raise PspError(f"{path}: no such file or folder.")
+    files = []
+    # Not Path.glob, which takes no absolute patterns.
+    for match in sorted(map(Path, glob.glob(str(path), recursive=True))):  # noqa: PTH207
+        if match.is_dir():
+            files += [] if "**" in path.parts else _walk(match)  # which has gone down already
+        elif not any(is_predictions(folder) for folder in match.parents):
+            files.append(match)
+    if not files:
+        raise PspError(f"{path}: no such file, and no picture fits this as a pattern.")
+    return files
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield a folder's pictures and those below; not what is hidden, nor what psp wrote itself.
+
+    Links to folders are followed, except those that lead back. A link to nothing is yielded:
+    whoever reads it will say so.
+    """
+    waiting: list[tuple[Path, tuple[str, ...]]] = [(folder, (os.path.realpath(folder),))]
+    while waiting:
+        place, above = waiting.pop()
+        if is_predictions(place):
+            continue
+        try:
+            entries = list(os.scandir(place))
+        except OSError as error:
+            raise PspError(f"{place}: this folder cannot be read: {error.strerror}.") from None
+        for entry in entries:
+            if entry.name.startswith("."):  # macOS leaves ._photo.jpg, others .thumbnails
+                continue
+            if entry.is_dir():
+                real = os.path.realpath(entry.path)
+                if real not in above:
+                    waiting.append((Path(entry.path), (*above, real)))
+            elif Path(entry.name).suffix.lower() in PHOTO_SUFFIXES and (
+                entry.is_file() or entry.is_symlink()
+            ):
+                yield Path(entry.path)

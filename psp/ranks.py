@@ -1,0 +1,72 @@
+"""Which share of the work is this process's, where several do it together.
+
+torchrun says so in the environment (RANK, WORLD_SIZE, LOCAL_RANK); a user does with --part 3/64,
+where every part is a call of its own, on whatever machine, that needs to meet none of the others.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from psp.errors import PspError
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Part:
+    """The share `number` of `total`, counted from 1."""
+
+    number: int = 1
+    total: int = 1
+
+    def of(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Return this part's items: every `total`-th. All parts together are all items, once."""
+        return items[self.number - 1 :: self.total]
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the part that speaks for all."""
+        return self.number == 1
+
+    def __str__(self) -> str:
+        return f"{self.number}-of-{self.total}"
+
+
+def part_from(text: str) -> Part:
+    """Return the part that a text such as 3/64 means. Raises PspError."""
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise PspError(f"--part {text}: a part and how many there are, such as 3/64.")
+    return Part(int(found[1]), int(found[2]))
+
+
+def rank_part() -> Part:
+    """Return this process's part among those that torchrun started, 1 of 1 without it.
+
+    Raises PspError when the environment contradicts itself.
+    """
+    rank, world = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
+    if rank is None or world is None:
+        return Part()
+    if not (rank.isdigit() and world.isdigit() and int(rank) < int(world)):
+        raise PspError(f"RANK={rank} and WORLD_SIZE={world} in the environment: not as torchrun's.")
+    return Part(int(rank) + 1, int(world))
+
+
+def within(part: Part, rank: Part) -> Part:
+    """Return a rank's part of a part: 3/64 on 2 ranks is 3/128 and 67/128."""
+    return Part(part.number + part.total * (rank.number - 1), part.total * rank.total)
+
+
+def local_device(device: str) -> str:
+    """Return the GPU of this rank where `device` leaves open which: auto and cuda."""
+    local = os.environ.get("LOCAL_RANK", "")
+    if device in ("auto", "cuda") and local.isdigit() and rank_part().total > 1:
+        import torch
+
+        if torch.cuda.is_available():
+            return f"cuda:{int(local) % torch.cuda.device_count()}"
+    return device

@@ -1,0 +1,101 @@
+"""Which pictures are meant, and that no two results ever have the same name."""
+
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from psp.errors import PspError
+from psp.inputs import default_out, find_pictures, read_list
+
+
+def save(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (3, 2)).save(path)
+
+
+def names(folder, *inputs):
+    return set(find_pictures([folder / name for name in inputs]))
+
+
+def test_names_are_unique_whatever_the_suffixes(tmp_path):
+    for name in ("a.jpg", "a.png", "a.jpg.bmp", "b.jpg", "c/b.jpg"):
+        save(tmp_path / name)
+    found = find_pictures([tmp_path])
+    assert set(found) == {"a.jpg", "a.png", "a.jpg.bmp", "b", "c/b"}
+    beside = find_pictures([tmp_path / "c/../a.jpg", tmp_path / "c/b.jpg"])
+    assert set(beside) == {"a", "c/b"}  # no name leads out of the output
+    assert names(tmp_path, "b.jpg", "c/b.jpg") == {"b", "c/b"}
+    with pytest.raises(PspError, match="no such file"):
+        find_pictures([tmp_path / "zzz"])
+
+
+def test_two_folders_and_a_file_in_one_of_them(tmp_path):
+    for name in ("x/a.jpg", "y/a.jpg", "y/z/a.jpg"):
+        save(tmp_path / name)
+    assert names(tmp_path, "x", "y") == {"x/a", "y/a", "y/z/a"}
+    assert names(tmp_path, "y", "y/a.jpg") == {"a", "z/a"}  # each once
+
+
+def test_what_is_hidden_is_left_alone(tmp_path):
+    for name in ("a.jpg", "._a.jpg", ".thumbnails/a.jpg"):
+        save(tmp_path / name)
+    assert set(find_pictures([tmp_path])) == {"a"}
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path):
+    save(tmp_path / "photos/a.jpg")
+    save(tmp_path / "elsewhere/b.jpg")
+    (tmp_path / "photos/more").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "photos/back").symlink_to(tmp_path / "photos")
+    (tmp_path / "photos/gone.jpg").symlink_to(tmp_path / "nothing.jpg")
+    assert set(find_pictures([tmp_path / "photos"])) == {"a", "more/b", "gone"}
+    os.mkfifo(tmp_path / "photos/pipe.jpg")  # whose reading would never end
+    assert set(find_pictures([tmp_path / "photos"])) == {"a", "more/b", "gone"}
+
+
+def test_patterns(tmp_path, monkeypatch):
+    for name in ("a.jpg", "b.png", "c/d.jpg", "c/e/f.jpg", "[x]/g.jpg"):
+        save(tmp_path / name)
+    assert names(tmp_path, "*.jpg") == {"a"}
+    assert names(tmp_path, "**/*.jpg") == {"a", "c/d", "c/e/f", "[x]/g"}
+    assert names(tmp_path, "c*") == {"d", "e/f"}
+    assert names(tmp_path, "[x]") == {"g"}  # a folder that is there is no pattern
+    monkeypatch.chdir(tmp_path)
+    assert set(find_pictures([Path("*.png")])) == {"b"}
+
+
+def test_what_psp_wrote_is_no_input(tmp_path):
+    save(tmp_path / "a.jpg")
+    for old in ("legend.png", "labels/a.png", "overlays/a.jpg"):
+        save(tmp_path / "old" / old)
+    save(tmp_path / "new/labels/a.png")
+    (tmp_path / "new/settings.json").write_text('{"format": "psp-predictions"}')
+    save(tmp_path / "mine/labels/a.png")  # a data set of the user's own
+    save(tmp_path / "mine/legend.png")
+    (tmp_path / "mine/settings.json").write_text("[1]")
+    found = {"a", "mine/labels/a", "mine/legend"}
+    assert set(find_pictures([tmp_path])) == found
+    assert names(tmp_path, "**/*.png") == {"labels/a", "legend"}
+
+
+def test_lists(tmp_path):
+    assert read_list(b"a b.jpg\r\n\n/x/\xc3\xa9.png") == [Path("a b.jpg"), Path("/x/\u00e9.png")]
+    assert read_list(b"a\nb.jpg\0c.jpg\0") == [Path("a\nb.jpg"), Path("c.jpg")]
+    save(tmp_path / "x/a.jpg")
+    listed = [tmp_path / "x", tmp_path / "y/gone.jpg"]
+    assert set(find_pictures([], listed)) == {"x/a", "y/gone"}
+
+
+def test_default_folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    save(tmp_path / "x.jpg")
+    assert default_out([Path("photos")]) == Path("photos-parsed")
+    assert default_out([Path("x.jpg")]) == Path("x-parsed")
+    assert default_out([Path("x.jpg"), Path("photos")]) == Path("parsed")
+    assert default_out([Path("*.jpg")]) == Path("parsed")
+    assert default_out([]) == Path("parsed")
+    monkeypatch.chdir(tmp_path / "photos")
+    assert default_out([Path()]) == tmp_path / "photos-parsed"
