@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from psp.device import pick_precision, precision_name
+from psp.device import pick_inference_precision, precision_name
 from psp.errors import PspError
 from psp.files import make_folder, write_json
 from psp.infer import Protocol, load_segmenter
@@ -94,7 +94,7 @@ def evaluate(
     split = split or (model.run.training_config().val_split if model.run else "val")
     shards = ShardSplit(folder, split)
     check_labeled(shards)
-    dtype = pick_precision(precision, device)
+    dtype = pick_inference_precision(precision, device)
     segmenter, header = load_segmenter(model.path, device, dtype)
     check_classes(shards, header.classes, str(model.path))
     chosen = protocol(header)

@@ -1,19 +1,20 @@
 """A trained network as a function of pictures: the Python face of psp."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from psp.device import pick_device, pick_precision
+from psp.device import pick_device, pick_inference_precision
 from psp.errors import PspError
 from psp.files import read_bytes
 from psp.infer import Protocol, Segmenter, load_segmenter
 from psp.model import PSPNet
 from psp.pictures import as_rgb, decode_image
 from psp.runs import find_model
-from psp.weights import Header
+from psp.weights import Header, load_network
 
 
 class Parser:
@@ -23,14 +24,17 @@ class Parser:
     orientation is honored.
     """
 
-    def __init__(self, segmenter: Segmenter, header: Header) -> None:
-        self._segmenter, self.header = segmenter, header
+    def __init__(self, segmenter: Segmenter, header: Header, path: Path) -> None:
+        self._segmenter, self.header, self._path = segmenter, header, path
 
-    @property
+    @cached_property
     def network(self) -> PSPNet:
-        """The network, in evaluation mode: normalized (B, 3, H, W) to logits at 1/8."""
-        assert isinstance(self._segmenter.network, PSPNet)
-        return self._segmenter.network
+        """The network, in evaluation mode and float32: normalized (B, 3, H, W) to logits at 1/8.
+
+        It is read from the file when first asked for: pictures are parsed by a copy with batch norm
+        folded into the convolutions, which cannot be trained on.
+        """
+        return load_network(self._path)[0].to(self._segmenter.device)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -44,7 +48,7 @@ class Parser:
 
     def __call__(self, image: object) -> NDArray[np.uint8]:
         """Return the most probable class ids, uint8 (H, W): single scale, no flip."""
-        found = self._segmenter.label_map(_pixels(image), self._protocol((1.0,), False, None, None))
+        found = self._segmenter.label_map(_pixels(image), self._protocol())
         return np.asarray(found.cpu().numpy(), np.uint8)
 
     def probabilities(
@@ -54,24 +58,32 @@ class Parser:
         flip: bool = False,
         crop: int | None = None,
         base_size: int | None = None,
+        protocol: str = "torch",
     ) -> NDArray[np.float32]:
         """Return class probabilities, float32 (classes, H, W), that sum to 1 over the classes.
 
         The authors' test procedure, as in psp evaluate; `crop` and `base_size` are the weights' own
-        if None. Raises PspError for a protocol that cannot be.
+        if None. `protocol`: torch or caffe, which of their two. Raises PspError for a protocol that
+        cannot be.
         """
-        protocol = self._protocol(tuple(scales), flip, crop, base_size)
-        found = self._segmenter.probabilities(_pixels(image), protocol)
+        chosen = self._protocol(tuple(scales), flip, crop, base_size, protocol)
+        found = self._segmenter.probabilities(_pixels(image), chosen)
         return np.asarray(found.cpu().numpy(), np.float32)
 
     def _protocol(
-        self, scales: tuple[float, ...], flip: bool, crop: int | None, base_size: int | None
+        self,
+        scales: tuple[float, ...] = (1.0,),
+        flip: bool = False,
+        crop: int | None = None,
+        base_size: int | None = None,
+        way: str = "torch",
     ) -> Protocol:
         return Protocol(
             crop=self.header.crop if crop is None else crop,
             base_size=self.header.base_size if base_size is None else base_size,
             scales=scales,
             flip=flip,
+            way=way,
         )
 
 
@@ -84,7 +96,8 @@ def load(path: str | Path, device: str = "auto", precision: str = "auto") -> Par
         raise PspError(f"precision '{precision}': one of auto, fp32, bf16.")
     chosen = pick_device(device)
     model = find_model(Path(path))
-    return Parser(*load_segmenter(model.path, chosen, pick_precision(precision, chosen)))
+    dtype = pick_inference_precision(precision, chosen)
+    return Parser(*load_segmenter(model.path, chosen, dtype), model.path)
 
 
 def _pixels(image: object) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from psp.device import pick_precision, precision_name
+from psp.device import pick_inference_precision, precision_name
 from psp.errors import PspError
 from psp.files import free_name, make_folder, read_bytes, whole_file
 from psp.infer import Protocol, load_segmenter
@@ -118,7 +118,7 @@ def predict(
     }
     if not pictures:
         raise PspError(f"{out}: all the pictures lie in this folder. Choose another -o")
-    dtype = pick_precision(precision, device)
+    dtype = pick_inference_precision(precision, device)
     segmenter, header = load_segmenter(weights, device, dtype)
     chosen = protocol(header)
     done: list[str] = []

@@ -2,15 +2,17 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from psp.errors import PspError
-from psp.infer import PAPER_SCALES, Protocol, Segmenter, _scaled, _starts
+from psp.infer import PAPER_SCALES, Protocol, Segmenter
 from psp.model import Logits
 from psp.preprocessing import Preprocessing
+from psp.views import scaled_size, starts
 
 CPU = torch.device("cpu")
 
@@ -86,41 +88,42 @@ def test_flipping_the_picture_flips_the_labels(rng):
 
 
 @pytest.mark.parametrize("together", [1, 2, 3, 7, 100])
-def test_the_number_of_windows_at_a_time_changes_nothing(rng, monkeypatch, together):
+def test_the_number_of_windows_at_a_time_changes_nothing(rng, together):
     network = convolution()
     image = rng.integers(0, 256, (70, 100, 3), dtype=np.uint8)
     protocol = Protocol(41, flip=True)
     usual = model(network, 4).probabilities(image, protocol)
-    monkeypatch.setattr("psp.infer.WINDOW_BATCH", together)
-    assert torch.allclose(model(network, 4).probabilities(image, protocol), usual, atol=1e-5)
+    for constant in (False, True):
+        other = replace(model(network, 4), window_batch=together, constant=constant)
+        assert torch.allclose(other.probabilities(image, protocol), usual, atol=1e-5)
 
 
 @pytest.mark.parametrize("crop", [41, 185, 473, 713])
 def test_windows_follow_the_authors_grid(crop):
     """Stride ceil(2/3 crop); ceil((N - crop) / stride) + 1 windows, the last at the border."""
     for length in range(crop, 4 * crop, 13):
-        starts = list(_starts(length, crop))
+        found = list(starts(length, crop))
         stride = math.ceil(crop * 2 / 3)
-        assert len(starts) == math.ceil((length - crop) / stride) + 1
-        assert starts[0] == 0
-        assert starts[-1] == length - crop
-        assert all(b - a <= stride for a, b in itertools.pairwise(starts))
+        assert len(found) == math.ceil((length - crop) / stride) + 1
+        assert found[0] == 0
+        assert found[-1] == length - crop
+        assert all(b - a <= stride for a, b in itertools.pairwise(found))
 
 
 def test_cityscapes_needs_the_authors_81_windows():
     """The paper's six scales of 1024x2048 at crop 713: 2, 6, 8, 15, 18 and 32 windows."""
     counts = []
     for scale in PAPER_SCALES:
-        height, width = (max(side, 713) for side in _scaled(1024, 2048, scale, 2048))
-        counts.append(len(list(_starts(height, 713))) * len(list(_starts(width, 713))))
+        height, width = (max(side, 713) for side in scaled_size((1024, 2048), scale, 2048, "torch"))
+        counts.append(len(list(starts(height, 713))) * len(list(starts(width, 713))))
     assert counts == [2, 6, 8, 15, 18, 32]
 
 
 def test_sizes_at_a_scale_follow_the_long_side():
-    assert _scaled(300, 400, 1.0, 512) == (384, 512)
-    assert _scaled(400, 300, 1.0, 512) == (512, 384)
-    assert _scaled(300, 400, 0.5, None) == (150, 200)
-    assert _scaled(1, 1000, 0.5, None) == (1, 500)
+    assert scaled_size((300, 400), 1.0, 512, "torch") == (384, 512)
+    assert scaled_size((400, 300), 1.0, 512, "torch") == (512, 384)
+    assert scaled_size((300, 400), 0.5, None, "torch") == (150, 200)
+    assert scaled_size((1, 1000), 0.5, None, "torch") == (1, 500)
 
 
 def test_a_small_picture_is_padded_with_the_mean_around_it():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from psp.cli.options import Debug, Device, Json, Quiet, Verbose, one_of
+from psp.cli.options import ADVANCED, Debug, Device, Json, Quiet, Verbose, one_of
 from psp.errors import PspError
 
 if TYPE_CHECKING:
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("auto", "fp32", "bf16")
 
-Precision = Annotated[str, typer.Option(help="auto (bf16 where a GPU has it), fp32 or bf16.")]
+Precision = Annotated[
+    str, typer.Option(help="auto (bf16 where the hardware has it), fp32 or bf16.")
+]
 Which = Annotated[
     str | None, typer.Option(help="Which of a run's weights: best (default) or last.")
 ]
@@ -34,6 +36,14 @@ BaseSize = Annotated[
     int | None,
     typer.Option(help="Long side of pictures at scale 1; default: as trained.", metavar="N"),
 ]
+Way = Annotated[
+    str,
+    typer.Option(
+        "--protocol",
+        help="Which of the authors' two test procedures: torch or caffe.",
+        rich_help_panel=ADVANCED,
+    ),
+]
 
 
 def evaluate(
@@ -50,6 +60,7 @@ def evaluate(
     flip: Flip = True,
     crop: Crop = None,
     base_size: BaseSize = None,
+    way: Way = "torch",
     precision: Precision = "auto",
     device: Device = "auto",
     as_json: Json = False,
@@ -70,7 +81,7 @@ def evaluate(
             found,
             data=data,
             split=split,
-            protocol=_protocol(scales, multi_scale, flip, crop, base_size),
+            protocol=_protocol(scales, multi_scale, flip, crop, base_size, way),
             device=pick_device(device),
             precision=one_of("--precision", precision, PRECISIONS),
             report=advance,
@@ -105,6 +116,7 @@ def predict(
     flip: Flip = False,
     crop: Crop = None,
     base_size: BaseSize = None,
+    way: Way = "torch",
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Write into --out though it exists, over the same names."),
@@ -142,7 +154,7 @@ def predict(
             found.path,
             out or default_out(images),
             overwrite=overwrite,
-            protocol=_protocol(scales, multi_scale, flip, crop, base_size),
+            protocol=_protocol(scales, multi_scale, flip, crop, base_size, way),
             device=pick_device(device),
             precision=one_of("--precision", precision, PRECISIONS),
             report=report,
@@ -168,7 +180,12 @@ def _which(weights: str | None) -> str | None:
 
 
 def _protocol(
-    scales: str | None, multi_scale: bool, flip: bool, crop: int | None, base_size: int | None
+    scales: str | None,
+    multi_scale: bool,
+    flip: bool,
+    crop: int | None,
+    base_size: int | None,
+    way: str,
 ) -> Callable[["Header"], "Protocol"]:
     """Return the test protocol as a function of what the weights say of themselves."""
     from psp.infer import PAPER_SCALES, Protocol
@@ -186,6 +203,7 @@ def _protocol(
             base_size=header.base_size if base_size is None else base_size,
             scales=PAPER_SCALES if multi_scale else factors,
             flip=flip,
+            way=way,
         )
 
     return choose
