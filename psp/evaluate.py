@@ -79,6 +79,8 @@ def evaluate(
     protocol: Callable[[Header], Protocol],
     device: torch.device,
     precision: str = "auto",
+    window_batch: int | None = None,
+    compiled: bool = False,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
     """Score `model` on a split of the shards it was trained with, or of `data`.
@@ -95,7 +97,9 @@ def evaluate(
     shards = ShardSplit(folder, split)
     check_labeled(shards)
     dtype = pick_inference_precision(precision, device)
-    segmenter, header = load_segmenter(model.path, device, dtype)
+    segmenter, header = load_segmenter(
+        model.path, device, dtype, window_batch=window_batch, compiled=compiled
+    )
     check_classes(shards, header.classes, str(model.path))
     chosen = protocol(header)
     same_data = shards.fingerprint == header.data

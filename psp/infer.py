@@ -12,86 +12,38 @@ the scaled picture nor the result's probabilities ever exist as a whole unless t
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
-from psp.config import nearest_crops
 from psp.errors import PspError
 from psp.model import Logits, PSPNet, fold
 from psp.preprocessing import Preprocessing
+from psp.protocol import PAPER_SCALES, Protocol
 from psp.resample import resample, upsampling
-from psp.views import WAYS, View, Window, see, windows
+from psp.views import View, Window, see, windows
 from psp.weights import Header, load_network
 
-PAPER_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+__all__ = ["PAPER_SCALES", "Protocol", "Segmenter", "load_segmenter", "segmenter"]
 
-# Numbers (float32) that a band of the result's rows may have: on a CPU a few rows that stay in its
-# cache, on a GPU enough to keep it busy. At least BAND_ROWS unless that is too much memory.
+# Numbers (float32) in a band of rows of the result: on a CPU a few rows that stay in its cache, on
+# a GPU enough to keep it busy. There are at least BAND_ROWS unless they take more than the latter.
 BAND = {"cpu": 1 << 20}
 BAND_ELSEWHERE = 1 << 26
 BAND_ROWS = 8
-KEPT = (
-    1 << 28
-)  # numbers of scores that may be kept at a time: 1 GB; a wide picture is cut in strips
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How pictures are seen. `base_size` is the long side at scale 1; None leaves it as it is.
-
-    `way` is which of the authors' two procedures: in `torch` the probabilities of the mirrored
-    views are averaged, in `caffe` their logits are summed; psp.views has the other differences.
-    """
-
-    crop: int
-    base_size: int | None = None
-    scales: tuple[float, ...] = (1.0,)
-    flip: bool = False
-    way: str = "torch"
-
-    def __post_init__(self) -> None:
-        for name, value in (("crop", self.crop), ("base-size", self.base_size)):
-            if value is not None and type(value) is not int:
-                raise PspError(f"--{name} {value!r}: a whole number.")
-        if not all(isinstance(scale, (int, float)) for scale in self.scales):
-            raise PspError(f"--scales {self.scales}: numbers between 0.05 and 10.")
-        if self.crop > 4097:
-            raise PspError(f"--crop {self.crop}: 4097 at most.")
-        if self.crop < 9 or self.crop % 8 != 1:
-            near = " or ".join(map(str, nearest_crops(self.crop)))
-            raise PspError(f"--crop {self.crop}: a window must be 8n+1. Nearest good ones: {near}.")
-        if not self.scales or not all(0.05 <= scale <= 10 for scale in self.scales):
-            raise PspError(f"--scales {self.scales}: numbers between 0.05 and 10.")
-        if self.base_size is not None and not 1 <= self.base_size <= 32768:
-            raise PspError(f"--base-size {self.base_size}: 1 to 32768.")
-        if self.way not in WAYS:
-            raise PspError(f"--protocol {self.way}: one of {', '.join(WAYS)}.")
-
-    @property
-    def name(self) -> str:
-        """A short name for files: ss, ss-flip, ms-flip, ms-flip-caffe, …"""
-        scales = {(1.0,): "ss", PAPER_SCALES: "ms"}.get(
-            self.scales, "s" + "_".join(f"{scale:g}" for scale in self.scales)
-        )
-        return scales + "-flip" * self.flip + "-caffe" * (self.way == "caffe")
-
-    @property
-    def description(self) -> str:
-        """One line for people."""
-        scales = {(1.0,): "single scale", PAPER_SCALES: "the paper's six scales"}.get(
-            self.scales, "scales " + ", ".join(f"{scale:g}" for scale in self.scales)
-        )
-        size = f"long side {self.base_size}" if self.base_size else "pictures at their own size"
-        flip = "with flip" if self.flip else "without flip"
-        way = " · the Caffe release's procedure" if self.way == "caffe" else ""
-        return f"{scales} {flip} · windows of {self.crop} · {size}{way}"
+# Windows that go through the network together, mirrored ones counted. On a CPU more are slower:
+# maps so large are given back to the system after each layer and have to be had anew.
+TOGETHER = {"cpu": 2}
+TOGETHER_ELSEWHERE = 16
+# Numbers in the scores that are kept (1 GB): a picture that needs more is parsed strip by strip.
+KEPT = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -109,7 +61,7 @@ class Segmenter:
     device: torch.device
     precision: torch.dtype = torch.float32
     align_corners: bool = True
-    window_batch: int = 4
+    window_batch: int = 2
     constant: bool = False
 
     @torch.inference_mode()
@@ -193,14 +145,14 @@ class Segmenter:
             images = torch.cat([images, images.flip(3)])  # (B, 3, crop, crop)
         count = len(images)
         if self.constant and count < self.window_batch:
-            images = torch.cat(
-                [images, images.new_zeros(self.window_batch - count, *images.shape[1:])]
-            )
+            images = F.pad(images, (0, 0) * 3 + (0, self.window_batch - count))
         images = images.to(self.precision).contiguous(memory_format=torch.channels_last)
-        logits = self.network(images).main[:count].float().permute(0, 2, 3, 1)  # (B, h, w, classes)
+        with _exact(self.device, self.precision):
+            logits = self.network(images).main[:count]
+        found = logits.float().permute(0, 2, 3, 1).contiguous()  # (B, h, w, classes)
         if not protocol.flip:
-            return list(logits.contiguous()[:, None])
-        seen, mirrored = logits.chunk(2)
+            return list(found[:, None])
+        seen, mirrored = found.chunk(2)
         if protocol.way == "caffe":
             return list((seen + mirrored.flip(2))[:, None])
         return list(torch.stack([seen, mirrored.flip(2)], dim=1))
@@ -209,18 +161,15 @@ class Segmenter:
         """Return a window as the network sees it, float32 (3, crop, crop), padded with 0."""
         (down, across), crop = view, view.rows.crop
         rows, columns = down.inside(window.top), across.inside(window.left)
-        into = across.into.source[columns]
-        first, last = int(into.min()), int(into.max())
+        source = across.into.source[columns]
+        first, last = int(source.min()), int(source.max())
         part = resample(pixels[:, first : last + 1], 0, down.into.part(rows))
-        part = resample(part, 1, across.into.part(columns).moved(-first))
+        part = resample(part, 1, across.into.part(columns).moved(-first))  # (rows, columns, 3)
         padded = torch.zeros(3, crop, crop, device=self.device)
-        top, left = (
-            rows.start + down.before - window.top,
-            columns.start + across.before - window.left,
-        )
-        padded[:, top : top + len(part), left : left + part.shape[1]] = self.preprocessing(
-            part[None]
-        )[0]
+        top = rows.start + down.before - window.top
+        left = columns.start + across.before - window.left
+        place = padded[:, top : top + part.shape[0], left : left + part.shape[1]]
+        place.copy_(self.preprocessing(part[None])[0])
         return padded
 
     def _tile(
@@ -235,16 +184,15 @@ class Segmenter:
             if window.view == number:
                 place = down.covered(y, window.top), across.covered(x, window.left)
                 if all(side.start < side.stop for side in place):
-                    up = self._spread(found.shape[1], y[place[0]] - window.top, down.crop)
-                    over = self._spread(found.shape[2], x[place[1]] - window.left, across.crop)
+                    up = self._up(found.shape[1], down.crop)[y[place[0]] - window.top]
+                    over = self._up(found.shape[2], across.crop)[x[place[1]] - window.left]
                     parts.append((place, _probabilities(found, up, over)))
         total = _mean(parts, down.counts(y), across.counts(x))
         return resample(resample(total, 0, row_taps), 1, column_taps)
 
-    def _spread(self, length: int, positions: NDArray[np.int64], crop: int) -> Tensor:
-        """Return the rows of the upsampling matrix at some positions of a window, (n, length)."""
-        matrix = _upsampling(length, crop, self.align_corners, self.device)
-        return matrix[torch.from_numpy(positions).to(self.device)]
+    def _up(self, length: int, crop: int) -> Tensor:
+        """Return the matrix that upsamples scores to a window's side, (crop, length)."""
+        return upsampling(length, crop, align_corners=self.align_corners, device=self.device)
 
 
 def _probabilities(scores: Tensor, down: Tensor, across: Tensor) -> Tensor:
@@ -280,11 +228,11 @@ def _mean(
     return total
 
 
-_upsampling = lru_cache(8)(
-    lambda length, wanted, corners, device: upsampling(
-        length, wanted, align_corners=corners, device=device
-    )
-)
+def _exact(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:
+    """Return the context in which float32 is float32: cuDNN rounds to TF32 by default."""
+    if device.type != "cuda" or precision != torch.float32:
+        return nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False)
 
 
 def _pieces(length: int, size: int) -> Iterator[slice]:
@@ -297,21 +245,45 @@ def _pieces(length: int, size: int) -> Iterator[slice]:
 def segmenter(
     network: PSPNet, preprocessing: Preprocessing, device: torch.device, precision: torch.dtype
 ) -> Segmenter:
-    """Return a Segmenter of a network as it is now; the network itself stays what it is."""
+    """Return a Segmenter of a network as it is now; the network itself stays as it is."""
     return _segmenter(deepcopy(network), preprocessing, device, precision)
 
 
 def load_segmenter(
-    path: Path, device: torch.device, precision: torch.dtype
+    path: Path,
+    device: torch.device,
+    precision: torch.dtype,
+    *,
+    window_batch: int | None = None,
+    compiled: bool = False,
 ) -> tuple[Segmenter, Header]:
-    """Load a weights file onto a device, ready to run, with its header."""
+    """Load a weights file onto a device, ready to run, with its header.
+
+    `window_batch` None is the device's own. `compiled` runs the network through torch.compile: the
+    first window takes a minute, the others less time.
+    """
+    if window_batch is not None and not 1 <= window_batch <= 1024:
+        raise PspError(f"--window-batch {window_batch}: 1 to 1024.")
     network, header = load_network(path)
-    return _segmenter(network, header.preprocessing, device, precision), header
+    found = _segmenter(network, header.preprocessing, device, precision)
+    if window_batch:
+        found = replace(found, window_batch=window_batch)
+    if compiled:
+        run = torch.compile(found.network, dynamic=False)
+        found = replace(found, network=run, constant=True)
+    return found, header
 
 
 def _segmenter(
     network: PSPNet, preprocessing: Preprocessing, device: torch.device, precision: torch.dtype
 ) -> Segmenter:
     spec = network.spec
-    ready = fold(network, precision).to(device)
-    return Segmenter(ready, spec.classes, preprocessing, device, precision, spec.align_corners)
+    return Segmenter(
+        fold(network, precision).to(device),
+        spec.classes,
+        preprocessing,
+        device,
+        precision,
+        spec.align_corners,
+        TOGETHER.get(device.type, TOGETHER_ELSEWHERE),
+    )

@@ -87,17 +87,20 @@ class Parser:
         )
 
 
-def load(path: str | Path, device: str = "auto", precision: str = "auto") -> Parser:
+def load(
+    path: str | Path, device: str = "auto", precision: str = "auto", *, compiled: bool = False
+) -> Parser:
     """Load a run's best weights, or a weights file. Raises PspError when it is neither.
 
-    `device`: auto, cpu, cuda, cuda:N or mps. `precision`: auto, fp32 or bf16.
+    `device`: auto, cpu, cuda, cuda:N or mps. `precision`: auto, fp32 or bf16. `compiled`: through
+    torch.compile, which the first picture waits for.
     """
     if precision not in ("auto", "fp32", "bf16"):
         raise PspError(f"precision '{precision}': one of auto, fp32, bf16.")
     chosen = pick_device(device)
     model = find_model(Path(path))
     dtype = pick_inference_precision(precision, chosen)
-    return Parser(*load_segmenter(model.path, chosen, dtype), model.path)
+    return Parser(*load_segmenter(model.path, chosen, dtype, compiled=compiled), model.path)
 
 
 def _pixels(image: object) -> NDArray[np.uint8]:

@@ -99,6 +99,8 @@ def predict(
     protocol: Callable[[Header], Protocol],
     device: torch.device,
     precision: str = "auto",
+    window_batch: int | None = None,
+    compiled: bool = False,
     report: Callable[[Parsed], None] = lambda event: None,
 ) -> Prediction:
     """Write labels/NAME.png, overlays/NAME.jpg and legend.png for every picture into `out`.
@@ -119,7 +121,9 @@ def predict(
     if not pictures:
         raise PspError(f"{out}: all the pictures lie in this folder. Choose another -o")
     dtype = pick_inference_precision(precision, device)
-    segmenter, header = load_segmenter(weights, device, dtype)
+    segmenter, header = load_segmenter(
+        weights, device, dtype, window_batch=window_batch, compiled=compiled
+    )
     chosen = protocol(header)
     done: list[str] = []
     failed: list[tuple[str, str]] = []

@@ -4,6 +4,7 @@ A resized line is a sum of a few pixels each (`Taps`), so any rows and columns o
 can be had without the rest of it, and come out the same to the last bit whatever else is asked for.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -62,6 +63,7 @@ def resample(maps: Tensor, axis: int, found: Taps) -> Tensor:
     return total
 
 
+@lru_cache(8)
 def upsampling(length: int, wanted: int, *, align_corners: bool, device: torch.device) -> Tensor:
     """Return the float32 (wanted, length) matrix that upsamples a line as F.interpolate does."""
     identity = torch.eye(length, dtype=torch.float64)[None]  # (1, length, length)

@@ -15,7 +15,7 @@ PACKAGE = Path(psp.__file__).parent
 LAYERS = [
     ["psp.errors", "psp.version"],
     ["psp.files", "psp.config", "psp.pictures", "psp.workers", "psp.cards"],
-    ["psp.manifest", "psp.runs", "psp.render", "psp.preprocessing"],
+    ["psp.manifest", "psp.runs", "psp.render", "psp.preprocessing", "psp.protocol"],
     ["psp.cardfile", "psp.journal", "psp.metrics", "psp.schedule", "psp.augment", "psp.shards",
      "psp.scenes"],
     ["psp.census", "psp.contact", "psp.verify", "psp.device", "psp.checkpoint",
@@ -62,7 +62,7 @@ WITHOUT_TORCH = {
     "psp.cards", "psp.cardfile", "psp.shards", "psp.census", "psp.contact", "psp.verify",
     "psp.workers", "psp.manifest", "psp.augment", "psp.metrics", "psp.config", "psp.pictures",
     "psp.render", "psp.runs", "psp.journal", "psp.scenes", "psp.files", "psp.errors",
-    "psp.display", "psp.tables", "psp.demo",
+    "psp.display", "psp.tables", "psp.demo", "psp.protocol",
 }  # fmt: skip
 
 

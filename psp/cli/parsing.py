@@ -44,6 +44,22 @@ Way = Annotated[
         rich_help_panel=ADVANCED,
     ),
 ]
+WindowBatch = Annotated[
+    int | None,
+    typer.Option(
+        help="Windows that go through the network at a time, mirrored ones counted.",
+        metavar="N",
+        rich_help_panel=ADVANCED,
+    ),
+]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="Compile the network first (a minute): for many pictures on a GPU.",
+        rich_help_panel=ADVANCED,
+    ),
+]
 
 
 def evaluate(
@@ -62,6 +78,8 @@ def evaluate(
     base_size: BaseSize = None,
     way: Way = "torch",
     precision: Precision = "auto",
+    window_batch: WindowBatch = None,
+    compiled: Compile = False,
     device: Device = "auto",
     as_json: Json = False,
     quiet: Quiet = False,
@@ -84,6 +102,8 @@ def evaluate(
             protocol=_protocol(scales, multi_scale, flip, crop, base_size, way),
             device=pick_device(device),
             precision=one_of("--precision", precision, PRECISIONS),
+            window_batch=window_batch,
+            compiled=compiled,
             report=advance,
         )
     if as_json:
@@ -122,6 +142,8 @@ def predict(
         typer.Option("--overwrite", help="Write into --out though it exists, over the same names."),
     ] = False,
     precision: Precision = "auto",
+    window_batch: WindowBatch = None,
+    compiled: Compile = False,
     device: Device = "auto",
     as_json: Json = False,
     quiet: Quiet = False,
@@ -157,6 +179,8 @@ def predict(
             protocol=_protocol(scales, multi_scale, flip, crop, base_size, way),
             device=pick_device(device),
             precision=one_of("--precision", precision, PRECISIONS),
+            window_batch=window_batch,
+            compiled=compiled,
             report=report,
         )
     if as_json:
