@@ -24,15 +24,17 @@ def load(
     path: str | Path,
     device: str = "auto",
     precision: str = "auto",
+    *,
+    compiled: bool = False,
     report: "Report" = lambda event: None,
 ) -> "Parser":
     """Load a run's best weights, a weights file, or published weights, as a function of pictures.
 
     Published weights have a name of `psp models`; at their first use they are fetched and kept,
     and `report` hears of it: `psp.published.FirstUse` has their terms. `device`: auto, cpu, cuda,
-    cuda:N or mps. `precision`: auto, fp32 or bf16. Raises `psp.errors.PspError` when there are
-    none, or they are damaged.
+    cuda:N or mps. `precision`: auto, fp32 or bf16. `compiled`: through torch.compile, which the
+    first picture waits for. Raises `psp.errors.PspError` when there are none, or they are damaged.
     """
     from psp.parser import load as work
 
-    return work(path, device, precision, report)
+    return work(path, device, precision, compiled=compiled, report=report)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 
 import torch
 
@@ -35,6 +36,25 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
     if name == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported(False):
         return torch.bfloat16
     return torch.float32
+
+
+def pick_inference_precision(name: str, device: torch.device) -> torch.dtype:
+    """Return as `pick_precision`; auto takes bfloat16 on a CPU that has instructions for it too."""
+    if name == "auto" and device.type == "cpu" and _cpu_has_bf16():
+        return torch.bfloat16
+    return pick_precision(name, device)
+
+
+def _cpu_has_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 itself; one that only imitates it is slower.
+
+    Linux lists what a processor can; elsewhere the answer is no.
+    """
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return not {"amx_bf16", "avx512_bf16"}.isdisjoint(text.split())
 
 
 def precision_name(precision: torch.dtype) -> str:

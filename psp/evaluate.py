@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import distributed
 
 from psp.boundary import boundary_counts
-from psp.device import pick_precision, precision_name
+from psp.device import pick_inference_precision, precision_name
 from psp.errors import PspError
 from psp.files import is_free, make_folder, write_json
 from psp.infer import Protocol, Segmenter, load_segmenter
@@ -116,6 +116,8 @@ def evaluate(
     protocol: Callable[[Header], Protocol],
     device: torch.device,
     precision: str = "auto",
+    window_batch: int | None = None,
+    compiled: bool = False,
     save_labels: Path | None = None,
     rank: Part | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
@@ -141,8 +143,10 @@ def evaluate(
         board = Leaderboard(_partial(save_labels), shards)
     else:
         check_labeled(shards)
-    dtype = pick_precision(precision, device)
-    segmenter, header = load_segmenter(model.path, device, dtype)
+    dtype = pick_inference_precision(precision, device)
+    segmenter, header = load_segmenter(
+        model.path, device, dtype, window_batch=window_batch, compiled=compiled
+    )
     check_classes(shards, header.classes, str(model.path))
     chosen = protocol(header)
     same_data = shards.fingerprint == header.data

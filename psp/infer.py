@@ -1,14 +1,20 @@
 """Class probabilities of a picture at its own size: the one place that knows how.
 
 Resize to the base size and scale, cut into windows at a stride of two thirds, mirror, softmax,
-average: the authors' test procedure (semseg tool/test.py). Validation while training, evaluation
-and prediction all come here, so they agree by construction.
+average: the authors' test procedures (`psp.views` says where they lie). Validation while training,
+evaluation and prediction all come here, so they agree by construction.
+
+The result is made tile by tile. A window's scores stay at 1/8 of its size from when the first tile
+needs it until the last one did; a tile upsamples the few rows it needs by two small matrices, with
+the classes of a pixel side by side, so that they pass through the processor's cache once. Neither
+the scaled picture nor the result's probabilities ever exist as a whole unless they are asked for.
 """
 
-import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import product
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,65 +23,37 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from psp.config import nearest_crops
-from psp.device import autocast
 from psp.errors import PspError
-from psp.model import Logits, PSPNet, upsample
+from psp.model import Logits, PSPNet, fold
 from psp.preprocessing import Preprocessing
+from psp.protocol import PAPER_SCALES, Protocol
+from psp.resample import resample, upsampling
+from psp.views import View, Window, see, windows
 from psp.weights import Header, load_network
 
-PAPER_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-WINDOW_BATCH = 4  # windows that go through the network at a time; mirrored ones count
+__all__ = ["PAPER_SCALES", "Protocol", "Segmenter", "load_segmenter", "segmenter"]
 
-
-@dataclass(frozen=True)
-class Protocol:
-    """How pictures are seen. `base_size` is the long side at scale 1; None leaves it as it is."""
-
-    crop: int
-    base_size: int | None = None
-    scales: tuple[float, ...] = (1.0,)
-    flip: bool = False
-
-    def __post_init__(self) -> None:
-        for name, value in (("crop", self.crop), ("base-size", self.base_size)):
-            if value is not None and type(value) is not int:
-                raise PspError(f"--{name} {value!r}: a whole number.")
-        if not all(isinstance(scale, (int, float)) for scale in self.scales):
-            raise PspError(f"--scales {self.scales}: numbers between 0.05 and 10.")
-        if self.crop > 4097:
-            raise PspError(f"--crop {self.crop}: 4097 at most.")
-        if self.crop < 9 or self.crop % 8 != 1:
-            near = " or ".join(map(str, nearest_crops(self.crop)))
-            raise PspError(f"--crop {self.crop}: a window must be 8n+1. Nearest good ones: {near}.")
-        if not self.scales or not all(0.05 <= scale <= 10 for scale in self.scales):
-            raise PspError(f"--scales {self.scales}: numbers between 0.05 and 10.")
-        if self.base_size is not None and not 1 <= self.base_size <= 32768:
-            raise PspError(f"--base-size {self.base_size}: 1 to 32768.")
-
-    @property
-    def name(self) -> str:
-        """A short name for files: ss, ss-flip, ms-flip, …"""
-        scales = {(1.0,): "ss", PAPER_SCALES: "ms"}.get(
-            self.scales, "s" + "_".join(f"{scale:g}" for scale in self.scales)
-        )
-        return scales + ("-flip" if self.flip else "")
-
-    @property
-    def description(self) -> str:
-        """One line for people."""
-        scales = {(1.0,): "single scale", PAPER_SCALES: "the paper's six scales"}.get(
-            self.scales, "scales " + ", ".join(f"{scale:g}" for scale in self.scales)
-        )
-        size = f"long side {self.base_size}" if self.base_size else "pictures at their own size"
-        return (
-            f"{scales} {'with' if self.flip else 'without'} flip · windows of {self.crop} · {size}"
-        )
+# Numbers (float32) in a band of rows of the result: on a CPU a few rows that stay in its cache, on
+# a GPU enough to keep it busy. There are at least BAND_ROWS unless they take more than the latter.
+BAND = {"cpu": 1 << 20}
+BAND_ELSEWHERE = 1 << 26
+BAND_ROWS = 8
+# Windows that go through the network together, mirrored ones counted. On a CPU more are slower:
+# maps so large are given back to the system after each layer and have to be had anew.
+TOGETHER = {"cpu": 2}
+TOGETHER_ELSEWHERE = 16
+# Numbers in the scores that are kept (1 GB): a picture that needs more is parsed strip by strip.
+KEPT = 1 << 28
 
 
 @dataclass(frozen=True)
 class Segmenter:
-    """A network with all that is needed to run it on pictures."""
+    """A network with all that is needed to run it on pictures.
+
+    `network` maps normalized (B, 3, crop, crop) in `precision` to logits. `window_batch` is how
+    many windows go through it at a time, mirrored ones counted. With `constant` it gets exactly so
+    many, filled up with zeros: a compiled network is compiled for one shape.
+    """
 
     network: Callable[[Tensor], Logits]
     classes: int
@@ -83,97 +61,229 @@ class Segmenter:
     device: torch.device
     precision: torch.dtype = torch.float32
     align_corners: bool = True
+    window_batch: int = 2
+    constant: bool = False
 
     @torch.inference_mode()
     def label_map(self, image: NDArray[np.uint8], protocol: Protocol) -> Tensor:
-        """Return the most probable class ids, uint8 (H, W), on the device."""
-        return self.probabilities(image, protocol).argmax(0).to(torch.uint8)
+        """Return the most probable class ids, uint8 (H, W), on the device, for uint8 (H, W, 3) RGB.
+
+        They are the argmax of `probabilities`, exactly, but in memory that stays bounded.
+        """
+        labels = torch.empty(image.shape[:2], dtype=torch.uint8, device=self.device)
+        for rows, columns, found in self._tiles(image, protocol):
+            labels[rows, columns] = found.argmax(2)
+        return labels
 
     @torch.inference_mode()
     def probabilities(self, image: NDArray[np.uint8], protocol: Protocol) -> Tensor:
-        """Return float32 (classes, H, W), summing to 1 over classes, for a uint8 (H, W, 3) RGB."""
+        """Return float32 (classes, H, W), summing to 1 over classes, for a uint8 (H, W, 3) RGB.
+
+        In memory the classes of a pixel lie side by side.
+        """
+        whole = torch.empty(*image.shape[:2], self.classes, device=self.device)
+        for rows, columns, found in self._tiles(image, protocol):
+            whole[rows, columns] = found
+        return whole.permute(2, 0, 1)
+
+    def _tiles(
+        self, image: NDArray[np.uint8], protocol: Protocol
+    ) -> Iterator[tuple[slice, slice, Tensor]]:
+        """Yield probabilities (rows, columns, classes) of the picture, a band of rows at a time."""
         height, width = image.shape[:2]
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
-        picture = self.preprocessing(pixels[None])  # (1, 3, H, W)
-        total = torch.zeros(self.classes, height, width, device=self.device)
-        for scale in protocol.scales:
-            size = _scaled(height, width, scale, protocol.base_size)
-            scaled = _resize(picture, size)
-            total += _resize(self._windows(scaled, protocol), (height, width))[0]
-        return total / len(protocol.scales)
+        views = [
+            see(
+                (height, width), scale,
+                crop=protocol.crop, base_size=protocol.base_size, way=protocol.way,
+            )
+            for scale in protocol.scales
+        ]  # fmt: skip
+        for columns in _pieces(width, self._strip(views, protocol)):
+            waiting = deque(windows(views, columns))
+            scores: dict[Window, Tensor] = {}
+            for rows in _pieces(height, self._band(columns.stop - columns.start)):
+                while waiting and waiting[0].first < rows.stop:
+                    together = max(1, self.window_batch // (1 + protocol.flip))
+                    group = [waiting.popleft() for _ in range(min(together, len(waiting)))]
+                    found = self._scores(pixels, views, group, protocol)
+                    scores |= zip(group, found, strict=True)
+                total = self._tile(views[0], 0, rows, columns, scores)
+                for number, view in enumerate(views[1:], start=1):
+                    total += self._tile(view, number, rows, columns, scores)
+                yield rows, columns, total.div_(len(views))
+                scores = {key: value for key, value in scores.items() if key.last >= rows.stop}
 
-    def _windows(self, picture: Tensor, protocol: Protocol) -> Tensor:
-        """Return probabilities (1, classes, h, w) of a normalized picture (1, 3, h, w)."""
-        height, width = picture.shape[2:]
-        crop = protocol.crop
-        down, right = max(crop - height, 0), max(crop - width, 0)
-        top, left = down // 2, right // 2
-        # Normalized pixels: padding with 0 is padding with the mean.
-        padded = F.pad(picture, (left, right - left, top, down - top))
-        full_height, full_width = padded.shape[2:]
-        total = torch.zeros(1, self.classes, full_height, full_width, device=self.device)
-        count = torch.zeros(full_height, full_width, device=self.device)
-        places = list(product(_starts(full_height, crop), _starts(full_width, crop)))
-        together = max(1, WINDOW_BATCH // (1 + protocol.flip))
-        for first in range(0, len(places), together):
-            group = places[first : first + together]
-            windows = torch.cat([padded[:, :, y : y + crop, x : x + crop] for y, x in group])
-            found = self._window_probabilities(windows, protocol.flip)
-            for (y, x), part in zip(group, found, strict=True):
-                total[0, :, y : y + crop, x : x + crop] += part
-                count[y : y + crop, x : x + crop] += 1
-        total /= count
-        return total[:, :, top : top + height, left : left + width]
+    def _strip(self, views: Sequence[View], protocol: Protocol) -> int:
+        """Return how many columns of the result are made at a time, so that scores fit `KEPT`."""
+        side = -(-protocol.crop // 8)
+        window = (1 + protocol.flip) * side * side * self.classes
+        # Up to three rows of windows meet, and windows are two thirds of their side apart.
+        densest = sum(view.columns.length for view in views) * 3 * 1.5 / protocol.crop * window
+        width = len(views[0].columns.back.source)
+        return max(protocol.crop, int(width * KEPT / densest))
 
-    def _window_probabilities(self, windows: Tensor, flip: bool) -> Tensor:
-        """Return (B, classes, crop, crop) float32; `flip` averages the mirrored view's."""
-        views = torch.cat([windows, windows.flip(3)]) if flip else windows
-        views = views.contiguous(memory_format=torch.channels_last)
-        with autocast(self.device, self.precision):
-            logits = self.network(views).main
-        crop = (windows.shape[2], windows.shape[3])
-        found = upsample(logits.float(), crop, align_corners=self.align_corners).softmax(1)
-        if not flip:
-            return found
-        straight, mirrored = found.chunk(2)
-        return (straight + mirrored.flip(3)) / 2
+    def _band(self, columns: int) -> int:
+        """Return how many rows of the result are made at a time."""
+        row = columns * self.classes
+        fit = BAND.get(self.device.type, BAND_ELSEWHERE) // row
+        return max(fit, min(BAND_ROWS, BAND_ELSEWHERE // row), 1)
+
+    def _scores(
+        self,
+        pixels: Tensor,
+        views: Sequence[View],
+        group: Sequence[Window],
+        protocol: Protocol,
+    ) -> list[Tensor]:
+        """Return each window's logits, float32 (1 or 2, h, w, classes): as seen, and mirrored.
+
+        The mirrored ones are turned back. Their sum alone is there the Caffe way.
+        """
+        images = torch.stack([self._window(pixels, views[one.view], one) for one in group])
+        if protocol.flip:
+            images = torch.cat([images, images.flip(3)])  # (B, 3, crop, crop)
+        count = len(images)
+        if self.constant and count < self.window_batch:
+            images = F.pad(images, (0, 0) * 3 + (0, self.window_batch - count))
+        images = images.to(self.precision).contiguous(memory_format=torch.channels_last)
+        with _exact(self.device, self.precision):
+            logits = self.network(images).main[:count]
+        found = logits.float().permute(0, 2, 3, 1).contiguous()  # (B, h, w, classes)
+        if not protocol.flip:
+            return list(found[:, None])
+        seen, mirrored = found.chunk(2)
+        if protocol.way == "caffe":
+            return list((seen + mirrored.flip(2))[:, None])
+        return list(torch.stack([seen, mirrored.flip(2)], dim=1))
+
+    def _window(self, pixels: Tensor, view: View, window: Window) -> Tensor:
+        """Return a window as the network sees it, float32 (3, crop, crop), padded with 0."""
+        (down, across), crop = view, view.rows.crop
+        rows, columns = down.inside(window.top), across.inside(window.left)
+        source = across.into.source[columns]
+        first, last = int(source.min()), int(source.max())
+        part = resample(pixels[:, first : last + 1], 0, down.into.part(rows))
+        part = resample(part, 1, across.into.part(columns).moved(-first))  # (rows, columns, 3)
+        padded = torch.zeros(3, crop, crop, device=self.device)
+        top = rows.start + down.before - window.top
+        left = columns.start + across.before - window.left
+        place = padded[:, top : top + part.shape[0], left : left + part.shape[1]]
+        place.copy_(self.preprocessing(part[None])[0])
+        return padded
+
+    def _tile(
+        self, view: View, number: int, rows: slice, columns: slice, scores: dict[Window, Tensor]
+    ) -> Tensor:
+        """Return what one view gives for a part of the result: (rows, columns, classes)."""
+        down, across = view
+        y, row_taps = down.needed(rows)
+        x, column_taps = across.needed(columns)
+        parts = []
+        for window, found in scores.items():
+            if window.view == number:
+                place = down.covered(y, window.top), across.covered(x, window.left)
+                if all(side.start < side.stop for side in place):
+                    up = self._up(found.shape[1], down.crop)[y[place[0]] - window.top]
+                    over = self._up(found.shape[2], across.crop)[x[place[1]] - window.left]
+                    parts.append((place, _probabilities(found, up, over)))
+        total = _mean(parts, down.counts(y), across.counts(x))
+        return resample(resample(total, 0, row_taps), 1, column_taps)
+
+    def _up(self, length: int, crop: int) -> Tensor:
+        """Return the matrix that upsamples scores to a window's side, (crop, length)."""
+        return upsampling(length, crop, align_corners=self.align_corners, device=self.device)
+
+
+def _probabilities(scores: Tensor, down: Tensor, across: Tensor) -> Tensor:
+    """Upsample logits (V, h, w, classes) by (H, h) and (W, w) matrices; the mean of their softmax.
+
+    Returns (H, W, classes).
+    """
+    views, h, w, classes = scores.shape
+    rows = (down @ scores.view(views, h, w * classes)).view(views * len(down), w, classes)
+    found = (across @ rows).softmax(2)  # (V * H, W, classes)
+    if views == 1:
+        return found
+    seen, mirrored = found.chunk(2)
+    return seen.add_(mirrored).div_(2)
+
+
+def _mean(
+    parts: Sequence[tuple[tuple[slice, slice], Tensor]],
+    row_counts: NDArray[np.float32],
+    column_counts: NDArray[np.float32],
+) -> Tensor:
+    """Average (rows, columns, classes) parts in their places; so many lie over each row, column."""
+    first = parts[0][1]
+    if len(parts) == 1:
+        return first
+    total = first.new_zeros(len(row_counts), len(column_counts), first.shape[2])
+    for place, part in parts:
+        total[place] += part
+    for axis, counts in ((0, row_counts), (1, column_counts)):
+        if counts.max() > 1:
+            shape = [-1 if dimension == axis else 1 for dimension in range(3)]
+            total /= torch.from_numpy(counts).to(total.device).view(shape)
+    return total
+
+
+def _exact(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:
+    """Return the context in which float32 is float32: cuDNN rounds to TF32 by default."""
+    if device.type != "cuda" or precision != torch.float32:
+        return nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False)
+
+
+def _pieces(length: int, size: int) -> Iterator[slice]:
+    """Cut an axis into pieces of almost equal length, `size` at most."""
+    count = -(-length // size)
+    for number in range(count):
+        yield slice(length * number // count, length * (number + 1) // count)
 
 
 def segmenter(
     network: PSPNet, preprocessing: Preprocessing, device: torch.device, precision: torch.dtype
 ) -> Segmenter:
-    """Return a Segmenter of a network that is on `device` and in evaluation mode."""
-    spec = network.spec
-    return Segmenter(network, spec.classes, preprocessing, device, precision, spec.align_corners)
+    """Return a Segmenter of a network as it is now; the network itself stays as it is."""
+    return _segmenter(deepcopy(network), preprocessing, device, precision)
 
 
 def load_segmenter(
-    path: Path, device: torch.device, precision: torch.dtype
+    path: Path,
+    device: torch.device,
+    precision: torch.dtype,
+    *,
+    window_batch: int | None = None,
+    compiled: bool = False,
 ) -> tuple[Segmenter, Header]:
-    """Load a weights file onto a device, ready to run, with its header."""
+    """Load a weights file onto a device, ready to run, with its header.
+
+    `window_batch` None is the device's own. `compiled` runs the network through torch.compile: the
+    first window takes a minute, the others less time.
+    """
+    if window_batch is not None and not 1 <= window_batch <= 1024:
+        raise PspError(f"--window-batch {window_batch}: 1 to 1024.")
     network, header = load_network(path)
-    # torch's type stubs lack this form of to().
-    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return segmenter(network, header.preprocessing, device, precision), header
+    found = _segmenter(network, header.preprocessing, device, precision)
+    if window_batch:
+        found = replace(found, window_batch=window_batch)
+    if compiled:
+        run = torch.compile(found.network, dynamic=False)
+        found = replace(found, network=run, constant=True)
+    return found, header
 
 
-def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize (1, C, h, w) bilinearly, pixel centers at halves, as cv2.resize does on floats."""
-    if (maps.shape[2], maps.shape[3]) == size:
-        return maps
-    return F.interpolate(maps, size, mode="bilinear", align_corners=False)
-
-
-def _scaled(height: int, width: int, scale: float, base_size: int | None) -> tuple[int, int]:
-    """Return the size at a scale: the long side is round(scale * base), the other in proportion."""
-    longest = max(height, width)
-    long = max(1, round(scale * (base_size or longest)))
-    short = max(1, round(long / longest * min(height, width)))
-    return (long, short) if height > width else (short, long)
-
-
-def _starts(length: int, crop: int) -> Iterator[int]:
-    """Yield where windows start along an axis: stride ceil(2/3 crop), the last at the border."""
-    stride = math.ceil(crop * 2 / 3)
-    for number in range(math.ceil((length - crop) / stride) + 1):
-        yield min(number * stride, length - crop)
+def _segmenter(
+    network: PSPNet, preprocessing: Preprocessing, device: torch.device, precision: torch.dtype
+) -> Segmenter:
+    spec = network.spec
+    return Segmenter(
+        fold(network, precision).to(device),
+        spec.classes,
+        preprocessing,
+        device,
+        precision,
+        spec.align_corners,
+        TOGETHER.get(device.type, TOGETHER_ELSEWHERE),
+    )

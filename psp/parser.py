@@ -1,12 +1,13 @@
 """A trained network as a function of pictures: the Python face of psp."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from psp.device import pick_device, pick_precision
+from psp.device import pick_device, pick_inference_precision
 from psp.errors import PspError
 from psp.files import read_bytes
 from psp.infer import Protocol, Segmenter, load_segmenter
@@ -15,7 +16,7 @@ from psp.photos import decode_photo
 from psp.pictures import as_rgb
 from psp.published import Report
 from psp.resolver import find_model
-from psp.weights import Header
+from psp.weights import Header, load_network
 
 
 class Parser:
@@ -25,14 +26,17 @@ class Parser:
     orientation is honored.
     """
 
-    def __init__(self, segmenter: Segmenter, header: Header) -> None:
-        self._segmenter, self.header = segmenter, header
+    def __init__(self, segmenter: Segmenter, header: Header, path: Path) -> None:
+        self._segmenter, self.header, self._path = segmenter, header, path
 
-    @property
+    @cached_property
     def network(self) -> PSPNet:
-        """The network, in evaluation mode: normalized (B, 3, H, W) to logits at 1/8."""
-        assert isinstance(self._segmenter.network, PSPNet)
-        return self._segmenter.network
+        """The network, in evaluation mode and float32: normalized (B, 3, H, W) to logits at 1/8.
+
+        It is read from the file when first asked for: pictures are parsed by a copy with batch norm
+        folded into the convolutions, which cannot be trained on.
+        """
+        return load_network(self._path)[0].to(self._segmenter.device)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -46,7 +50,7 @@ class Parser:
 
     def __call__(self, image: object) -> NDArray[np.uint8]:
         """Return the most probable class ids, uint8 (H, W): single scale, no flip."""
-        found = self._segmenter.label_map(_pixels(image), self._protocol((1.0,), False, None, None))
+        found = self._segmenter.label_map(_pixels(image), self._protocol())
         return np.asarray(found.cpu().numpy(), np.uint8)
 
     def probabilities(
@@ -56,24 +60,32 @@ class Parser:
         flip: bool = False,
         crop: int | None = None,
         base_size: int | None = None,
+        protocol: str = "torch",
     ) -> NDArray[np.float32]:
         """Return class probabilities, float32 (classes, H, W), that sum to 1 over the classes.
 
         The authors' test procedure, as in psp evaluate; `crop` and `base_size` are the weights' own
-        if None. Raises PspError for a protocol that cannot be.
+        if None. `protocol`: torch or caffe, which of their two. Raises PspError for a protocol that
+        cannot be.
         """
-        protocol = self._protocol(tuple(scales), flip, crop, base_size)
-        found = self._segmenter.probabilities(_pixels(image), protocol)
+        chosen = self._protocol(tuple(scales), flip, crop, base_size, protocol)
+        found = self._segmenter.probabilities(_pixels(image), chosen)
         return np.asarray(found.cpu().numpy(), np.float32)
 
     def _protocol(
-        self, scales: tuple[float, ...], flip: bool, crop: int | None, base_size: int | None
+        self,
+        scales: tuple[float, ...] = (1.0,),
+        flip: bool = False,
+        crop: int | None = None,
+        base_size: int | None = None,
+        way: str = "torch",
     ) -> Protocol:
         return Protocol(
             crop=self.header.crop if crop is None else crop,
             base_size=self.header.base_size if base_size is None else base_size,
             scales=scales,
             flip=flip,
+            way=way,
         )
 
 
@@ -81,18 +93,22 @@ def load(
     path: str | Path,
     device: str = "auto",
     precision: str = "auto",
+    *,
+    compiled: bool = False,
     report: Report = lambda event: None,
 ) -> Parser:
     """Load a run's best weights, a weights file, or published weights by name (psp models).
 
-    `device`: auto, cpu, cuda, cuda:N or mps. `precision`: auto, fp32 or bf16. `report` hears of
-    published weights that are fetched at their first use. Raises PspError when there are none.
+    `device`: auto, cpu, cuda, cuda:N or mps. `precision`: auto, fp32 or bf16. `compiled`: through
+    torch.compile, which the first picture waits for. `report` hears of published weights that are
+    fetched at their first use. Raises PspError when there are none.
     """
     if precision not in ("auto", "fp32", "bf16"):
         raise PspError(f"precision '{precision}': one of auto, fp32, bf16.")
     chosen = pick_device(device)
     found = find_model(path, report=report)
-    return Parser(*load_segmenter(found.path, chosen, pick_precision(precision, chosen)))
+    dtype = pick_inference_precision(precision, chosen)
+    return Parser(*load_segmenter(found.path, chosen, dtype, compiled=compiled), found.path)
 
 
 def _pixels(image: object) -> NDArray[np.uint8]:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from psp.device import memory_ran_out, pick_precision, precision_name
+from psp.device import memory_ran_out, pick_inference_precision, precision_name
 from psp.errors import PspError
 from psp.files import NameFaultError, numbered, read_bytes, write, writing
 from psp.infer import Protocol, Segmenter, load_segmenter
@@ -73,6 +73,8 @@ def predict(
     protocol: Callable[[Header], Protocol],
     device: torch.device,
     precision: str = "auto",
+    window_batch: int | None = None,
+    compiled: bool = False,
     report: Callable[[Parsed], None] = lambda event: None,
 ) -> Prediction:
     """Write labels/NAME.png, overlays/NAME.jpg and more for every picture into `out`.
@@ -93,7 +95,7 @@ def predict(
     }
     if not pictures:
         raise PspError(f"{out}: all the pictures lie in this folder. Choose another -o")
-    dtype = pick_precision(precision, device)
+    dtype = pick_inference_precision(precision, device)
     header = read_header(weights)
     chosen = protocol(header)
     settings = Settings(
@@ -109,7 +111,9 @@ def predict(
     work = _Work(folder, header, overwrite)
     with closing(folder):
         if left:
-            segmenter, _ = load_segmenter(weights, device, dtype)
+            segmenter, _ = load_segmenter(
+                weights, device, dtype, window_batch=window_batch, compiled=compiled
+            )
             look = _Look(segmenter, chosen, probabilities)
             with closing(work.run(left, look)) as results:
                 for done, picture in enumerate(results, start=1):

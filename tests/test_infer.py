@@ -2,17 +2,32 @@
 
 import itertools
 import math
+import subprocess
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
+import psp.infer
 from psp.errors import PspError
-from psp.infer import PAPER_SCALES, Protocol, Segmenter, _scaled, _starts
+from psp.infer import PAPER_SCALES, Protocol, Segmenter
 from psp.model import Logits
 from psp.preprocessing import Preprocessing
+from psp.views import scaled_size, starts
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """These maps are so small that a second thread only waits for the first."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def identity(images):
@@ -69,9 +84,9 @@ def test_probabilities_sum_to_one_for_any_size(rng):
 def test_output_size_equals_input_size_for_hundreds_of_sizes(rng):
     for _ in range(200):
         size = tuple(rng.integers(1, 260, 2))
-        base = int(rng.integers(20, 300)) if rng.random() < 0.5 else None
+        base = int(rng.integers(20, 200)) if rng.random() < 0.5 else None
         image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
-        found = model().label_map(image, Protocol(41, base, (float(rng.uniform(0.5, 1.75)),)))
+        found = model().label_map(image, Protocol(89, base, (float(rng.uniform(0.5, 1.75)),)))
         assert found.shape == size
         assert found.dtype == torch.uint8
 
@@ -86,41 +101,213 @@ def test_flipping_the_picture_flips_the_labels(rng):
 
 
 @pytest.mark.parametrize("together", [1, 2, 3, 7, 100])
-def test_the_number_of_windows_at_a_time_changes_nothing(rng, monkeypatch, together):
+def test_the_number_of_windows_at_a_time_changes_nothing(rng, together):
     network = convolution()
     image = rng.integers(0, 256, (70, 100, 3), dtype=np.uint8)
     protocol = Protocol(41, flip=True)
     usual = model(network, 4).probabilities(image, protocol)
-    monkeypatch.setattr("psp.infer.WINDOW_BATCH", together)
-    assert torch.allclose(model(network, 4).probabilities(image, protocol), usual, atol=1e-5)
+    for constant in (False, True):
+        other = replace(model(network, 4), window_batch=together, constant=constant)
+        assert torch.allclose(other.probabilities(image, protocol), usual, atol=1e-5)
+
+
+def test_a_picture_does_not_know_of_the_others(rng):
+    """Whatever was parsed before, and in which order: the same bits."""
+    images = [
+        rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in ((70, 100), (9, 9), (1, 50))
+    ]
+    protocol = Protocol(41, 60, (0.75, 1.5), flip=True)
+    parse = model(convolution(), 4)
+    forth = [parse.probabilities(image, protocol) for image in images]
+    back = [parse.probabilities(image, protocol) for image in images[::-1]][::-1]
+    assert all(map(torch.equal, forth, back))
+
+
+@pytest.mark.parametrize("way", ["torch", "caffe"])
+@pytest.mark.parametrize("size", [(1, 1), (63, 110), (190, 7), (7, 190)])
+def test_labels_by_tiles_are_the_argmax_of_the_probabilities(rng, monkeypatch, size, way):
+    """Exactly, however small the bands and strips are; and those change nothing either."""
+    image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+    protocol = Protocol(41, None, (0.8, 1.25), flip=True, way=way)
+    parse = model(convolution(), 4)
+    usual = parse.probabilities(image, protocol)
+    assert torch.equal(parse.label_map(image, protocol), usual.argmax(0).to(torch.uint8))
+    monkeypatch.setitem(psp.infer.BAND, "cpu", 500)
+    monkeypatch.setattr(psp.infer, "BAND_ROWS", 9)
+    monkeypatch.setattr(psp.infer, "KEPT", 1)
+    with torch.inference_mode():
+        tiles = list(parse._tiles(image, protocol))
+    assert len(tiles) >= max(1, size[0] // 16) * max(1, size[1] // 41)
+    small = parse.probabilities(image, protocol)
+    assert torch.allclose(small, usual, atol=1e-6)
+    assert torch.equal(parse.label_map(image, protocol), small.argmax(0).to(torch.uint8))
+
+
+def test_every_window_goes_through_the_network_once(rng):
+    seen = []
+
+    def spy(images):
+        seen.append(len(images))
+        return Logits(images, None)
+
+    image = rng.integers(0, 256, (100, 130, 3), dtype=np.uint8)
+    protocol = Protocol(41, None, (0.5, 1.0, 2.0), flip=True)
+    replace(model(spy), window_batch=6).label_map(image, protocol)
+    expected = sum(
+        len(list(starts(max(41, round(s * 100)), 41)))
+        * len(list(starts(max(41, round(s * 130)), 41)))
+        for s in protocol.scales
+    )
+    assert sum(seen) == 2 * expected
+    assert set(seen[:-1]) == {6}  # across scales
+    seen.clear()
+    replace(model(spy), window_batch=6, constant=True).label_map(image, protocol)
+    assert set(seen) == {6}
+
+
+def imresize(maps, size):
+    """MATLAB's imresize, bilinear, as its documentation and source say; (..., h, w) float64."""
+    for axis, wanted in ((-2, size[0]), (-1, size[1])):
+        length = maps.shape[axis]
+        scale = wanted / length
+        sharp = min(scale, 1)  # the triangle widens where the picture shrinks
+        matrix = torch.zeros(wanted, length, dtype=torch.float64)
+        mirrored = [*range(length), *reversed(range(length))]
+        for out in range(1, wanted + 1):
+            center = out / scale + 0.5 * (1 - 1 / scale)
+            for place in range(math.floor(center - 1 / sharp), math.ceil(center + 1 / sharp) + 1):
+                weight = max(0, 1 - abs(center - place) * sharp)
+                matrix[out - 1, mirrored[(place - 1) % (2 * length)]] += weight
+        matrix /= matrix.sum(1, keepdim=True)
+        maps = (matrix @ maps.transpose(axis, -2)).transpose(axis, -2)
+    return maps
+
+
+def by_hand(network, image, protocol):
+    """The procedures of semseg and of the Caffe release on whole maps in float64, step by step."""
+    caffe, crop = protocol.way == "caffe", protocol.crop
+
+    def resize(maps, size):
+        return imresize(maps, size) if caffe else F.interpolate(maps, size, mode="bilinear")
+
+    height, width = image.shape[:2]
+    total = 0
+    for scale in protocol.scales:
+        h, w = scaled_size((height, width), scale, protocol.base_size, protocol.way)
+        picture = torch.from_numpy(image).permute(2, 0, 1)[None].double()
+        picture = resize(picture, (h, w))
+        pre = Preprocessing()
+        picture = (picture - torch.tensor(pre.mean)[:, None, None]) / torch.tensor(pre.std)[
+            :, None, None
+        ]
+        down, right = max(crop - h, 0), max(crop - w, 0)
+        top, left = (0, 0) if caffe else (down // 2, right // 2)
+        picture = F.pad(picture, (left, right - left, top, down - top)).float()
+        found = torch.zeros(1, 4, *picture.shape[2:], dtype=torch.float64)
+        count = torch.zeros(picture.shape[2:])
+        for y in starts(picture.shape[2], crop):
+            for x in starts(picture.shape[3], crop):
+                place = (..., slice(y, y + crop), slice(x, x + crop))
+                views = [picture[place], picture[place].flip(3)][: 1 + protocol.flip]
+                scores = [
+                    F.interpolate(
+                        network(v).main.double(), (crop, crop), mode="bilinear", align_corners=True
+                    )
+                    for v in views
+                ]
+                if protocol.flip:
+                    scores[1] = scores[1].flip(3)
+                if caffe:
+                    found[place] += sum(scores).softmax(1)
+                else:
+                    found[place] += sum(s.softmax(1) for s in scores) / len(scores)
+                count[place] += 1
+        found = (found / count)[..., top : top + h, left : left + w]
+        total = total + resize(found, (height, width))
+    return total[0] / len(protocol.scales)
+
+
+@pytest.mark.parametrize("way", ["torch", "caffe"])
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("size", [(60, 90), (90, 60), (20, 33), (50, 50)])
+def test_both_procedures_are_what_whole_maps_give_step_by_step(rng, size, flip, way):
+    torch.manual_seed(1)
+    layer = torch.nn.Conv2d(3, 4, 9, stride=8, padding=4)
+    image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+    protocol = Protocol(41, 64, (0.5, 1.0, 1.75), flip, way)
+
+    def network(images):
+        return Logits(5 * layer(images), None)
+
+    with torch.no_grad():
+        expected = by_hand(network, image, protocol)
+    difference = (model(network, 4).probabilities(image, protocol) - expected).abs()
+    assert difference.max() <= 1e-5
+
+
+def test_the_caffe_way_is_one_pixel_longer_and_pads_below_and_right():
+    assert scaled_size((300, 400), 1.0, 512, "caffe") == (385, 513)
+    assert scaled_size((400, 300), 0.5, 512, "caffe") == (257, 193)
+    seen = []
+
+    def spy(images):
+        seen.append(images.clone())
+        return Logits(images, None)
+
+    image = np.full((10, 20, 3), 255, np.uint8)
+    model(spy).probabilities(image, Protocol(41, way="caffe"))
+    inside = seen[0][0, 0] != 0
+    assert inside[:10, :21].sum() == inside.sum() >= 10 * 21
+
+
+def test_label_maps_need_no_memory_for_probabilities():
+    """3 megapixels of 150 classes: their probabilities would take 1.8 GB."""
+    program = """
+import resource, numpy, torch
+from psp.infer import Protocol, Segmenter
+from psp.model import Logits
+from psp.preprocessing import Preprocessing
+
+torch.set_num_threads(1)
+layer = torch.nn.Conv2d(3, 150, 1, stride=8)
+parse = Segmenter(lambda x: Logits(layer(x), None), 150, Preprocessing(), torch.device("cpu"))
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+parse.label_map(numpy.zeros((300, 500, 3), numpy.uint8), Protocol(473))
+before = peak()
+parse.label_map(numpy.zeros((1000, 3000, 3), numpy.uint8), Protocol(473))
+print(peak() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 300  # MB
 
 
 @pytest.mark.parametrize("crop", [41, 185, 473, 713])
 def test_windows_follow_the_authors_grid(crop):
     """Stride ceil(2/3 crop); ceil((N - crop) / stride) + 1 windows, the last at the border."""
     for length in range(crop, 4 * crop, 13):
-        starts = list(_starts(length, crop))
+        found = list(starts(length, crop))
         stride = math.ceil(crop * 2 / 3)
-        assert len(starts) == math.ceil((length - crop) / stride) + 1
-        assert starts[0] == 0
-        assert starts[-1] == length - crop
-        assert all(b - a <= stride for a, b in itertools.pairwise(starts))
+        assert len(found) == math.ceil((length - crop) / stride) + 1
+        assert found[0] == 0
+        assert found[-1] == length - crop
+        assert all(b - a <= stride for a, b in itertools.pairwise(found))
 
 
 def test_cityscapes_needs_the_authors_81_windows():
     """The paper's six scales of 1024x2048 at crop 713: 2, 6, 8, 15, 18 and 32 windows."""
     counts = []
     for scale in PAPER_SCALES:
-        height, width = (max(side, 713) for side in _scaled(1024, 2048, scale, 2048))
-        counts.append(len(list(_starts(height, 713))) * len(list(_starts(width, 713))))
+        height, width = (max(side, 713) for side in scaled_size((1024, 2048), scale, 2048, "torch"))
+        counts.append(len(list(starts(height, 713))) * len(list(starts(width, 713))))
     assert counts == [2, 6, 8, 15, 18, 32]
 
 
 def test_sizes_at_a_scale_follow_the_long_side():
-    assert _scaled(300, 400, 1.0, 512) == (384, 512)
-    assert _scaled(400, 300, 1.0, 512) == (512, 384)
-    assert _scaled(300, 400, 0.5, None) == (150, 200)
-    assert _scaled(1, 1000, 0.5, None) == (1, 500)
+    assert scaled_size((300, 400), 1.0, 512, "torch") == (384, 512)
+    assert scaled_size((400, 300), 1.0, 512, "torch") == (512, 384)
+    assert scaled_size((300, 400), 0.5, None, "torch") == (150, 200)
+    assert scaled_size((1, 1000), 0.5, None, "torch") == (1, 500)
 
 
 def test_a_small_picture_is_padded_with_the_mean_around_it():
@@ -144,6 +331,7 @@ def test_a_small_picture_is_padded_with_the_mean_around_it():
         ({"crop": 100}, "--crop 100: a window must be 8n\\+1. Nearest good ones: 89 or 137"),
         ({"crop": 41, "scales": (0.0,)}, "--scales"),
         ({"crop": 41, "base_size": 0}, "--base-size 0"),
+        ({"crop": 41, "way": "matlab"}, "--protocol matlab: one of torch, caffe."),
     ],
 )
 def test_a_bad_protocol_is_said(fields, message):
@@ -155,3 +343,4 @@ def test_names_of_protocols():
     assert Protocol(41).name == "ss"
     assert Protocol(41, flip=True, scales=PAPER_SCALES).name == "ms-flip"
     assert Protocol(41, scales=(1.0, 1.5)).name == "s1_1.5"
+    assert Protocol(41, flip=True, way="caffe").name == "ss-flip-caffe"

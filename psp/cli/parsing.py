@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 PRECISIONS = ("auto", "fp32", "bf16")
 STANDARD_INPUT = Path("-")
 
-Precision = Annotated[str, typer.Option(help="auto (bf16 where a GPU has it), fp32 or bf16.")]
+Precision = Annotated[
+    str, typer.Option(help="auto (bf16 where the hardware has it), fp32 or bf16.")
+]
 Which = Annotated[
     str | None, typer.Option(help="Which of a run's weights: best (default) or last.")
 ]
@@ -43,6 +45,30 @@ Crop = Annotated[
 BaseSize = Annotated[
     int | None,
     typer.Option(help="Long side of pictures at scale 1; default: as trained.", metavar="N"),
+]
+Way = Annotated[
+    str,
+    typer.Option(
+        "--protocol",
+        help="Which of the authors' two test procedures: torch or caffe.",
+        rich_help_panel=ADVANCED,
+    ),
+]
+WindowBatch = Annotated[
+    int | None,
+    typer.Option(
+        help="Windows that go through the network at a time, mirrored ones counted.",
+        metavar="N",
+        rich_help_panel=ADVANCED,
+    ),
+]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="Compile the network first (a minute): for many pictures on a GPU.",
+        rich_help_panel=ADVANCED,
+    ),
 ]
 
 
@@ -62,6 +88,7 @@ def evaluate(
     flip: Flip = True,
     crop: Crop = None,
     base_size: BaseSize = None,
+    way: Way = "torch",
     save_labels: Annotated[
         Path | None,
         typer.Option(help="Write label files for the set's leaderboard too.", metavar="DIR"),
@@ -76,6 +103,8 @@ def evaluate(
         ),
     ] = 5,
     precision: Precision = "auto",
+    window_batch: WindowBatch = None,
+    compiled: Compile = False,
     device: Device = "auto",
     as_json: Json = False,
     quiet: Quiet = False,
@@ -103,9 +132,11 @@ def evaluate(
             found,
             data=data,
             split=split,
-            protocol=_protocol(scales, multi_scale, flip, crop, base_size),
+            protocol=_protocol(scales, multi_scale, flip, crop, base_size, way),
             device=pick_device(local_device(device)),
             precision=one_of("--precision", precision, PRECISIONS),
+            window_batch=window_batch,
+            compiled=compiled,
             save_labels=save_labels,
             rank=rank,
             report=advance,
@@ -151,6 +182,7 @@ def predict(
     flip: Flip = False,
     crop: Crop = None,
     base_size: BaseSize = None,
+    way: Way = "torch",
     probabilities: Annotated[
         bool,
         typer.Option("--probabilities", help="Also every class's, as probabilities/NAME.npz."),
@@ -170,6 +202,8 @@ def predict(
         ),
     ] = None,
     precision: Precision = "auto",
+    window_batch: WindowBatch = None,
+    compiled: Compile = False,
     device: Device = "auto",
     as_json: Json = False,
     quiet: Quiet = False,
@@ -216,9 +250,11 @@ def predict(
                 overwrite=overwrite,
                 probabilities=probabilities,
                 part=share,
-                protocol=_protocol(scales, multi_scale, flip, crop, base_size),
+                protocol=_protocol(scales, multi_scale, flip, crop, base_size, way),
                 device=pick_device(local_device(device)),
                 precision=one_of("--precision", precision, PRECISIONS),
+                window_batch=window_batch,
+                compiled=compiled,
                 report=report,
             )
         except KeyboardInterrupt:
@@ -264,7 +300,12 @@ def _which(weights: str | None) -> str | None:
 
 
 def _protocol(
-    scales: str | None, multi_scale: bool, flip: bool, crop: int | None, base_size: int | None
+    scales: str | None,
+    multi_scale: bool,
+    flip: bool,
+    crop: int | None,
+    base_size: int | None,
+    way: str,
 ) -> Callable[["Header"], "Protocol"]:
     """Return the test protocol as a function of what the weights say of themselves."""
     from psp.infer import PAPER_SCALES, Protocol
@@ -282,6 +323,7 @@ def _protocol(
             base_size=header.base_size if base_size is None else base_size,
             scales=PAPER_SCALES if multi_scale else factors,
             flip=flip,
+            way=way,
         )
 
     return choose

@@ -94,7 +94,7 @@ class PyramidConv(nn.Module):
         here, *parts = torch.split(
             self.conv.weight, self.widths, dim=1
         )  # (outputs, width, 3, 3) each
-        y = F.conv2d(x, here, padding=1)
+        y = F.conv2d(x, here, self.conv.bias, padding=1)  # the bias of a folded batch norm
         if not parts:
             return y
         columns, down = [], []

@@ -1,0 +1,61 @@
+"""How pictures are seen: what the options of psp evaluate and psp predict ask for."""
+
+from dataclasses import dataclass
+
+from psp.config import nearest_crops
+from psp.errors import PspError
+
+PAPER_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+WAYS = ("torch", "caffe")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How pictures are seen. `base_size` is the long side at scale 1; None leaves it as it is.
+
+    `way` is which of the authors' two procedures: in `torch` the probabilities of the mirrored
+    views are averaged, in `caffe` their logits are summed; psp.views has the other differences.
+    """
+
+    crop: int
+    base_size: int | None = None
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
+    way: str = "torch"
+
+    def __post_init__(self) -> None:
+        for name, value in (("crop", self.crop), ("base-size", self.base_size)):
+            if value is not None and type(value) is not int:
+                raise PspError(f"--{name} {value!r}: a whole number.")
+        if not all(isinstance(scale, (int, float)) for scale in self.scales):
+            raise PspError(f"--scales {self.scales}: numbers between 0.05 and 10.")
+        if self.crop > 4097:
+            raise PspError(f"--crop {self.crop}: 4097 at most.")
+        if self.crop < 9 or self.crop % 8 != 1:
+            near = " or ".join(map(str, nearest_crops(self.crop)))
+            raise PspError(f"--crop {self.crop}: a window must be 8n+1. Nearest good ones: {near}.")
+        if not self.scales or not all(0.05 <= scale <= 10 for scale in self.scales):
+            raise PspError(f"--scales {self.scales}: numbers between 0.05 and 10.")
+        if self.base_size is not None and not 1 <= self.base_size <= 32768:
+            raise PspError(f"--base-size {self.base_size}: 1 to 32768.")
+        if self.way not in WAYS:
+            raise PspError(f"--protocol {self.way}: one of {', '.join(WAYS)}.")
+
+    @property
+    def name(self) -> str:
+        """A short name for files: ss, ss-flip, ms-flip, ms-flip-caffe, …"""
+        scales = {(1.0,): "ss", PAPER_SCALES: "ms"}.get(
+            self.scales, "s" + "_".join(f"{scale:g}" for scale in self.scales)
+        )
+        return scales + "-flip" * self.flip + "-caffe" * (self.way == "caffe")
+
+    @property
+    def description(self) -> str:
+        """One line for people."""
+        scales = {(1.0,): "single scale", PAPER_SCALES: "the paper's six scales"}.get(
+            self.scales, "scales " + ", ".join(f"{scale:g}" for scale in self.scales)
+        )
+        size = f"long side {self.base_size}" if self.base_size else "pictures at their own size"
+        flip = "with flip" if self.flip else "without flip"
+        way = " · the Caffe release's procedure" if self.way == "caffe" else ""
+        return f"{scales} {flip} · windows of {self.crop} · {size}{way}"
