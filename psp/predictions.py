@@ -48,7 +48,9 @@ class Settings:
     @property
     def deciding(self) -> dict[str, Any]:
         """Everything on which a result depends, as plain JSON types."""
-        found = {"weights": self.sha256, **self.protocol, "precision": self.precision}
+        chosen = dict(self.protocol)
+        way = {"protocol": chosen.pop("way")}  # as the option is called
+        found = {"weights": self.sha256, **way, **chosen, "precision": self.precision}
         return dict(json.loads(json.dumps(found)))
 
     @property

@@ -216,6 +216,7 @@ def test_what_is_not_finished_is_done_again(journey, psp, photos, tmp_path):
         (["--flip"], "flip False, now True"),
         (["--scales", "1,1.5"], "scales 1.0, now 1.0,1.5"),
         (["--precision", "bf16"], "precision fp32, now bf16"),
+        (["--protocol", "caffe"], "protocol torch, now caffe"),
         (["--weights", "last"], "(weights)"),
     ],
 )
@@ -225,7 +226,8 @@ def test_other_settings_never_mix_in_a_folder(journey, psp, photos, tmp_path, ot
     last = run / "last.safetensors"
     last.write_bytes(last.read_bytes()[:-1] + b"\x01")  # other weights
     arguments = ("predict", photos / "a.jpg", photos / "gray.png", "-m", run)
-    psp(*arguments, "-o", "out", check=0)
+    psp(*arguments, "-o", "out", "--precision", "fp32", check=0)
+    other = other if "--precision" in other else [*other, "--precision", "fp32"]
     before = tree(tmp_path / "out")
     code, out, err = psp(*arguments, "-o", "out", *other)
     assert (code, out) == (2, "") and reason in err and len(err.splitlines()) == 1
