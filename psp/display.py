@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -51,6 +51,44 @@ class Advance(Protocol):
 @contextmanager
 def progress(title: str, quiet: bool) -> Iterator[Advance]:
     """Show a bar on a terminal, now and then a line elsewhere, nothing when quiet."""
+    with _kept_interrupts() as check, _shown(title, quiet) as show:
+
+        def advance(done: int, total: int) -> None:
+            check()
+            show(done, total)
+
+        yield advance
+
+
+@contextmanager
+def _kept_interrupts() -> Iterator[Callable[[], None]]:
+    """Yield a function that raises a KeyboardInterrupt that Python has dropped.
+
+    One that falls into a callback of the garbage collector goes no further: Python prints it and
+    goes on, and Ctrl-C would do nothing.
+    """
+    dropped, before = False, sys.unraisablehook
+
+    def keep(event: "sys.UnraisableHookArgs") -> None:
+        nonlocal dropped
+        if event.exc_type is KeyboardInterrupt:
+            dropped = True
+        else:
+            before(event)
+
+    def check() -> None:
+        if dropped:
+            raise KeyboardInterrupt
+
+    sys.unraisablehook = keep
+    try:
+        yield check
+    finally:
+        sys.unraisablehook = before
+
+
+@contextmanager
+def _shown(title: str, quiet: bool) -> Iterator[Advance]:
     if quiet:
         yield lambda done, total: None
         return

@@ -12,6 +12,7 @@ import pytest
 from trees import run_psp
 
 from psp.cardfile import shipped
+from psp.display import progress
 
 COMMANDS = [
     "prepare",
@@ -171,3 +172,17 @@ def test_the_demo_draws_a_sheet_from_what_the_commands_made(journey, tmp_path):
     assert picture.shape[0] > 4 * 170 and picture.std() > 20
     assert [command[0] for command in demo.commands()] == COMMANDS[:4]
     assert demo.scenes == 200
+
+
+def test_an_interrupt_that_python_drops_is_raised_at_the_next_progress():
+    class Resource:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    for quiet in (True, False):
+        hook = sys.unraisablehook
+        with pytest.raises(KeyboardInterrupt), progress("working", quiet) as advance:
+            advance(1, 3)
+            Resource()  # collected here: nothing is raised, and nothing printed
+            advance(2, 3)
+        assert sys.unraisablehook is hook
