@@ -99,6 +99,7 @@ class Segmenter:
             )
             for scale in protocol.scales
         ]  # fmt: skip
+        averaged = 2 if protocol.flip and protocol.way == "torch" else 1  # views of a window
         for columns in _pieces(width, self._strip(views, protocol)):
             waiting = deque(windows(views, columns))
             scores: dict[Window, Tensor] = {}
@@ -111,7 +112,7 @@ class Segmenter:
                 total = self._tile(views[0], 0, rows, columns, scores)
                 for number, view in enumerate(views[1:], start=1):
                     total += self._tile(view, number, rows, columns, scores)
-                yield rows, columns, total.div_(len(views))
+                yield rows, columns, total.div_(len(views) * averaged)
                 scores = {key: value for key, value in scores.items() if key.last >= rows.stop}
 
     def _strip(self, views: Sequence[View], protocol: Protocol) -> int:
@@ -175,7 +176,10 @@ class Segmenter:
     def _tile(
         self, view: View, number: int, rows: slice, columns: slice, scores: dict[Window, Tensor]
     ) -> Tensor:
-        """Return what one view gives for a part of the result: (rows, columns, classes)."""
+        """Return what one view gives for a part of the result: (rows, columns, classes).
+
+        Probabilities, summed over a window as seen and mirrored.
+        """
         down, across = view
         y, row_taps = down.needed(rows)
         x, column_taps = across.needed(columns)
@@ -196,7 +200,7 @@ class Segmenter:
 
 
 def _probabilities(scores: Tensor, down: Tensor, across: Tensor) -> Tensor:
-    """Upsample logits (V, h, w, classes) by (H, h) and (W, w) matrices; the mean of their softmax.
+    """Upsample logits (V, h, w, classes) by (H, h) and (W, w) matrices; the sum of their softmax.
 
     Returns (H, W, classes).
     """
@@ -206,7 +210,7 @@ def _probabilities(scores: Tensor, down: Tensor, across: Tensor) -> Tensor:
     if views == 1:
         return found
     seen, mirrored = found.chunk(2)
-    return seen.add_(mirrored).div_(2)
+    return seen.add_(mirrored)
 
 
 def _mean(

@@ -100,8 +100,10 @@ class PyramidConv(nn.Module):
         columns, down = [], []
         for level, part in zip(levels, parts, strict=True):
             size = level.shape[-1]
-            taps = torch.einsum("ocyx,bcij->boyixj", part, level)
-            taps = taps.flatten(4).flatten(2, 3)  # (B, outputs, 3 * bin, 3 * bin)
+            # With weights channels last this is the weight itself, not a copy.
+            matrix = part.permute(0, 2, 3, 1).reshape(-1, part.shape[1])  # (outputs * 9, width)
+            taps = (matrix @ level.flatten(2)).view(len(x), -1, 3, 3, size, size)
+            taps = taps.transpose(3, 4).reshape(len(x), -1, 3 * size, 3 * size)
             across = self.spread(x.shape[3], size, x)  # (w, 3 * bin)
             columns.append(taps @ across.T)  # (B, outputs, 3 * bin, w)
             down.append(self.spread(x.shape[2], size, x))  # (h, 3 * bin)

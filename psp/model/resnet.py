@@ -85,7 +85,8 @@ class BasicBlock(nn.Module):
         """Map (B, inputs, H, W) to (B, width, H / stride, W / stride)."""
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
         y = self.bn2(self.conv2(y))
-        return F.relu(y + self.downsample(x), inplace=True)
+        y += self.downsample(x)
+        return F.relu(y, inplace=True)
 
 
 class Bottleneck(nn.Module):
@@ -122,7 +123,8 @@ class Bottleneck(nn.Module):
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
         y = F.relu(self.bn2(self.conv2(y)), inplace=True)
         y = self.bn3(self.conv3(y))
-        return F.relu(y + self.downsample(x), inplace=True)
+        y += self.downsample(x)
+        return F.relu(y, inplace=True)
 
 
 def _shortcut(inputs: int, outputs: int, stride: int, momentum: float) -> nn.Module:
