@@ -125,7 +125,7 @@ class _Writer:
 
     def pool(self, x: str, level: PyramidLevel) -> str:
         bins, (height, width) = level.bin_size, self.map
-        largest = level.pool is F.adaptive_max_pool2d
+        largest = level.pooling == "max"
         if height % bins == 0 and width % bins == 0:
             kernel = [height // bins, width // bins]
             kind = "MaxPool" if largest else "AveragePool"
