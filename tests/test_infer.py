@@ -132,8 +132,8 @@ def test_labels_by_tiles_are_the_argmax_of_the_probabilities(rng, monkeypatch, s
     parse = model(convolution(), 4)
     usual = parse.probabilities(image, protocol)
     assert torch.equal(parse.label_map(image, protocol), usual.argmax(0).to(torch.uint8))
-    monkeypatch.setitem(psp.infer.BAND, "cpu", 500)
-    monkeypatch.setattr(psp.infer, "BAND_ROWS", 9)
+    monkeypatch.setitem(psp.infer.TILE, "cpu", 500)
+    monkeypatch.setattr(psp.infer, "TILE_ROWS", 9)
     monkeypatch.setattr(psp.infer, "KEPT", 1)
     with torch.inference_mode():
         tiles = list(parse._tiles(image, protocol))
