@@ -182,11 +182,8 @@ class Segmenter:
         x, column_taps = across.needed(columns)
         parts = []
         for window, found in scores.items():
-            if (
-                window.view == number
-                and down.covers(y, window.top)
-                and across.covers(x, window.left)
-            ):
+            here = window.view == number and down.covers(y, window.top)
+            if here and across.covers(x, window.left):
                 place = down.covered(y, window.top), across.covered(x, window.left)
                 up = self._up(found.shape[1], down.crop)[y[place[0]] - window.top]
                 over = self._up(found.shape[2], across.crop)[x[place[1]] - window.left]
