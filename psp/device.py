@@ -9,6 +9,8 @@ import torch
 
 from psp.errors import PspError
 
+CPUINFO = Path("/proc/cpuinfo")  # where Linux lists what a processor can
+
 
 def pick_device(name: str) -> torch.device:
     """Return the device for auto, cpu, cuda, cuda:N or mps. Raises PspError if it is not there."""
@@ -46,12 +48,12 @@ def pick_inference_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def _cpu_has_bf16() -> bool:
-    """Whether the processor multiplies bfloat16 itself; one that only imitates it is slower.
+    """Whether the processor multiplies bfloat16 itself: imitated, it is slower than float32.
 
-    Linux lists what a processor can; elsewhere the answer is no.
+    Where no Linux says so, the answer is no.
     """
     try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        text = CPUINFO.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
     return not {"amx_bf16", "avx512_bf16"}.isdisjoint(text.split())

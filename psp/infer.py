@@ -33,11 +33,11 @@ from psp.weights import Header, load_network
 
 __all__ = ["PAPER_SCALES", "Protocol", "Segmenter", "load_segmenter", "segmenter"]
 
-# Numbers (float32) in a band of rows of the result: on a CPU a few rows that stay in its cache, on
-# a GPU enough to keep it busy. There are at least BAND_ROWS unless they take more than the latter.
-BAND = {"cpu": 1 << 20}
-BAND_ELSEWHERE = 1 << 26
-BAND_ROWS = 8
+# Numbers (float32) in a tile of the result: on a CPU so few that it stays in the cache, on a GPU
+# enough to keep it busy. A tile has all the columns, or TILE_ROWS rows and as many as that leaves.
+TILE = {"cpu": 1 << 20}
+TILE_ELSEWHERE = 1 << 26
+TILE_ROWS = 8
 # Windows that go through the network together, mirrored ones counted. On a CPU more are slower:
 # maps so large are given back to the system after each layer and have to be had anew.
 TOGETHER = {"cpu": 2}
@@ -89,7 +89,7 @@ class Segmenter:
     def _tiles(
         self, image: NDArray[np.uint8], protocol: Protocol
     ) -> Iterator[tuple[slice, slice, Tensor]]:
-        """Yield probabilities (rows, columns, classes) of the picture, a band of rows at a time."""
+        """Yield probabilities (rows, columns, classes) of parts of the picture, topmost first."""
         height, width = image.shape[:2]
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
         views = [
@@ -100,19 +100,22 @@ class Segmenter:
             for scale in protocol.scales
         ]  # fmt: skip
         averaged = 2 if protocol.flip and protocol.way == "torch" else 1  # views of a window
-        for columns in _pieces(width, self._strip(views, protocol)):
-            waiting = deque(windows(views, columns))
+        tile = TILE.get(self.device.type, TILE_ELSEWHERE) // self.classes  # pixels
+        for strip in _pieces(slice(0, width), self._strip(views, protocol)):
+            high = max(tile // (strip.stop - strip.start), TILE_ROWS)
+            waiting = deque(windows(views, strip))
             scores: dict[Window, Tensor] = {}
-            for rows in _pieces(height, self._band(columns.stop - columns.start)):
+            for rows in _pieces(slice(0, height), high):
                 while waiting and waiting[0].first < rows.stop:
                     together = max(1, self.window_batch // (1 + protocol.flip))
                     group = [waiting.popleft() for _ in range(min(together, len(waiting)))]
                     found = self._scores(pixels, views, group, protocol)
                     scores |= zip(group, found, strict=True)
-                total = self._tile(views[0], 0, rows, columns, scores)
-                for number, view in enumerate(views[1:], start=1):
-                    total += self._tile(view, number, rows, columns, scores)
-                yield rows, columns, total.div_(len(views) * averaged)
+                for columns in _pieces(strip, max(1, tile // high)):
+                    total = self._tile(views[0], 0, rows, columns, scores)
+                    for number, view in enumerate(views[1:], start=1):
+                        total += self._tile(view, number, rows, columns, scores)
+                    yield rows, columns, total.div_(len(views) * averaged)
                 scores = {key: value for key, value in scores.items() if key.last >= rows.stop}
 
     def _strip(self, views: Sequence[View], protocol: Protocol) -> int:
@@ -123,12 +126,6 @@ class Segmenter:
         densest = sum(view.columns.length for view in views) * 3 * 1.5 / protocol.crop * window
         width = len(views[0].columns.back.source)
         return max(protocol.crop, int(width * KEPT / densest))
-
-    def _band(self, columns: int) -> int:
-        """Return how many rows of the result are made at a time."""
-        row = columns * self.classes
-        fit = BAND.get(self.device.type, BAND_ELSEWHERE) // row
-        return max(fit, min(BAND_ROWS, BAND_ELSEWHERE // row), 1)
 
     def _scores(
         self,
@@ -185,12 +182,12 @@ class Segmenter:
         x, column_taps = across.needed(columns)
         parts = []
         for window, found in scores.items():
-            if window.view == number:
+            here = window.view == number and down.covers(y, window.top)
+            if here and across.covers(x, window.left):
                 place = down.covered(y, window.top), across.covered(x, window.left)
-                if all(side.start < side.stop for side in place):
-                    up = self._up(found.shape[1], down.crop)[y[place[0]] - window.top]
-                    over = self._up(found.shape[2], across.crop)[x[place[1]] - window.left]
-                    parts.append((place, _probabilities(found, up, over)))
+                up = self._up(found.shape[1], down.crop)[y[place[0]] - window.top]
+                over = self._up(found.shape[2], across.crop)[x[place[1]] - window.left]
+                parts.append((place, _probabilities(found, up, over)))
         total = _mean(parts, down.counts(y), across.counts(x))
         return resample(resample(total, 0, row_taps), 1, column_taps)
 
@@ -239,11 +236,13 @@ def _exact(device: torch.device, precision: torch.dtype) -> AbstractContextManag
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False)
 
 
-def _pieces(length: int, size: int) -> Iterator[slice]:
-    """Cut an axis into pieces of almost equal length, `size` at most."""
+def _pieces(whole: slice, size: int) -> Iterator[slice]:
+    """Cut a range into pieces of almost equal length, `size` at most."""
+    length = whole.stop - whole.start
     count = -(-length // size)
     for number in range(count):
-        yield slice(length * number // count, length * (number + 1) // count)
+        first, stop = (length * n // count for n in (number, number + 1))
+        yield slice(whole.start + first, whole.start + stop)
 
 
 def segmenter(

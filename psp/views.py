@@ -51,8 +51,10 @@ class Axis:
 
     def covers(self, positions: NDArray[np.int64], start: int) -> bool:
         """Whether a window covers any of some sorted positions."""
-        first, stop = np.searchsorted(positions, (start, start + self.crop))
-        return bool(first < stop)
+        if positions[-1] < start or positions[0] >= start + self.crop:
+            return False  # the usual answer, cheaply
+        part = self.covered(positions, start)
+        return bool(part.start < part.stop)
 
     def counts(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return by how many windows each position is covered."""

@@ -12,9 +12,10 @@ import torch
 from torch.nn import functional as F
 
 import psp.infer
+from psp import device
 from psp.errors import PspError
 from psp.infer import PAPER_SCALES, Protocol, Segmenter
-from psp.model import Logits
+from psp.model import Architecture, Logits, build
 from psp.preprocessing import Preprocessing
 from psp.views import scaled_size, starts
 
@@ -100,6 +101,56 @@ def test_flipping_the_picture_flips_the_labels(rng):
     assert torch.allclose(straight, mirrored.flip(2), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("size", "protocol"),
+    [
+        ((69, 97), Protocol(41, flip=True)),  # windows at 0, 28 and at 0, 28, 56: symmetric
+        ((41, 41), Protocol(41, scales=(40 / 41,), flip=True, way="caffe")),  # without padding
+    ],
+)
+def test_flipping_the_picture_flips_the_argmax(rng, size, protocol):
+    """Wherever it is no close call."""
+    image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+    parse = model(convolution(), 4)
+    straight = parse.probabilities(image, protocol)
+    mirrored = parse.label_map(image[:, ::-1], protocol).flip(1)
+    first, second = straight.topk(2, dim=0).values
+    clear = first - second > 1e-5
+    assert clear.float().mean() > 0.99
+    assert torch.equal(straight.argmax(0)[clear], mirrored.long()[clear])
+
+
+def test_a_segmenter_leaves_its_network_as_it_is(rng):
+    torch.manual_seed(0)
+    network = build(Architecture(classes=3, backbone="resnet18")).train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    parse = psp.infer.segmenter(network, Preprocessing(), CPU, torch.bfloat16)
+    parse.label_map(rng.integers(0, 256, (50, 60, 3), dtype=np.uint8), Protocol(41))
+    after = network.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    assert network.training and network.aux is not None
+    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision"),
+    [
+        ("flags : fpu avx512f avx512_bf16 gfni", torch.bfloat16),
+        ("flags : fpu amx_bf16 amx_tile", torch.bfloat16),
+        ("flags : fpu avx512f avx512_vnni", torch.float32),
+        (None, torch.float32),  # no Linux
+    ],
+)
+def test_auto_takes_bf16_only_where_the_processor_has_it(monkeypatch, tmp_path, flags, precision):
+    if flags:
+        (tmp_path / "cpuinfo").write_text(f"processor : 0\n{flags}\n")
+    monkeypatch.setattr(device, "CPUINFO", tmp_path / "cpuinfo")
+    assert device.pick_inference_precision("auto", CPU) == precision
+    assert device.pick_inference_precision("fp32", CPU) == torch.float32
+    assert device.pick_precision("auto", CPU) == torch.float32  # training
+
+
 @pytest.mark.parametrize("together", [1, 2, 3, 7, 100])
 def test_the_number_of_windows_at_a_time_changes_nothing(rng, together):
     network = convolution()
@@ -132,8 +183,8 @@ def test_labels_by_tiles_are_the_argmax_of_the_probabilities(rng, monkeypatch, s
     parse = model(convolution(), 4)
     usual = parse.probabilities(image, protocol)
     assert torch.equal(parse.label_map(image, protocol), usual.argmax(0).to(torch.uint8))
-    monkeypatch.setitem(psp.infer.BAND, "cpu", 500)
-    monkeypatch.setattr(psp.infer, "BAND_ROWS", 9)
+    monkeypatch.setitem(psp.infer.TILE, "cpu", 500)
+    monkeypatch.setattr(psp.infer, "TILE_ROWS", 9)
     monkeypatch.setattr(psp.infer, "KEPT", 1)
     with torch.inference_mode():
         tiles = list(parse._tiles(image, protocol))
@@ -265,7 +316,7 @@ def test_label_maps_need_no_memory_for_probabilities():
     program = """
 import resource, numpy, torch
 from psp.infer import Protocol, Segmenter
-from psp.model import Logits
+from psp.model import Architecture, Logits, build
 from psp.preprocessing import Preprocessing
 
 torch.set_num_threads(1)

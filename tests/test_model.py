@@ -1,10 +1,12 @@
 """The network: the authors' graph, and the factored head equal to the plain one."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 
 from psp.errors import PspError
-from psp.model import Architecture, build, upsample
+from psp.model import Architecture, build, fold, upsample
 from psp.model.architecture import architecture_from
 from psp.model.pyramid import PyramidConv
 
@@ -163,6 +165,36 @@ def test_dropout_kinds():
         network = meta(dropout_kind=kind)
         assert type(network.head.dropout) is module
         assert type(network.aux.dropout) is module
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"backbone": "resnet50"},
+        {"backbone": "resnet18", "stem": "7x7", "bins": (1,), "pooling": "max", "reduce": False},
+        {"backbone": "resnet50", "bins": (), "aux": False, "stride_in": "1x1"},
+    ],
+)
+def test_a_folded_network_gives_the_same_logits(fields):
+    torch.manual_seed(0)
+    network = build(Architecture(classes=7, **fields))
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.3, 2)
+            module.weight.data.uniform_(-1, 1)
+            module.bias.data.normal_(0, 0.2)
+    network.eval()
+    folded = fold(deepcopy(network), torch.float32)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
+    images = torch.randn(2, 3, 89, 105)
+    with torch.inference_mode():
+        expected, found = network(images).main, folded(images).main
+        fast = fold(network, torch.bfloat16)(images.bfloat16()).main
+    scale = expected.max() - expected.min()
+    assert (found - expected).abs().max() <= 1e-5 * scale
+    assert fast.dtype == torch.float32  # the classifier's own
+    assert (fast - expected).abs().max() <= 0.05 * scale
 
 
 def test_upsampling_by_eight_keeps_the_grid():

@@ -62,20 +62,28 @@ def authors_procedure(folder, network):
     torch.Tensor.cuda = lambda self, *_: self  # theirs knows GPUs alone
     from tool import test as theirs
 
+    resize = theirs.cv2.resize
+
+    def by_parts(image, size, interpolation):
+        """OpenCV 5 takes 128 channels at most, theirs has 150."""
+        parts = np.split(image, range(100, image.shape[2], 100), axis=2)
+        return np.concatenate(
+            [resize(part, size, interpolation=interpolation) for part in parts], 2
+        )
+
+    theirs.cv2.resize = by_parts
     mean, std = list(IMAGENET.mean), list(IMAGENET.std)
 
     def window(image):
         return theirs.net_process(network, image.astype(np.float32), mean, std)
 
     def whole(image, protocol, classes):
-        import cv2
-
         height, width = image.shape[:2]
         total = np.zeros((height, width, classes))
         for scale in protocol.scales:
             long = round(scale * protocol.base_size)
             size = [round(long / max(height, width) * side) for side in (width, height)]
-            scaled = cv2.resize(image.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+            scaled = by_parts(image.astype(np.float32), size, theirs.cv2.INTER_LINEAR)
             crop = protocol.crop
             total += theirs.scale_process(
                 network, scaled, classes, crop, crop, height, width, mean, std
