@@ -195,7 +195,7 @@ def test_the_first_use_fetches_and_the_second_needs_no_network(
 
 def test_load_hears_of_it_and_computes_what_the_file_says(catalog, published, cache):
     events = []
-    parser = package.load("small-mmseg", "cpu", "fp32", events.append)
+    parser = package.load("small-mmseg", "cpu", "fp32", report=events.append)
     assert isinstance(events[0], FirstUse) and events[0].entry.publisher.terms == "as you like"
     assert isinstance(events[-1], Kept) and "mmsegmentation PSPNet" in events[-1].what
     size = (published / "mm.pth").stat().st_size
@@ -210,7 +210,7 @@ def test_load_hears_of_it_and_computes_what_the_file_says(catalog, published, ca
     assert (ours - expected).abs().max() <= 1e-5 * (expected.max() - expected.min())
     assert parser(np.zeros((30, 40, 3), np.uint8)).shape == (30, 40)
     events.clear()
-    package.load("small-mmseg", "cpu", "fp32", events.append)
+    package.load("small-mmseg", "cpu", "fp32", report=events.append)
     assert not events
 
 
