@@ -63,9 +63,9 @@ def ranks_here() -> int:
     return int(local) if local.isdigit() and int(local) > 0 else 1
 
 
-def restarted() -> bool:
-    """Whether torchrun started this process in the place of one that had ended."""
-    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+def restarts() -> int:
+    """Return how often torchrun has started the ranks again after one of them had ended."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
 def launch_name() -> str | None:

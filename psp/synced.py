@@ -63,7 +63,7 @@ class _Normalize(torch.autograd.Function):
     def forward(
         context: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, group: Group
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        own, center = torch.var_mean(x.float(), dim=(0, 2, 3), correction=0)  # (C,) each
+        own, center = torch.var_mean(x.to(weight), dim=(0, 2, 3), correction=0)  # (C,) each
         size = torch.tensor([x.numel() / x.shape[1]], dtype=torch.float64)
         own, center = own.double(), center.double()
         # Sums of float64 about zero: what the subtraction below loses, float32 never had.
@@ -75,7 +75,7 @@ class _Normalize(torch.autograd.Function):
         context.save_for_backward(x, weight, mean, variance, count)
         context.eps, context.group = eps, group
         context.mark_non_differentiable(mean, variance, count)
-        found = F.batch_norm(x, mean.float(), variance.float(), weight, bias, eps=eps)
+        found = F.batch_norm(x, mean.to(weight), variance.to(weight), weight, bias, eps=eps)
         return found, mean, variance, count
 
     @staticmethod
@@ -84,8 +84,8 @@ class _Normalize(torch.autograd.Function):
         x, weight, mean, variance, count = context.saved_tensors
         inverse = (variance + context.eps).rsqrt()  # (C,), float64
         scaled = (x - _map(mean, x)) * _map(inverse, x)  # (B, C, H, W), mean 0, variance 1
-        along = (gradient.float() * scaled.float()).sum((0, 2, 3))
-        level = gradient.float().sum((0, 2, 3))
+        along = (gradient.to(weight) * scaled.to(weight)).sum((0, 2, 3))
+        level = gradient.to(weight).sum((0, 2, 3))
         # The parameters' gradients are of this rank alone: DDP adds those of the others.
         sums = torch.cat([level, along]).double()
         distributed.all_reduce(sums, group=context.group)

@@ -25,7 +25,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from psp.errors import HeardError, PspError
 from psp.model import PSPNet, build
-from psp.ranks import Part
+from psp.ranks import Part, restarts
 from psp.synced import synchronize
 
 Found = TypeVar("Found")
@@ -144,7 +144,8 @@ class Team:
             device_ids=[device] if device.type == "cuda" else None,
             process_group=self._group,
             gradient_as_bucket_view=True,
-            **{_BUFFERS: False},  # the running statistics are the same on all as they are
+            # The running statistics are the same on all as they are.
+            **{_BUFFERS: False},  # type: ignore[arg-type]
         )
 
     def unsynced(self, module: nn.Module) -> AbstractContextManager[None]:
@@ -266,10 +267,13 @@ def meeting(part: Part) -> Iterator[Team]:
     if part.total == 1:
         yield Team(part)
         return
-    store, rank, total = next(rendezvous("env://", timeout=HANG))
+    bare, rank, total = next(rendezvous("env://", timeout=HANG))
+    # torchrun's store outlives the processes it starts: addresses and words of those before a
+    # restart are still in it.
+    store = PrefixStore(f"psp-{restarts()}", bare)
     distributed.init_process_group(
         "gloo", store=store, rank=rank, world_size=total, timeout=PATIENCE
     )
-    yield Team(part, PrefixStore("psp", store))
+    yield Team(part, PrefixStore("words", store))
     # Not after an error: others may be in the middle of something, and the process ends anyway.
     distributed.destroy_process_group()

@@ -131,6 +131,8 @@ def _loop(job: Job) -> bool:
 def _try_step(job: Job, parts: list[tuple[Tensor, Tensor]], step: int, lr: float) -> Tensor | None:
     """Do `_step`; return None when it does not fit the memory, with its tensors let go."""
     try:
+        if step == job.start and not job.team.alone:
+            _order_buckets(job, parts[0])
         return _step(job, parts, step, lr)
     except (RuntimeError, MemoryError) as error:
         if memory_ran_out(error):
@@ -141,8 +143,7 @@ def _try_step(job: Job, parts: list[tuple[Tensor, Tensor]], step: int, lr: float
 def _step(job: Job, parts: list[tuple[Tensor, Tensor]], step: int, lr: float) -> Tensor:
     """Do one optimizer step; return the (3,) losses total, main, aux, on the device."""
     # What is random in a step (dropout) is a function of the seed, the step and the rank alone.
-    entropy = [job.config.seed, step] + ([] if job.team.first else [job.team.rank])
-    torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
+    torch.manual_seed(step_seed(job.config.seed, step, job.team.rank))
     for group in job.optimizer.param_groups:
         group["lr"] = lr * group["factor"]
     job.optimizer.zero_grad(set_to_none=True)
@@ -163,6 +164,30 @@ def _step(job: Job, parts: list[tuple[Tensor, Tensor]], step: int, lr: float) ->
     if job.average is not None:
         job.average.update(job.network, step + 1)
     return found
+
+
+def _order_buckets(job: Job, part: tuple[Tensor, Tensor]) -> None:
+    """Do a forward and a backward pass that leaves no trace but in DDP.
+
+    It groups gradients in the order in which the first backward pass had them, and from the groups
+    follows in which order the ranks' are added. With that behind it from the beginning, a resumed
+    run rounds as an undisturbed one.
+    """
+    kept = {name: buffer.clone() for name, buffer in job.network.named_buffers()}
+    images, labels = (tensor.to(job.device, non_blocking=True) for tensor in part)
+    with autocast(job.device, job.precision):
+        logits = job.parallel(job.preprocessing(images))
+    job.criterion(logits, labels).total.backward()  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        for name, buffer in job.network.named_buffers():
+            buffer.copy_(kept[name])
+    job.optimizer.zero_grad(set_to_none=True)
+
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """Return the seed of what is random in a step. The first rank's is that of one process."""
+    entropy = [seed, step, rank] if rank else [seed, step]
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
 def _crops(job: Job) -> Crops:

@@ -129,7 +129,7 @@ def _plan(
     from psp.cards import card_from_dict
     from psp.files import free_name
     from psp.manifest import read_manifest
-    from psp.ranks import launch_name, restarted
+    from psp.ranks import launch_name, restarts
     from psp.resolver import is_published
     from psp.runs import RUNS, Run, begun_by, newest_named
     from psp.settings import overlay, resolve
@@ -138,7 +138,7 @@ def _plan(
     card = card_from_dict(read_manifest(shards)["card"])
     config = resolve(card.recipe_named(recipe), overrides, recipe or "default")
     default = RUNS / f"{card.name}-{config.backbone}"
-    if restarted() and not resume:  # torchrun started it again: it goes on with its own run
+    if restarts() and not resume:  # torchrun started it again: it goes on with its own run
         own = begun_by(default, launch_name()) if out is None else Run(out)
         if own is not None and own.of_launch(launch_name()):
             return _Plan(own, config, own.resumable)
