@@ -11,10 +11,12 @@ Every one computes a share of each step's pictures; what all must know goes by t
 """
 
 import inspect
+import os
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import timedelta
+from threading import Event, Thread
 from typing import TypeVar
 
 import torch
@@ -240,9 +242,10 @@ class Team:
         )
 
     def tell(self) -> None:
-        """Say that this rank's error is printed, so that the others may end."""
+        """Say that this rank ends before its time, its error being printed: the others may end."""
         if self._store is not None:
             with suppress(distributed.DistError):
+                self._store.add("failed", 1)
                 self._store.set("told", "")
 
     def wait_until_told(self) -> None:
@@ -267,13 +270,44 @@ def meeting(part: Part) -> Iterator[Team]:
     if part.total == 1:
         yield Team(part)
         return
-    bare, rank, total = next(rendezvous("env://", timeout=HANG))
-    # torchrun's store outlives the processes it starts: addresses and words of those before a
-    # restart are still in it.
-    store = PrefixStore(f"psp-{restarts()}", bare)
+    store = _store()
     distributed.init_process_group(
-        "gloo", store=store, rank=rank, world_size=total, timeout=PATIENCE
+        "gloo", store=store, rank=part.number - 1, world_size=part.total, timeout=PATIENCE
     )
-    yield Team(part, PrefixStore("words", store))
+    words = PrefixStore("words", store)
+    # A connection of its own: one that waits for a word keeps others waiting.
+    over = Event()
+    own = PrefixStore("words", _store())
+    Thread(target=_follow, args=(own, over), daemon=True).start()
+    team = Team(part, words)
+    try:
+        yield team
+    except BaseException:
+        team.tell()
+        raise
+    over.set()
     # Not after an error: others may be in the middle of something, and the process ends anyway.
     distributed.destroy_process_group()
+
+
+def _store() -> Store:
+    """Connect to the store of the ranks that torchrun started together.
+
+    Its own outlives them: addresses and words of those before a restart are still in it.
+    """
+    store, _, _ = next(rendezvous("env://", timeout=HANG))
+    return PrefixStore(f"psp-{restarts()}", store)
+
+
+def _follow(words: Store, over: Event) -> None:
+    """End this process some seconds after another rank has failed, unless it is `over` by itself.
+
+    Most have done so by then, as gloo notices a broken connection and torchrun ends what it
+    started; but a GPU waits for one on another machine until NCCL's own time is up.
+    """
+    with suppress(RuntimeError):  # whoever held the store has ended, and that was not the plan
+        while not words.check(["failed"]):
+            if over.wait(2):
+                return
+    if not over.wait(TOLD.total_seconds()):
+        os._exit(2)

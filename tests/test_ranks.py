@@ -4,10 +4,12 @@ Real processes under torchrun, on the CPU. What runs on GPUs alone (NCCL, torch'
 not seen here.
 """
 
+import functools
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -306,6 +308,66 @@ def test_what_runs_away_or_does_not_fit_is_said_once(place, spoil):
     assert len(errors) == 1 and expected[spoil] in errors[0], done.stderr
     assert not list(place.glob("run/checkpoints/*"))
     assert "exitcode  : 2" in done.stderr and "exitcode  : 1 " not in done.stderr
+
+
+HOOK = """
+import os, time
+from psp.cli import main
+from psp.score import Look
+counts = Look.counts
+def slow(self, classes):
+    open(f"at-{os.environ['RANK']}", "w").close()
+    if os.environ["RANK"] in os.environ.get("STUCK", ""):
+        time.sleep(500)
+    if os.environ["RANK"] in os.environ.get("BUG", ""):
+        raise ZeroDivisionError("a bug")
+    time.sleep(1.5)
+    return counts(self, classes)
+Look.counts = slow
+main()
+"""
+
+
+def test_a_stop_in_a_validation_ends_it_on_all(place):
+    (place / "slow.py").write_text(HOOK)
+    options = ["--set", "eval_every=2", "--set", "limit=12", "--device", "cpu"]
+    call = torchrun(2, place / "slow.py", "train", "shards", "-o", "run", *options)
+    work = begin(call, place)
+    wait_for(lambda: (place / "at-1").exists(), work)
+    os.kill(rank_process(work.pid, 1), signal.SIGTERM)
+    said = work.communicate(timeout=100)[0]
+    assert said.count("stopped; the checkpoint is written") == 1, said
+    assert [path.name for path in (place / "run/checkpoints").iterdir()] == ["00000002.pt"]
+    assert not (place / "run/last.safetensors").exists()
+
+
+def test_a_rank_that_hangs_ends_when_another_has_failed(place, monkeypatch):
+    """The first rank has a bug, the second does not hear of it: it waits for something else."""
+    (place / "slow.py").write_text(HOOK)
+    monkeypatch.setitem(ENV, "BUG", "0")
+    monkeypatch.setitem(ENV, "STUCK", "1")
+    ranks = []
+    for rank in (0, 1):  # as two machines would start them: nobody ends the other
+        monkeypatch.setitem(ENV, "RANK", str(rank))
+        for name, value in {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost",
+                            "MASTER_PORT": str(port())}.items():  # fmt: skip
+            monkeypatch.setitem(ENV, name, value)
+        call = [sys.executable, place / "slow.py", "train", "shards", "-o", "run", "--device",
+                "cpu", "--set", "eval_every=1"]  # fmt: skip
+        ranks.append(begin(call, place))
+    assert "ZeroDivisionError: a bug" in ranks[0].communicate(timeout=150)[0]
+    since = time.monotonic()
+    ranks[1].communicate(timeout=60)
+    assert (ranks[0].returncode, ranks[1].returncode) == (1, 2)
+    assert time.monotonic() - since < 60
+
+
+@functools.cache
+def port():
+    """Return a port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return free.getsockname()[1]
 
 
 def test_settings_of_a_run_say_nothing_of_ranks():
