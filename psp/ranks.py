@@ -57,6 +57,11 @@ def rank_part() -> Part:
     return Part(int(rank) + 1, int(world))
 
 
+def under_torchrun() -> bool:
+    """Whether torchrun, or what acts like it, started this process; be it the only one."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
 def ranks_here() -> int:
     """Return how many ranks torchrun started on this machine, 1 without it."""
     local = os.environ.get("LOCAL_WORLD_SIZE", "")

@@ -34,7 +34,7 @@ Found = TypeVar("Found")
 
 HANG = timedelta(minutes=10)  # a step, with the first one's search for kernels
 PATIENCE = timedelta(hours=6)  # a validation
-TOLD = timedelta(seconds=20)  # until an error that another rank found is printed
+TOLD = timedelta(seconds=10)  # until an error that another rank found is printed
 
 # Whether each forward pass copies the first rank's buffers to the others, in new torch and in old.
 _BUFFERS = next(

@@ -77,11 +77,16 @@ def train(
 
     On several machines: torchrun ... -m psp train data/camvid
     """
-    from psp.ranks import rank_part
+    from psp.ranks import rank_part, ranks_here, under_torchrun
 
     part = rank_part()
-    if gpus is not None and part.total == 1:
-        raise typer.Exit(_launch(gpus, device))
+    if gpus is not None and under_torchrun():
+        if gpus != ranks_here():
+            raise PspError(f"--gpus {gpus}: torchrun started {ranks_here()} here. Leave --gpus out")
+    elif gpus is not None:
+        _check_gpus(gpus, device)
+        if gpus > 1:
+            raise typer.Exit(_launch(gpus))
     given = {
         "init": init, "backbone": backbone, "crop": crop, "batch": batch, "steps": steps,
         "lr": lr, "seed": seed, "workers": workers, "deterministic": deterministic or None,
@@ -203,16 +208,20 @@ def _say_result(plan: _Plan, *, as_json: bool, quiet: bool) -> None:
         say(f"next: psp evaluate {shlex.quote(str(plan.run.folder))}")
 
 
-def _launch(gpus: int, device: str) -> int:
-    """Start this same command once a GPU. Raises PspError where there are not so many."""
+def _check_gpus(gpus: int, device: str) -> None:
+    """Raise PspError where there are not so many."""
     import torch
-
-    from psp.launch import launch
 
     if device not in ("auto", "cuda"):
         raise PspError(f"--gpus {gpus} --device {device}: it takes the first {gpus} CUDA devices.")
     if (count := torch.cuda.device_count()) < gpus:
         raise PspError(f"--gpus {gpus}: torch sees {count} CUDA devices here.")
+
+
+def _launch(gpus: int) -> int:
+    """Start this same command once a GPU; return the exit code."""
+    from psp.launch import launch
+
     return launch(gpus, sys.argv[1:])
 
 
