@@ -50,6 +50,10 @@ CALM = [
 ]
 
 
+# Most weights are not learned, and do not travel.
+LIGHT = ["--set", "freeze=stage5"]
+
+
 def torchrun(ranks, *arguments, restarts=0):
     """The command of `psp` on so many ranks, or of a script."""
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node",
@@ -118,6 +122,7 @@ def distance(one, other):
 @pytest.fixture
 def place(journey, tmp_path):
     (tmp_path / "shards").symlink_to(journey.folder / "shards")
+    (tmp_path / "start").symlink_to(journey.folder / "run/last.safetensors")
     return tmp_path
 
 
@@ -209,7 +214,18 @@ def test_more_gpus_than_there_are_is_one_line(psp, place, monkeypatch):
 
 def test_a_stop_of_one_rank_stops_all_and_any_number_goes_on(place):
     """2 ranks, stopped by a signal to the second; then one process, stopped; then 2 again."""
-    options = [*CALM, "--steps", 30, "--set", "eval_every=30", "--batch", 4]
+    options = [
+        *CALM,
+        *LIGHT,
+        "--init",
+        "start",
+        "--steps",
+        30,
+        "--set",
+        "eval_every=30",
+        "--batch",
+        4,
+    ]
     again = ["train", "shards", "-o", "run", "--resume"]
     run_psp("train", "shards", "-o", "whole", *options, cwd=place, check=0, env=ONE_THREAD)
     first = begin(torchrun(2, "train", "shards", "-o", "run", *options), place)
@@ -235,8 +251,8 @@ def test_a_stop_of_one_rank_stops_all_and_any_number_goes_on(place):
 
 def test_a_killed_rank_is_replaced_and_the_end_is_the_same(place):
     """4 ranks, dropout on, one gets SIGKILL; torchrun starts all again, and they find their run."""
-    options = ["--device", "cpu", "--steps", 9, "--set", "eval_every=9", "--set", "save_every=3",
-               "--set", "log_every=1"]  # fmt: skip
+    options = [*LIGHT, "--init", "../start", "--device", "cpu", "--steps", 9, "--set",
+               "eval_every=9", "--set", "save_every=3", "--set", "log_every=1"]  # fmt: skip
     (place / "calm").mkdir()
     (place / "killed").mkdir()
     run(torchrun(4, "train", "../shards", *options), place / "calm", check=0)
