@@ -225,7 +225,7 @@ class TrainConfig:
         if self.batch % self.accumulate:
             raise PspError(
                 f"accumulate={self.accumulate}: {self.batch} images a step do not divide into so "
-                f"many equal parts. Nearest batches: {_multiples(self.batch, self.accumulate)}."
+                f"many equal parts. Nearest batches: {multiples(self.batch, self.accumulate)}."
             )
         if len(set(self.bins)) != len(self.bins):
             raise PspError(f"bins={show(self.bins)}: a grid size stands twice.")
@@ -261,7 +261,8 @@ def nearest_crops(size: int) -> tuple[int, int]:
     return pair if size - pair[0] <= pair[1] - size else (pair[1], pair[0])
 
 
-def _multiples(number: int, divisor: int) -> str:
+def multiples(number: int, divisor: int) -> str:
+    """Return the multiples of `divisor` on either side of `number`, as "12 or 18"."""
     below = number // divisor * divisor
     return " or ".join(str(k) for k in (below, below + divisor) if k)
 

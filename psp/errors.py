@@ -16,6 +16,10 @@ class PspError(Exception):
         return printable(super().__str__())
 
 
+class HeardError(PspError):
+    """Another rank of a training has this error, and says it."""
+
+
 def printable(text: str) -> str:
     """Return a text in which what a terminal cannot show is escaped: \\n, \\udcff."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

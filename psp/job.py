@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
+from torch import nn
 
 from psp.average import Average
 from psp.checkpoint import load_checkpoint
@@ -20,28 +21,35 @@ from psp.loss import Criterion, class_weights
 from psp.model import Architecture, PSPNet, build
 from psp.model.architecture import architecture_from
 from psp.preprocessing import Preprocessing
+from psp.ranks import launch_name
 from psp.runs import Run
 from psp.schedule import parameter_groups
 from psp.shards import ShardSplit
+from psp.team import Team
 from psp.version import __version__
 
 
 @dataclass
 class Job:
-    """A run in progress. `average` follows `network` where the run keeps averaged weights."""
+    """A run in progress. `average` follows `network` where the run keeps averaged weights.
+
+    `parallel` is what a step calls: the network, or what makes it one with those of other ranks.
+    """
 
     run: Run
     config: TrainConfig
     data: ShardSplit
     val_data: ShardSplit
     network: PSPNet
+    parallel: nn.Module
+    team: Team
     average: Average | None
     criterion: Criterion
     optimizer: torch.optim.SGD
     device: torch.device
     precision: torch.dtype
     preprocessing: Preprocessing
-    journal: Journal
+    journal: Callable[[Event], None]
     stop: Callable[[], bool]
     start: int = 0
     best: dict[str, Any] = field(default_factory=lambda: {"miou": -1.0, "step": 0, "validated": 0})
@@ -69,6 +77,7 @@ def begin(
     data: ShardSplit,
     val_data: ShardSplit,
     *,
+    team: Team,
     device: torch.device,
     command: str,
     resume: bool,
@@ -78,43 +87,51 @@ def begin(
     """Build the network from its initial weights, or from the run's newest whole checkpoint.
 
     Writes config.json of a new run. Raises PspError for weights or a checkpoint that do not fit,
-    and for a run that is finished.
+    and for a run that is finished. Of several ranks the first reads the initial weights, and it
+    alone writes; all read the checkpoint.
     """
     torch.manual_seed(config.seed)
+    remarks: list[str]
     spec = _architecture(config, len(data.card.classes))
     state: dict[str, Any] = {}
     if resume:
-        state, remarks = load_checkpoint(run.checkpoints)
-        network, preprocessing = _network_from(state, spec, run, config)
-        if state["step"] == state["best"]["validated"] == config.steps:
-            raise PspError(
-                f"{run.folder}: finished at step {config.steps}. See: psp evaluate {run.folder}"
-            )
+        with team.settled():
+            state, remarks = load_checkpoint(run.checkpoints)
+            network, preprocessing = _network_from(state, spec, run, config)
+            if state["step"] == state["best"]["validated"] == config.steps:
+                raise PspError(
+                    f"{run.folder}: finished at step {config.steps}. See: psp evaluate {run.folder}"
+                )
+        team.check_same(state["step"], "newest checkpoint, of step")
         remarks.append(f"resumed at step {state['step']} of {config.steps}")
-        remarks += _drift(run, config, device)
+        remarks += _drift(run, config, device, team.total) if team.first else []
     else:
-        spec, preprocessing = inherit(spec, config.init)
+        spec, preprocessing = team.share(lambda: inherit(spec, config.init))
         network = build(spec)
-        remarks = [initialize(network, config.init, data.card.names)]
+        remarks = [team.share(lambda: initialize(network, config.init, data.card.names))]
     if config.deterministic:
         how = "slower kernels" if device.type == "cuda" else "on a CPU, what every run does"
         remarks.append(f"deterministic: this run repeats bit for bit ({how})")
     freeze(network, config.freeze)
     # torch's type stubs lack this form of to().
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    team.spread(network)
+    average = Average(network, config.ema) if config.ema > 0 else None
     job = Job(
         run,
         config,
         data,
         val_data,
         network,
-        Average(network, config.ema) if config.ema > 0 else None,
+        team.parallel(network, device),
+        team,
+        average,
         _criterion(network, config, data, device),
         _optimizer(network, config),
         device,
         pick_precision(config.precision, device),
         preprocessing,
-        Journal(run, state.get("step"), listeners),
+        Journal(run, state.get("step", 0), listeners) if team.first else _nobody,
         stop,
     )
     if resume:
@@ -122,11 +139,15 @@ def begin(
         job.optimizer.load_state_dict(state["optimizer"])
         if job.average is not None:
             job.average.network.load_state_dict(state["average"])
-    else:
-        write_json(run.config, _description(data, config, command, device))
+    elif team.first:
+        write_json(run.config, _description(data, config, command, device, team.total))
     for remark in [f"run folder: {run.folder}", _introduction(job), *remarks]:
         job.journal(Notice(remark))
     return job
+
+
+def _nobody(event: Event) -> None:
+    """Hear of nothing: what happens is the first rank's to write down and to show."""
 
 
 def _architecture(config: TrainConfig, classes: int) -> Architecture:
@@ -192,13 +213,18 @@ def _network_from(
     )
 
 
-def _drift(run: Run, config: TrainConfig, device: torch.device) -> list[str]:
+def _drift(run: Run, config: TrainConfig, device: torch.device, ranks: int) -> list[str]:
     """Return what is not a setting, differs from the run's beginning, and changes its numbers."""
     before, remarks = run.read_config(), []
     now = precision_name(pick_precision(config.precision, device))
     if before.get("precision", now) != now:
         remarks.append(
             f"it began in {before['precision']} and goes on in {now}: numbers may differ"
+        )
+    if before.get("ranks", ranks) != ranks:
+        remarks.append(
+            f"it began on {before['ranks']} ranks and goes on with {ranks}: the same pictures a "
+            "step, but other dropout, and sums are rounded differently"
         )
     threads = torch.get_num_threads()
     if device.type == "cpu" and before.get("threads", threads) != threads:
@@ -211,9 +237,10 @@ def _drift(run: Run, config: TrainConfig, device: torch.device) -> list[str]:
 
 def _introduction(job: Job) -> str:
     count = sum(parameter.numel() for parameter in job.network.parameters())
+    ranks = "" if job.team.alone else f"{job.team.total} ranks, this one "
     text = (
         f"{job.config.backbone}, {len(job.data.card.classes)} classes, {count / 1e6:.1f} M "
-        f"parameters, on {job.device} in {precision_name(job.precision)}; "
+        f"parameters, {ranks}on {job.device} in {precision_name(job.precision)}; "
         f"{len(job.data)} pictures to train on, {len(job.val_data)} to validate on"
     )
     if job.config.limit is not None:
@@ -222,7 +249,7 @@ def _introduction(job: Job) -> str:
 
 
 def _description(
-    data: ShardSplit, config: TrainConfig, command: str, device: torch.device
+    data: ShardSplit, config: TrainConfig, command: str, device: torch.device, ranks: int
 ) -> dict[str, Any]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
     return {
@@ -230,6 +257,8 @@ def _description(
         "data": str(data.folder.resolve()),
         "data_fingerprint": data.fingerprint,
         "command": command,
+        "launch": launch_name(),
+        "ranks": ranks,
         "device": f"{device} {name}".strip(),
         "threads": torch.get_num_threads(),
         "precision": precision_name(pick_precision(config.precision, device)),

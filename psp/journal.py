@@ -108,9 +108,15 @@ def _step_of(line: str) -> float:
 class Meter:
     """Losses and speed since the last report, without waiting for the device in between."""
 
-    def __init__(self, config: TrainConfig, names: Callable[[int], list[str]]) -> None:
-        """`names` gives the names of the pictures of a step."""
-        self.config, self.names = config, names
+    def __init__(
+        self,
+        config: TrainConfig,
+        names: Callable[[int], list[str]],
+        rows: Callable[[list["Tensor"]], list[list[float]]],
+    ) -> None:
+        """`names` gives the names of the pictures of a step, `rows` the numbers of tensors, summed
+        over the ranks where there are several."""
+        self.config, self.names, self.rows = config, names, rows
         self.values: list[Tensor] = []
         self.away, self.began = 0.0, time.perf_counter()
 
@@ -150,7 +156,7 @@ class Meter:
 
         Raises PspError for one that is not finite, naming its step and its pictures.
         """
-        rows = [values.tolist() for values in self.values]
+        rows = self.rows(self.values)
         for number, row in enumerate(rows, start=step - len(rows)):
             if not all(map(math.isfinite, row)):
                 raise not_finite(f"the loss is {row[0]}", number, self.names(number), self.config)

@@ -2,13 +2,14 @@
 
 Sample k of a run (k = step * batch + position) is one picture of the epoch that k lies in, with
 random choices drawn from a generator seeded by (seed, k). Nothing else is remembered, so the stream
-is the same for any number of workers and after any resume, in the middle of an epoch too. Epochs
-follow each other without a gap; every picture comes once in each.
+is the same for any number of workers or ranks and after any resume, in the middle of an epoch too.
+Epochs follow each other without a gap; every picture comes once in each.
 """
 
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
@@ -20,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from psp.augment import Augmentation, apply, choose
 from psp.errors import PspError
+from psp.ranks import Part
 from psp.shards import ShardSplit
 
 # Different purposes draw from different streams of one seed.
@@ -68,18 +70,20 @@ def _permutation(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
 
 
 def batches(
-    crops: Crops, batch: int, steps: range, workers: int, *, pin: bool
+    crops: Crops, batch: int, steps: range, workers: int, *, pin: bool, part: Part | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the batches of `steps`: images uint8 (batch, crop, crop, 3), labels uint8 (…).
 
-    A step that is computed in parts is as many steps of smaller batches here.
+    A step that is computed in parts is as many steps of smaller batches here. One of several ranks
+    gets its `part` of each batch, a contiguous one: all of them together get the batch.
 
     Raises PspError when a sample of the shards is damaged.
     """
+    part = part or Part()
+    own = batch // part.total
     loader: DataLoader[Crop | PspError] = DataLoader(
         crops,
-        batch_size=batch,
-        sampler=range(steps.start * batch, steps.stop * batch),
+        batch_sampler=_Ranges(steps, batch, (part.number - 1) * own, own),
         num_workers=workers,
         collate_fn=_collate,
         worker_init_fn=_begin_worker,
@@ -89,6 +93,24 @@ def batches(
         if isinstance(item, PspError):
             raise item
         yield item
+
+
+@dataclass(frozen=True)
+class _Ranges:
+    """The sample numbers of each step: `count` of its batch's, from the position `first` on."""
+
+    steps: range
+    batch: int
+    first: int
+    count: int
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in self.steps:
+            start = step * self.batch + self.first
+            yield list(range(start, start + self.count))
+
+    def __len__(self) -> int:
+        return len(self.steps)
 
 
 def _collate(samples: list[Crop | PspError]) -> tuple[Tensor, Tensor] | PspError:

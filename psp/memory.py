@@ -2,29 +2,36 @@
 
 import gc
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 
 from psp.config import nearest_crops
 from psp.device import autocast, memory_ran_out
+from psp.freezing import freeze, training_mode
 from psp.job import Job
+from psp.team import twin
 
 
 def advice(job: Job) -> str:
     """Return the line for a step that did not fit: what does. Steps are tried on the device.
 
-    The job cannot go on afterwards: its optimizer's state and gradients are given up.
+    The job cannot go on afterwards: its optimizer's state and gradients are given up. Of several
+    ranks, each can ask by itself: the trials are of this one alone.
     """
     config = job.config
-    part = config.batch // config.accumulate
+    job.optimizer.state.clear()
+    job.optimizer.zero_grad(set_to_none=True)
+    job = _apart(job)
+    ranks = job.team.total
+    part = config.batch // (config.accumulate * ranks)
     peak = ""
     if job.device.type == "cuda":
         used, total = torch.cuda.max_memory_allocated(job.device), torch.cuda.mem_get_info()[1]
         peak = f" ({used / 1e9:.1f} of {total / 1e9:.1f} GB were in use)"
     what = f"out of memory on {job.device} with {part} pictures of {config.crop}{peak}."
-    job.optimizer.state.clear()
-    least = 1 if config.freeze_norm == "all" else 2
-    parts = [k for k in range(part - 1, least - 1, -1) if config.batch % k == 0]
+    least = 1 if config.freeze_norm == "all" or ranks > 1 else 2
+    parts = [k for k in range(part - 1, least - 1, -1) if config.batch % (k * ranks) == 0]
     crops = []
     crop = nearest_crops(config.crop - 48)[0]
     while crop >= 89:
@@ -34,9 +41,10 @@ def advice(job: Job) -> str:
     ways = []
     if smaller is not None:
         ways += [
-            f"--batch {smaller}",
-            f"the same batch in parts: --set accumulate={config.batch // smaller} (batch norm then "
-            f"sees {smaller} pictures)",
+            f"--batch {smaller * ranks}",
+            "the same batch in parts: --set "
+            f"accumulate={config.batch // (smaller * ranks)} (batch norm then "
+            f"sees {smaller * ranks} pictures)",
         ]
     lower = largest(crops, lambda size: _fits(job, part, size))
     if lower is not None:
@@ -44,6 +52,20 @@ def advice(job: Job) -> str:
     if not ways:
         return f"{what} Not even {least} pictures of 89 fit: choose a smaller --backbone"
     return f"{what} What fits: {'; or '.join(ways)}"
+
+
+def _apart(job: Job) -> Job:
+    """Return the job with a network that waits for no other rank.
+
+    Its batch norms keep their statistics, which takes the same memory: one picture a rank is
+    enough for a batch norm over all ranks, but not for one by itself.
+    """
+    if job.team.alone:
+        return job
+    network = twin(job.network)
+    freeze(network, job.config.freeze)
+    training_mode(network, job.config.freeze, "all")
+    return replace(job, network=network, optimizer=torch.optim.SGD(network.parameters()))
 
 
 def largest(sizes: Sequence[int], fits: Callable[[int], bool]) -> int | None:

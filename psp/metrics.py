@@ -53,6 +53,13 @@ class Confusion:
         self.classes = classes
         self.counts = np.zeros((classes, classes), np.int64)
 
+    @classmethod
+    def of(cls, counts: Counts) -> "Confusion":
+        """Return that of counts (classes, classes)."""
+        found = cls(len(counts))
+        found.add(counts)
+        return found
+
     def add(self, counts: Counts) -> None:
         """Add counts[t * classes + g], int64 (classes * classes,)."""
         self.counts += counts.reshape(self.classes, self.classes)

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import torch
 
-from psp.config import TrainConfig, nearest_crops
+from psp.config import TrainConfig, multiples, nearest_crops
 from psp.errors import PspError
 from psp.manifest import read_manifest
+from psp.ranks import launch_name
 from psp.runs import Run
 from psp.score import check_classes, check_labeled
 from psp.settings import differences
@@ -33,8 +34,16 @@ def open_splits(shards: Path, config: TrainConfig) -> tuple[ShardSplit, ShardSpl
     return data, val_data
 
 
-def check_batch(config: TrainConfig) -> None:
-    """Raise PspError for one picture a part: batch norm on a 1x1 map needs more than one value."""
+def check_batch(config: TrainConfig, ranks: int = 1) -> None:
+    """Raise PspError for a batch that ranks cannot share, and for one picture a part: batch norm
+    on a 1x1 map needs more than one value (over all ranks)."""
+    pieces = ranks * config.accumulate
+    if config.batch % pieces:
+        parts = f" x accumulate={config.accumulate}" if config.accumulate > 1 else ""
+        raise PspError(
+            f"batch={config.batch}: does not divide by {ranks} ranks{parts}. Nearest batches: "
+            f"{multiples(config.batch, pieces)}."
+        )
     single = config.batch // config.accumulate < 2
     if single and 1 in config.bins and config.reduce and config.freeze_norm != "all":
         what = "batch=1" if config.batch == 1 else f"accumulate={config.accumulate}"
@@ -68,11 +77,17 @@ def check_deterministic(config: TrainConfig, device: torch.device) -> None:
 
 
 def refuse_existing(run: Run) -> None:
-    """Raise PspError when something stands where a new run is to begin."""
+    """Raise PspError when something stands where a new run is to begin.
+
+    What this call of torchrun began itself, before a restart, does not count while no checkpoint is
+    there: the run begins again in its folder.
+    """
+    if run.of_launch(launch_name()) and not run.resumable:
+        return
     if run.folder.is_file():
         raise PspError(f"{run.folder}: a file stands there. Choose another -o")
     if run.folder.exists() and any(run.folder.iterdir()):
-        if not any(run.checkpoints.glob("*.pt")):
+        if not run.resumable:
             raise PspError(
                 f"{run.folder}: exists already, without a checkpoint to resume from. Remove it, or "
                 "choose another -o"

@@ -6,6 +6,7 @@ where every part is a call of its own, on whatever machine, that needs to meet n
 
 import os
 import re
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -56,9 +57,55 @@ def rank_part() -> Part:
     return Part(int(rank) + 1, int(world))
 
 
+def under_torchrun() -> bool:
+    """Whether torchrun, or what acts like it, started this process; be it the only one."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def ranks_here() -> int:
+    """Return how many ranks torchrun started on this machine, 1 without it."""
+    local = os.environ.get("LOCAL_WORLD_SIZE", "")
+    return int(local) if local.isdigit() and int(local) > 0 else 1
+
+
+def restarts() -> int:
+    """Return how often torchrun has started the ranks again after one of them had ended."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
+def launch_name() -> str | None:
+    """Return what tells the call of torchrun that this process belongs to from all others; it
+    stays over restarts. None without torchrun."""
+    name = os.environ.get("TORCHELASTIC_RUN_ID")
+    if name is None:
+        return None
+    # torchrun's own name is "none" unless one is given, or --standalone: then its process counts.
+    return f"{socket.gethostname()}-{os.getppid()}" if name in ("", "none") else name
+
+
 def within(part: Part, rank: Part) -> Part:
     """Return a rank's part of a part: 3/64 on 2 ranks is 3/128 and 67/128."""
     return Part(part.number + part.total * (rank.number - 1), part.total * rank.total)
+
+
+def training_device(device: str) -> str:
+    """Return the GPU of this rank where several train. Raises PspError where that is not one each.
+
+    Ranks that share a GPU would wait for each other: NCCL knows one rank a device.
+    """
+    if rank_part().total == 1 or device == "cpu":
+        return device
+    if device.startswith("cuda:"):
+        raise PspError(f"--device {device}: each rank takes the GPU of its own. Leave :N out")
+    import torch
+
+    count = torch.cuda.device_count()
+    if 0 < count < ranks_here():
+        raise PspError(
+            f"{ranks_here()} ranks and {count} CUDA devices here: one rank a GPU. Start {count}, "
+            "or add --device cpu"
+        )
+    return local_device(device)
 
 
 def local_device(device: str) -> str:

@@ -57,6 +57,17 @@ class Run:
         """The weights `best` (highest validation mIoU) or `last`."""
         return self.folder / f"{which}.safetensors"
 
+    @property
+    def resumable(self) -> bool:
+        """Whether it has a checkpoint."""
+        return any(self.checkpoints.glob("*.pt"))
+
+    def of_launch(self, name: str | None) -> bool:
+        """Whether the call of torchrun with this name began it."""
+        if name is None or not self.config.exists():
+            return False
+        return self.read_config().get("launch") == name
+
     def read_config(self) -> dict[str, Any]:
         """Return config.json. Raises PspError when it is missing or damaged."""
         try:
@@ -129,11 +140,21 @@ def newest_run() -> Path:
 
 def newest_named(default: Path) -> Path:
     """Return the newest run called `default`, `default-2`, …: what --resume goes on with."""
-    pattern = re.compile(re.escape(default.name) + r"(-\d+)?")
-    found = [run for run in _runs(default.parent) if pattern.fullmatch(run.folder.name)]
+    found = _named(default)
     if not found:
         raise PspError(f"{default}: no such run to resume. Name it with -o, or leave out --resume")
     return max(found, key=lambda run: run.config.stat().st_mtime_ns).folder
+
+
+def begun_by(default: Path, launch: str | None) -> Run | None:
+    """Return the run called `default`, `default-2`, … that this call of torchrun began, if any."""
+    found = [run for run in _named(default) if run.of_launch(launch)]
+    return found[0] if found else None
+
+
+def _named(default: Path) -> list[Run]:
+    pattern = re.compile(re.escape(default.name) + r"(-\d+)?")
+    return [run for run in _runs(default.parent) if pattern.fullmatch(run.folder.name)]
 
 
 def _runs(folder: Path) -> list[Run]:

@@ -1,6 +1,6 @@
 """Counting a split's confusion matrix: what validation and evaluation share."""
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -27,10 +27,13 @@ def score_split(
     split: ShardSplit,
     protocol: Protocol,
     report: Callable[[int], None] = lambda done: None,
+    indices: Sequence[int] | None = None,
 ) -> Confusion:
-    """Parse every picture of a split and count; `report` gets the number of pictures done."""
+    """Parse every picture of a split, or those of `indices`, and count; `report` gets the number
+    of pictures done."""
+    chosen = range(len(split)) if indices is None else indices
     total = torch.zeros(model.classes**2, dtype=torch.int64, device=model.device)
-    with closing(looked_at(model, split, protocol, range(len(split)))) as looks:
+    with closing(looked_at(model, split, protocol, chosen)) as looks:
         for done, look in enumerate(looks, start=1):
             total += look.counts(model.classes)
             report(done)

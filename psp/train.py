@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from psp.job import Job, begin
 from psp.journal import Event, Meter, Tick, Validating, Validation, not_finite
 from psp.loader import Crops, batches
 from psp.memory import advice
+from psp.metrics import Confusion
 from psp.preflight import (
     check_batch,
     check_deterministic,
@@ -29,9 +30,11 @@ from psp.preflight import (
     open_splits,
     refuse_existing,
 )
+from psp.ranks import ranks_here
 from psp.runs import Run
 from psp.schedule import poly
 from psp.score import score_split
+from psp.team import Team, twin
 from psp.weights import Header, save_weights
 from psp.workers import cores
 
@@ -50,31 +53,45 @@ def train(
     resume: bool = False,
     report: Callable[[Event], None] = lambda event: None,
     stop: Callable[[], bool] = lambda: False,
+    team: Team | None = None,
 ) -> bool:
     """Train on the shards and write the run's folder; return False if `stop` ended it early.
 
     At the end, and when `stop` says so, a checkpoint is written that `resume` goes on from; the
-    result is then that of an undisturbed run. Raises PspError for anything that is the user's to
-    mend, before the first step where that can be known.
+    result is then that of an undisturbed run. Every rank of a `team` calls it; the first one writes
+    and reports, and what stops one stops all. Raises PspError for anything that is the user's to
+    mend, before the first step where that can be known; of several ranks, one raises it and the
+    others HeardError.
     """
-    data, val_data = open_splits(shards, config)
-    check_batch(config)
-    check_freezing(config)
-    check_deterministic(config, device)
-    if resume:
-        check_resume(run, data, config)
-    else:
-        refuse_existing(run)
+    team = team or Team()
+    with team.settled():
+        data, val_data = open_splits(shards, config)
+        check_batch(config, team.total)
+        check_freezing(config)
+        check_deterministic(config, device)
+        if resume and team.first:
+            check_resume(run, data, config)
+        elif team.first:
+            refuse_existing(run)
+    team.check_same(data.fingerprint, "set of shards")
     with ExitStack() as around:
         around.enter_context(kernels(deterministic=config.deterministic))
         listeners = [report]
-        if config.tensorboard:
-            listeners.append(around.enter_context(Board(run.board)))
+        with team.settled():
+            if config.tensorboard and team.first:
+                listeners.append(around.enter_context(Board(run.board)))
         job = begin(
-            run, config, data, val_data,
+            run, config, data, val_data, team=team,
             device=device, command=command, resume=resume, listeners=listeners, stop=stop,
         )  # fmt: skip
-        return _loop(job)
+        try:
+            return _loop(job)
+        except PspError as error:
+            raise team.voiced(error) from error.__cause__
+        except RuntimeError as error:
+            if (found := team.lost(error)) is not None:
+                raise found from None
+            raise
 
 
 def _loop(job: Job) -> bool:
@@ -82,7 +99,9 @@ def _loop(job: Job) -> bool:
     crops = _crops(job)
     stream = _stream(job, crops)
     meter = Meter(
-        config, lambda step: crops.names(range(step * config.batch, (step + 1) * config.batch))
+        config,
+        lambda step: crops.names(range(step * config.batch, (step + 1) * config.batch)),
+        job.team.rows,
     )
     training_mode(job.network, config.freeze, config.freeze_norm)
     for step in range(job.start, config.steps + 1):
@@ -91,10 +110,11 @@ def _loop(job: Job) -> bool:
             _check_finite(job, meter, step)
             with meter.paused():
                 _validate(job, step)
-        stopped = job.stop()
+        stopped = job.team.stopped(job.stop())
         if done or stopped or (step > job.start and step % config.save_interval == 0):
             _check_finite(job, meter, step)
-            save_checkpoint(job.run.checkpoints, step, job.state())
+            if job.team.first:
+                save_checkpoint(job.run.checkpoints, step, job.state())
         if done or stopped:
             return done and job.best["validated"] == config.steps
         lr = config.lr * poly(step, config.steps, config.power)
@@ -111,6 +131,8 @@ def _loop(job: Job) -> bool:
 def _try_step(job: Job, parts: list[tuple[Tensor, Tensor]], step: int, lr: float) -> Tensor | None:
     """Do `_step`; return None when it does not fit the memory, with its tensors let go."""
     try:
+        if step == job.start and not job.team.alone:
+            _order_buckets(job, parts[0])
         return _step(job, parts, step, lr)
     except (RuntimeError, MemoryError) as error:
         if memory_ran_out(error):
@@ -120,25 +142,52 @@ def _try_step(job: Job, parts: list[tuple[Tensor, Tensor]], step: int, lr: float
 
 def _step(job: Job, parts: list[tuple[Tensor, Tensor]], step: int, lr: float) -> Tensor:
     """Do one optimizer step; return the (3,) losses total, main, aux, on the device."""
-    # What is random in a step (dropout) is a function of the seed and the step alone.
-    seed = np.random.SeedSequence([job.config.seed, step]).generate_state(1)[0]
-    torch.manual_seed(int(seed))
+    # What is random in a step (dropout) is a function of the seed, the step and the rank alone.
+    torch.manual_seed(step_seed(job.config.seed, step, job.team.rank))
     for group in job.optimizer.param_groups:
         group["lr"] = lr * group["factor"]
     job.optimizer.zero_grad(set_to_none=True)
     here = [tuple(tensor.to(job.device, non_blocking=True) for tensor in part) for part in parts]
     whole = torch.stack([job.criterion.weigh(labels) for _, labels in here]).sum()
+    whole = job.team.whole(whole, job.stop)
     found = torch.zeros(3, device=job.device)
-    for images, labels in here:
-        with autocast(job.device, job.precision):
-            logits = job.network(job.preprocessing(images))  # (B, classes, crop / 8, crop / 8)
-        loss = job.criterion(logits, labels, whole)
-        loss.total.backward()  # type: ignore[no-untyped-call]  # untyped in torch
+    for number, (images, labels) in enumerate(here, start=1):
+        # Gradients travel once a step, while the last part's are computed.
+        with nullcontext() if number == len(here) else job.team.unsynced(job.parallel):
+            with autocast(job.device, job.precision):
+                logits = job.parallel(job.preprocessing(images))  # (B, classes, crop / 8, crop / 8)
+            loss = job.criterion(logits, labels, whole)
+            # The mean over the ranks that comes out is then the sum over all pixels.
+            (loss.total * job.team.total).backward()  # type: ignore[no-untyped-call]
         found += torch.stack([loss.total.detach(), loss.main, loss.aux])
     job.optimizer.step()
     if job.average is not None:
         job.average.update(job.network, step + 1)
     return found
+
+
+def _order_buckets(job: Job, part: tuple[Tensor, Tensor]) -> None:
+    """Do a forward and a backward pass that leaves no trace but in DDP.
+
+    It groups gradients in the order in which the first backward pass had them, and from the groups
+    follows in which order the ranks' are added. With that behind it from the beginning, a resumed
+    run rounds as an undisturbed one.
+    """
+    kept = {name: buffer.clone() for name, buffer in job.network.named_buffers()}
+    images, labels = (tensor.to(job.device, non_blocking=True) for tensor in part)
+    with autocast(job.device, job.precision):
+        logits = job.parallel(job.preprocessing(images))
+    job.criterion(logits, labels).total.backward()  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        for name, buffer in job.network.named_buffers():
+            buffer.copy_(kept[name])
+    job.optimizer.zero_grad(set_to_none=True)
+
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """Return the seed of what is random in a step. The first rank's is that of one process."""
+    entropy = [seed, step, rank] if rank else [seed, step]
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
 def _crops(job: Job) -> Crops:
@@ -165,27 +214,17 @@ def _stream(job: Job, crops: Crops) -> Iterator[tuple[Tensor, Tensor]]:
         range(job.start * parts, config.steps * parts),
         _workers(config, job.device),
         pin=job.device.type == "cuda",
+        part=job.team.part,
     )
 
 
 def _validate(job: Job, step: int) -> None:
     """Score whole pictures; write the last weights, and the best ones if these are."""
-
-    def progress(done: int) -> None:
-        job.journal(Validating(done, len(job.val_data)))
-        if job.stop():
-            raise _Stopped
-
     begin = time.perf_counter()
-    job.kept.eval()
-    model = segmenter(job.kept, job.preprocessing, job.device, job.precision)
-    protocol = Protocol(job.config.crop, job.config.base_size)
-    try:
-        scores = score_split(model, job.val_data, protocol, progress).scores()
-    except _Stopped:
+    confusion = _confusion(job)
+    if confusion is None:
         return
-    finally:
-        training_mode(job.network, job.config.freeze, job.config.freeze_norm)
+    scores = confusion.scores()
     best = scores.miou > job.best["miou"]
     job.best["validated"] = step
     _save(job, "last", step)
@@ -204,7 +243,39 @@ def _validate(job: Job, step: int) -> None:
     )
 
 
+def _confusion(job: Job) -> Confusion | None:
+    """Count over all ranks, each its share of the pictures; None where a stop ends it."""
+    try:
+        job.kept.eval()
+        with job.team.settled():
+            own = _share(job)
+    finally:
+        training_mode(job.network, job.config.freeze, job.config.freeze_norm)
+    return None if (counts := job.team.counted(own)) is None else Confusion.of(counts.numpy())
+
+
+def _share(job: Job) -> Tensor | None:
+    """Count this rank's pictures, int64 (classes, classes); None where a stop ends it."""
+    total = len(job.val_data)
+
+    def progress(done: int) -> None:
+        job.journal(Validating(min(done * job.team.total, total), total))
+        if job.team.calls_off(job.stop()):
+            raise _Stopped
+
+    network = job.kept if job.team.alone else twin(job.kept)
+    model = segmenter(network, job.preprocessing, job.device, job.precision)
+    protocol = Protocol(job.config.crop, job.config.base_size)
+    try:
+        found = score_split(model, job.val_data, protocol, progress, job.team.part.of(range(total)))
+    except _Stopped:
+        return None
+    return torch.from_numpy(found.counts)
+
+
 def _save(job: Job, which: str, step: int) -> None:
+    if not job.team.first:
+        return
     card = job.data.card
     header = Header(
         architecture=job.network.spec,
@@ -229,7 +300,7 @@ def _check_finite(job: Job, meter: Meter, step: int) -> None:
 
 
 def _workers(config: TrainConfig, device: torch.device) -> int:
-    """A CPU that trains needs its cores; beside a GPU they are free to load."""
+    """A CPU that trains needs its cores; beside GPUs they are free to load, shared by the ranks."""
     if config.workers is not None:
         return config.workers
-    return 1 if device.type == "cpu" else min(cores(), 16)
+    return 1 if device.type == "cpu" else min(max(1, cores() // ranks_here()), 16)

@@ -7,13 +7,19 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from psp.cli.options import Debug, Device, Json, Quiet, Verbose, model_named
-from psp.errors import PspError
+from psp.cli.options import Debug, Device, Json, Quiet, Verbose, debugging, model_named
+from psp.errors import HeardError, PspError
+
+if TYPE_CHECKING:
+    from psp.config import TrainConfig
+    from psp.runs import Run
+    from psp.team import Team
 
 
 def train(
@@ -46,6 +52,10 @@ def train(
     workers: Annotated[
         int | None, typer.Option(help="Processes that load pictures.", metavar="N")
     ] = None,
+    gpus: Annotated[
+        int | None,
+        typer.Option(help="Train on so many GPUs of this machine.", metavar="N", min=1),
+    ] = None,
     deterministic: Annotated[
         bool,
         typer.Option("--deterministic", help="Repeat bit for bit on a GPU too; slower there."),
@@ -63,58 +73,174 @@ def train(
     verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
-    """Train on prepared shards: psp train data/camvid --steps 20000"""
-    from psp.cards import card_from_dict
-    from psp.display import TrainingDisplay, say
-    from psp.files import free_name
-    from psp.manifest import read_manifest
-    from psp.resolver import is_published
-    from psp.runs import RUNS, Run, newest_named
-    from psp.settings import overlay, resolve
+    """Train on prepared shards: psp train data/camvid --steps 20000
 
+    On several machines: torchrun ... -m psp train data/camvid
+    """
+    from psp.ranks import rank_part, ranks_here, under_torchrun
+
+    part = rank_part()
+    if gpus is not None and under_torchrun():
+        if gpus != ranks_here():
+            raise PspError(f"--gpus {gpus}: torchrun started {ranks_here()} here. Leave --gpus out")
+    elif gpus is not None:
+        _check_gpus(gpus, device)
+        if gpus > 1:
+            raise typer.Exit(_launch(gpus))
     given = {
         "init": init, "backbone": backbone, "crop": crop, "batch": batch, "steps": steps,
         "lr": lr, "seed": seed, "workers": workers, "deterministic": deterministic or None,
     }  # fmt: skip
-    overrides = _overrides({k: v for k, v in given.items() if v is not None}, settings or [])
+
+    def make() -> _Plan:
+        return _plan(shards, out, recipe, given, settings or [], resume=resume, quiet=quiet)
+
+    plan = make() if part.total == 1 else None  # a mistake is answered before torch is loaded
+    # torch finds more workers than cores unwise; how many there are is the user's to say.
+    warnings.filterwarnings("ignore", message="This DataLoader will create")
+    from psp.team import meeting
+
+    with meeting(part) as team, _stop_signals(aloud=team.first) as stopped, _one_voice(team):
+        plan = plan or team.share(make)
+        finished = _train(shards, plan, team, device, stopped, verbose=verbose, quiet=quiet)
+    if not finished and team.first:
+        _say_how_to_go_on(shards, plan)
+    if not finished:
+        raise typer.Exit(128 + (stopped[0] if stopped else signal.SIGTERM))
+    if team.first:
+        _say_result(plan, as_json=as_json, quiet=quiet)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a command line means: the run's folder and its settings."""
+
+    run: "Run"
+    config: "TrainConfig"
+    resume: bool
+
+
+def _plan(
+    shards: Path,
+    out: Path | None,
+    recipe: str | None,
+    given: dict[str, Any],
+    settings: list[str],
+    *,
+    resume: bool,
+    quiet: bool,
+) -> _Plan:
+    """Find the run's folder and settings; fetch published weights that it starts from."""
+    from psp.cards import card_from_dict
+    from psp.files import free_name
+    from psp.manifest import read_manifest
+    from psp.ranks import launch_name, restarts
+    from psp.resolver import is_published
+    from psp.runs import RUNS, Run, begun_by, newest_named
+    from psp.settings import overlay, resolve
+
+    overrides = _overrides({k: v for k, v in given.items() if v is not None}, settings)
     card = card_from_dict(read_manifest(shards)["card"])
     config = resolve(card.recipe_named(recipe), overrides, recipe or "default")
     default = RUNS / f"{card.name}-{config.backbone}"
+    if restarts() and not resume:  # torchrun started it again: it goes on with its own run
+        own = begun_by(default, launch_name()) if out is None else Run(out)
+        if own is not None and own.of_launch(launch_name()):
+            return _Plan(own, config, own.resumable)
     if resume:
         run = Run(out or newest_named(default))
         if recipe is None:
             config = overlay(run.training_config(), overrides)
-    else:
-        run = Run(out or free_name(default))
-    remark = (lambda text: None) if quiet else say
-    # torch finds more workers than cores unwise; how many there are is the user's to say.
-    warnings.filterwarnings("ignore", message="This DataLoader will create")
-    if not resume and is_published(config.init):
+        return _Plan(run, config, True)
+    if is_published(config.init):
         model_named(Path(config.init), quiet=quiet)  # fetched now, and not behind the bar
+    return _Plan(Run(out or free_name(default)), config, False)
+
+
+def _train(
+    shards: Path,
+    plan: _Plan,
+    team: "Team",
+    device: str,
+    stopped: list[int],
+    *,
+    verbose: bool,
+    quiet: bool,
+) -> bool:
+    """Train while the display shows it; return False where a signal has stopped it."""
     from psp.device import pick_device
+    from psp.display import TrainingDisplay
+    from psp.ranks import training_device
     from psp.train import train as work
 
-    with (
-        _stop_signals() as stopped,
-        TrainingDisplay(config.steps, verbose=verbose, quiet=quiet) as display,
-    ):
-        finished = work(
+    with team.settled():
+        chosen = pick_device(training_device(device))
+    team.open(chosen)
+    shown = TrainingDisplay(plan.config.steps, verbose=verbose, quiet=quiet or not team.first)
+    with shown as display:
+        return work(
             shards,
-            run,
-            config,
-            device=pick_device(device),
+            plan.run,
+            plan.config,
+            device=chosen,
             command=shlex.join(["psp", *sys.argv[1:]]),
-            resume=resume,
+            resume=plan.resume,
             report=display,
             stop=lambda: bool(stopped),
+            team=team,
         )
-    again = f"psp train {shlex.quote(str(shards))} -o {shlex.quote(str(run.folder))} --resume"
-    if not finished:
-        say(f"stopped; the checkpoint is written. Go on with: {again}")
-        raise typer.Exit(128 + stopped[0])
+
+
+def _say_how_to_go_on(shards: Path, plan: _Plan) -> None:
+    from psp.display import say
+
+    folder = shlex.quote(str(plan.run.folder))
+    again = f"psp train {shlex.quote(str(shards))} -o {folder} --resume"
+    say(f"stopped; the checkpoint is written. Go on with: {again}")
+
+
+def _say_result(plan: _Plan, *, as_json: bool, quiet: bool) -> None:
+    from psp.display import say
+
     if as_json:
-        print(json.dumps({"run": str(run.folder), **run.last_validation()}))
-    remark(f"next: psp evaluate {shlex.quote(str(run.folder))}")
+        print(json.dumps({"run": str(plan.run.folder), **plan.run.last_validation()}))
+    if not quiet:
+        say(f"next: psp evaluate {shlex.quote(str(plan.run.folder))}")
+
+
+def _check_gpus(gpus: int, device: str) -> None:
+    """Raise PspError where there are not so many."""
+    import torch
+
+    if device not in ("auto", "cuda"):
+        raise PspError(f"--gpus {gpus} --device {device}: it takes the first {gpus} CUDA devices.")
+    if (count := torch.cuda.device_count()) < gpus:
+        raise PspError(f"--gpus {gpus}: torch sees {count} CUDA devices here.")
+
+
+def _launch(gpus: int) -> int:
+    """Start this same command once a GPU; return the exit code."""
+    from psp.launch import launch
+
+    return launch(gpus, sys.argv[1:])
+
+
+@contextlib.contextmanager
+def _one_voice(team: "Team") -> Iterator[None]:
+    """Let one rank say what is wrong before any ends: torchrun then ends all at once."""
+    try:
+        yield
+    except HeardError:
+        team.wait_until_told()
+        raise typer.Exit(2) from None
+    except PspError as error:
+        if team.alone or debugging():
+            raise
+        from psp.display import show_error
+
+        show_error(str(error))
+        team.tell()
+        raise typer.Exit(2) from None
 
 
 def _overrides(options: dict[str, Any], texts: list[str]) -> dict[str, Any]:
@@ -133,16 +259,17 @@ def _overrides(options: dict[str, Any], texts: list[str]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _stop_signals() -> Iterator[list[int]]:
+def _stop_signals(*, aloud: bool) -> Iterator[list[int]]:
     """Collect SIGINT, SIGTERM and SIGUSR1 (sent by schedulers before the time is up) instead of
-    dying; a second one interrupts at once."""
+    dying; a second one interrupts at once. One of several ranks says so `aloud`."""
     received: list[int] = []
 
     def handle(number: int, frame: object) -> None:
         if received:
             raise KeyboardInterrupt
         received.append(number)
-        print("\nstopping after this step (again: at once)", file=sys.stderr)
+        if aloud:
+            print("\nstopping after this step (again: at once)", file=sys.stderr)
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
     before = {number: signal.signal(number, handle) for number in numbers}

@@ -1,0 +1,406 @@
+"""Training on several ranks: what one process computes, stopped, resumed and killed together.
+
+Real processes under torchrun, on the CPU. What runs on GPUs alone (NCCL, torch's SyncBatchNorm) is
+not seen here.
+"""
+
+import functools
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from trees import run_psp
+
+from psp.augment import Augmentation
+from psp.config import TrainConfig
+from psp.errors import PspError
+from psp.loader import Crops, batches
+from psp.loss import Criterion
+from psp.preflight import check_batch
+from psp.ranks import Part, launch_name
+from psp.runs import Run
+from psp.settings import resolve
+from psp.shards import ShardSplit
+from psp.train import step_seed, train
+from psp.weights import read_weights
+
+ENV = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+# Little steps: rounding errors grow tenfold in a few steps of a network that learns fast.
+CALM = [
+    "--device",
+    "cpu",
+    "--lr",
+    "0.00003",
+    "--set",
+    "dropout=0",
+    "--set",
+    "log_every=1",
+    "--set",
+    "save_every=99",
+]
+
+
+# Most weights are not learned, and do not travel.
+LIGHT = ["--set", "freeze=stage5"]
+
+
+def torchrun(ranks, *arguments, restarts=0):
+    """The command of `psp` on so many ranks, or of a script."""
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node",
+             str(ranks), "--max-restarts", str(restarts)]  # fmt: skip
+    return [*start, *([] if str(arguments[0]).endswith(".py") else ["-m", "psp"]),
+            *map(str, arguments)]  # fmt: skip
+
+
+def launched(ranks, *arguments):
+    """The command that `psp train --gpus N` starts, on CPUs."""
+    program = "import sys; from psp.launch import launch; sys.exit(launch(int(sys.argv[1]), sys.argv[2:]))"  # noqa: E501
+    return [sys.executable, "-c", program, str(ranks), *map(str, arguments)]
+
+
+def run(command, cwd, check=None):
+    done = subprocess.run(command, cwd=cwd, env=ENV, capture_output=True, text=True, timeout=280)
+    if check is not None:
+        assert done.returncode == check, done.stdout + done.stderr
+    return done
+
+
+def begin(command, cwd):
+    return subprocess.Popen(
+        command, cwd=cwd, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def wait_for(condition, process):
+    """Wait until something is so, while the process goes on."""
+    end = time.monotonic() + 200
+    while not condition():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def rank_process(torchrun_id, rank):
+    """Return the process id of a rank that this torchrun has started."""
+    for child in Path(f"/proc/{torchrun_id}/task/{torchrun_id}/children").read_text().split():
+        environment = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
+        if f"RANK={rank}".encode() in environment:
+            return int(child)
+    raise AssertionError("no such rank")
+
+
+def losses(folder):
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [record["loss"] for record in records if record["event"] == "step"]
+
+
+def logged(folder):
+    """Return how many steps a run has logged so far."""
+    path = folder / "metrics.jsonl"
+    return path.read_text().count('"event": "step"') if path.exists() else 0
+
+
+def weights(folder, which="last"):
+    return read_weights(folder / f"{which}.safetensors")[1]
+
+
+def distance(one, other):
+    pairs = [(one[name].double(), other[name].double()) for name in one]
+    return sum(float((a - b).square().sum()) for a, b in pairs) ** 0.5
+
+
+@pytest.fixture
+def place(journey, tmp_path):
+    (tmp_path / "shards").symlink_to(journey.folder / "shards")
+    (tmp_path / "start").symlink_to(journey.folder / "run/last.safetensors")
+    return tmp_path
+
+
+def test_two_and_four_ranks_learn_what_one_process_learns(place):
+    """20 steps with class weights and an average, void spread unevenly over the ranks."""
+    options = [*CALM, "--steps", 20, "--batch", 8, "--set", "scale_min=0.3", "--set",
+               "eval_every=20", "--set", "class_weights=median", "--set", "ema=0.9"]  # fmt: skip
+    run_psp("train", "shards", "-o", "1", *options, cwd=place, check=0, env=ONE_THREAD)
+    for ranks in (2, 4):
+        run(torchrun(ranks, "train", "shards", "-o", ranks, *options), place, check=0)
+    config = Run(place / "1").training_config()
+    assert uneven(place / "shards", config)
+    train(place / "shards", Run(place / "0"), config, device=torch.device("cpu"),
+          stop=lambda: True)  # fmt: skip
+    start = torch.load(place / "0/checkpoints/00000000.pt", weights_only=True)["average"]
+    expected = losses(place / "1")
+    assert expected[-1] < 0.95 * expected[0]
+    for ranks in ("2", "4"):
+        assert losses(place / ranks) == pytest.approx(expected, rel=2e-4)
+        one, other = weights(place / "1"), weights(place / ranks)
+        assert one.keys() == other.keys()
+        assert distance(one, other) < 0.02 * distance(one, start)
+        assert json.loads((place / ranks / "config.json").read_text())["ranks"] == int(ranks)
+        assert not list((place / ranks).rglob("*.tmp"))
+
+
+def uneven(shards, config):
+    """Whether the parts of two ranks hold different numbers of valid pixels, and by how much."""
+    spec = Augmentation(config.crop, config.scale_min, config.scale_max)
+    crops = Crops(ShardSplit(shards, "train"), spec, config.seed)
+    criterion = Criterion(aux_weight=0.4, loss_stride=1, align_corners=True)
+    found = []
+    for _, labels in batches(crops, config.batch, range(20), 0, pin=False):
+        one, two = (float(criterion.weigh(part)) for part in labels.chunk(2))
+        found.append(abs(one - two) / (one + two))
+    print(found)
+    return sum(found) / len(found) > 0.05 and max(found) > 0.1
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_ranks_share_the_stream_of_one_process(journey, accumulate):
+    crops = Crops(ShardSplit(journey.folder / "shards", "train"), Augmentation(41), 3)
+    steps = range(2 * accumulate, 5 * accumulate)
+    whole = list(batches(crops, 8 // accumulate, steps, 0, pin=False))
+    parts = [
+        list(batches(crops, 8 // accumulate, steps, rank % 2, pin=False, part=Part(rank + 1, 4)))
+        for rank in range(4)
+    ]
+    for number, (images, labels) in enumerate(whole):
+        assert torch.equal(images, torch.cat([part[number][0] for part in parts]))
+        assert torch.equal(labels, torch.cat([part[number][1] for part in parts]))
+
+
+def test_batch_norm_over_ranks_is_that_of_the_whole_batch(tmp_path):
+    run(torchrun(3, Path(__file__).with_name("synced_script.py")), tmp_path, check=0)
+
+
+def test_dropout_differs_by_rank_and_that_of_the_first_is_one_processes():
+    import numpy as np
+
+    plain = int(np.random.SeedSequence([7, 3]).generate_state(1)[0])
+    assert step_seed(7, 3, 0) == plain
+    assert len({step_seed(7, step, rank) for step in range(9) for rank in range(9)}) == 81
+
+
+def test_a_batch_that_ranks_cannot_share_is_said_once(place, journey):
+    config = resolve(ShardSplit(place / "shards", "train").card.recipe, {}, "test")
+    check_batch(config, 4)
+    with pytest.raises(PspError, match="batch=4: does not divide by 3 ranks. Nearest.*: 3 or 6"):
+        check_batch(config, 3)
+    with pytest.raises(PspError, match="by 3 ranks x accumulate=2. Nearest batches: 12 or 18"):
+        check_batch(replace(config, batch=16, accumulate=2), 3)
+    done = run(launched(3, "train", "shards", "-o", "run", "--device", "cpu"), place, check=2)
+    assert done.stderr == ("error: batch=4: does not divide by 3 ranks. Nearest batches: 3 or 6.\n")
+    assert not (place / "run").exists()
+
+
+def test_more_gpus_than_there_are_is_one_line(psp, place, monkeypatch):
+    code, _, err = psp("train", "shards", "--gpus", 4096, cwd=place)
+    count = torch.cuda.device_count()
+    assert (code, err) == (2, f"error: --gpus 4096: torch sees {count} CUDA devices here.\n")
+    assert psp("train", "shards", "--gpus", 2, "--device", "cpu", cwd=place)[0] == 2
+    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}.items():
+        monkeypatch.setenv(name, value)
+    err = psp("train", "shards", "--gpus", 2, cwd=place, check=2)[2]
+    assert err == "error: --gpus 2: torchrun started 1 here. Leave --gpus out\n"
+    assert not (place / "runs").exists()
+
+
+def test_a_stop_of_one_rank_stops_all_and_any_number_goes_on(place):
+    """2 ranks, stopped by a signal to the second; then one process, stopped; then 2 again."""
+    options = [
+        *CALM,
+        *LIGHT,
+        "--init",
+        "start",
+        "--steps",
+        30,
+        "--set",
+        "eval_every=30",
+        "--batch",
+        4,
+    ]
+    again = ["train", "shards", "-o", "run", "--resume"]
+    run_psp("train", "shards", "-o", "whole", *options, cwd=place, check=0, env=ONE_THREAD)
+    first = begin(torchrun(2, "train", "shards", "-o", "run", *options), place)
+    wait_for(lambda: logged(place / "run") >= 2, first)
+    os.kill(rank_process(first.pid, 1), signal.SIGTERM)
+    said = first.communicate(timeout=100)[0]
+    assert said.count("stopped; the checkpoint is written") == 1, said
+    reached = max(int(path.stem) for path in (place / "run/checkpoints").iterdir())
+    assert logged(place / "run") == reached < 30 - 5
+
+    stops = iter([False] * 5)
+    config = Run(place / "run").training_config()
+    events = []
+    assert not train(
+        place / "shards", Run(place / "run"), config, device=torch.device("cpu"), resume=True,
+        stop=lambda: next(stops, True), report=events.append,
+    )  # fmt: skip
+    assert any("it began on 2 ranks and goes on with 1" in getattr(e, "text", "") for e in events)
+    last = run(torchrun(2, *again, "--device", "cpu"), place, check=0)
+    assert f"resumed at step {reached + 5} of 30" in last.stderr
+    assert losses(place / "run") == pytest.approx(losses(place / "whole"), rel=3e-3)
+
+
+def test_a_killed_rank_is_replaced_and_the_end_is_the_same(place):
+    """4 ranks, dropout on, one gets SIGKILL; torchrun starts all again, and they find their run."""
+    options = [*LIGHT, "--init", "../start", "--device", "cpu", "--steps", 9, "--set",
+               "eval_every=9", "--set", "save_every=3", "--set", "log_every=1"]  # fmt: skip
+    (place / "calm").mkdir()
+    (place / "killed").mkdir()
+    run(torchrun(4, "train", "../shards", *options), place / "calm", check=0)
+    work = begin(torchrun(4, "train", "../shards", *options, restarts=1), place / "killed")
+    name = "runs/tiny-resnet18"
+    wait_for(lambda: logged(place / "killed" / name) >= 4, work)
+    os.kill(rank_process(work.pid, 2), signal.SIGKILL)
+    said = work.communicate(timeout=250)[0]
+    assert work.returncode == 0, said
+    assert "resumed at step" in (place / "killed" / name / "log.txt").read_text()
+    assert [path.name for path in (place / "killed/runs").iterdir()] == ["tiny-resnet18"]
+    for which in ("best", "last"):
+        one, other = (weights(place / kind / name, which) for kind in ("calm", "killed"))
+        assert all(torch.equal(one[key], other[key]) for key in one)
+    assert losses(place / "calm" / name) == losses(place / "killed" / name)
+
+
+def test_a_restart_before_the_first_checkpoint_begins_again_in_its_folder(psp, place, monkeypatch):
+    """And takes no other run, neither a finished one nor one of another call, for its own."""
+    options = ["train", "shards", "--steps", 2, "--set", "eval_every=2", "-q"]
+    psp(*options, cwd=place, check=0)  # runs/tiny-resnet18, not of torchrun
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "call-7")
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    psp(*options, cwd=place, check=0)
+    own = place / "runs/tiny-resnet18-2"
+    expected = weights(own)
+    for path in own.glob("checkpoints/*.pt"):
+        path.unlink()
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    psp(*options, cwd=place, check=0)
+    assert not (place / "runs/tiny-resnet18-3").exists()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in weights(own).items())
+    assert len(losses(own)) == 1
+    err = psp(*options, "-o", "runs/tiny-resnet18", cwd=place, check=2)[2]
+    assert "exists already" in err
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    assert str(os.getppid()) in launch_name()
+
+
+def test_the_error_of_one_rank_ends_all_with_its_words(place, journey):
+    """A picture is damaged; the rank whose turn it is says so, and exit code 2 is everybody's."""
+    shutil.copytree(journey.folder / "shards", place / "hurt")
+    split = ShardSplit(place / "hurt", "train")
+    victim = Crops(split, Augmentation(41), 0).index(3)  # of the second rank's in the first step
+    start, length = map(int, split._image[victim])
+    data = bytearray(split.paths[0].read_bytes())
+    data[start + length // 2] ^= 1
+    split.paths[0].write_bytes(data)
+    begun = time.monotonic()
+    done = run(launched(2, "train", "hurt", "-o", "run", "--device", "cpu"), place, check=2)
+    assert time.monotonic() - begun < 100
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error")]
+    assert len(errors) == 1 and "rank 1: " in errors[0], done.stderr
+    assert f"sample '{split.names[victim]}': the image's bytes are damaged" in errors[0]
+
+
+@pytest.mark.parametrize("spoil", ["finite", "memory"])
+def test_what_runs_away_or_does_not_fit_is_said_once(place, spoil):
+    """The second rank alone runs out of memory; weights run away on all."""
+    script = place / "spoilt.py"
+    script.write_text(
+        "import os, torch\n"
+        "from psp.cli import main\n"
+        "from psp.model import pspnet\n"
+        "forward = pspnet.PSPNet.forward\n"
+        "def limited(self, images):\n"
+        "    if self.training and images.shape[0] * images.shape[2] ** 2 > 2 * 137**2:\n"
+        "        raise torch.OutOfMemoryError('CUDA out of memory.')\n"
+        "    return forward(self, images)\n"
+        "if os.environ['RANK'] == '1':\n"
+        "    pspnet.PSPNet.forward = limited\n"
+        "main()\n"
+    )
+    options = {"finite": ["--lr", "1e30"], "memory": ["--crop", "137", "--batch", "8"]}[spoil]
+    command = torchrun(2, script, "train", "shards", "-o", "run", "--device", "cpu", *options)
+    done = run(command, place, check=1)  # torchrun's own code for ranks that failed
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    expected = {
+        "finite": "at step 2 (pictures: ",
+        "memory": "error: rank 1: out of memory on cpu with 4 pictures of 137. What fits: --batch "
+        "4; or the same batch in parts: --set accumulate=2 (batch norm then sees 4 pictures); or "
+        "--crop 89",
+    }
+    assert len(errors) == 1 and expected[spoil] in errors[0], done.stderr
+    assert not list(place.glob("run/checkpoints/*"))
+    assert "exitcode  : 2" in done.stderr and "exitcode  : 1 " not in done.stderr
+
+
+HOOK = """
+import os, time
+from psp.cli import main
+from psp.score import Look
+counts = Look.counts
+def slow(self, classes):
+    open(f"at-{os.environ['RANK']}", "w").close()
+    if os.environ["RANK"] in os.environ.get("STUCK", ""):
+        time.sleep(500)
+    if os.environ["RANK"] in os.environ.get("BUG", ""):
+        raise ZeroDivisionError("a bug")
+    time.sleep(1.5)
+    return counts(self, classes)
+Look.counts = slow
+main()
+"""
+
+
+def test_a_stop_in_a_validation_ends_it_on_all(place):
+    (place / "slow.py").write_text(HOOK)
+    options = ["--set", "eval_every=2", "--set", "limit=12", "--device", "cpu"]
+    call = torchrun(2, place / "slow.py", "train", "shards", "-o", "run", *options)
+    work = begin(call, place)
+    wait_for(lambda: (place / "at-1").exists(), work)
+    os.kill(rank_process(work.pid, 1), signal.SIGTERM)
+    said = work.communicate(timeout=100)[0]
+    assert said.count("stopped; the checkpoint is written") == 1, said
+    assert [path.name for path in (place / "run/checkpoints").iterdir()] == ["00000002.pt"]
+    assert not (place / "run/last.safetensors").exists()
+
+
+def test_a_rank_that_hangs_ends_when_another_has_failed(place, monkeypatch):
+    """The first rank has a bug, the second does not hear of it: it waits for something else."""
+    (place / "slow.py").write_text(HOOK)
+    monkeypatch.setitem(ENV, "BUG", "0")
+    monkeypatch.setitem(ENV, "STUCK", "1")
+    ranks = []
+    for rank in (0, 1):  # as two machines would start them: nobody ends the other
+        monkeypatch.setitem(ENV, "RANK", str(rank))
+        for name, value in {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost",
+                            "MASTER_PORT": str(port())}.items():  # fmt: skip
+            monkeypatch.setitem(ENV, name, value)
+        call = [sys.executable, place / "slow.py", "train", "shards", "-o", "run", "--device",
+                "cpu", "--set", "eval_every=1"]  # fmt: skip
+        ranks.append(begin(call, place))
+    assert "ZeroDivisionError: a bug" in ranks[0].communicate(timeout=150)[0]
+    since = time.monotonic()
+    ranks[1].communicate(timeout=60)
+    assert (ranks[0].returncode, ranks[1].returncode) == (1, 2)
+    assert time.monotonic() - since < 60
+
+
+@functools.cache
+def port():
+    """Return a port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return free.getsockname()[1]
+
+
+def test_settings_of_a_run_say_nothing_of_ranks():
+    """What a run computes must not depend on them, so that a resume may have others."""
+    assert not {name for name in TrainConfig.__dataclass_fields__ if "rank" in name}
