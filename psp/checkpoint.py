@@ -55,7 +55,7 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any], list[str]]:
             remarks.append(f"{path} is damaged ({reason}).")
     reason = " ".join(remarks) or "there is none."
     raise PspError(
-        f"{folder}: no checkpoint to resume from: {reason} Remove the run, or choose another -o"
+        f"{folder}: no checkpoint to resume from: {reason} Remove the run, and train anew"
     )
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import itertools
 import json
@@ -45,6 +46,38 @@ def whole_file(path: Path, mark: str = "") -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):  # there is none if it could not be made
             temporary.unlink()
+
+
+@contextlib.contextmanager
+def sole_user(path: Path) -> Iterator[None]:
+    """Hold the lock file `path` for the block; it is removed behind it.
+
+    The system gives it up with the process, however that ends. Raises PspError while another
+    process holds it. Some network file systems know no locks; then it holds nobody back.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                break  # a file system without locks: nobody can be kept out
+            number = os.read(descriptor, 20).decode(errors="replace") or "unknown"
+            os.close(descriptor)
+            raise PspError(
+                f"{path.parent}: process {number} is at work in it. Wait for it, or stop it"
+            ) from None
+        with contextlib.suppress(FileNotFoundError):
+            if os.fstat(descriptor).st_ino == path.stat().st_ino:
+                break  # and not a file that its holder has just removed
+        os.close(descriptor)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def write(path: Path, data: bytes, mark: str = "") -> None:

@@ -109,6 +109,7 @@ def begin(
         spec, preprocessing = team.share(lambda: inherit(spec, config.init))
         network = build(spec)
         remarks = [team.share(lambda: initialize(network, config.init, data.card.names))]
+        _check_statistics(network, config)
     if config.deterministic:
         how = "slower kernels" if device.type == "cuda" else "on a CPU, what every run does"
         remarks.append(f"deterministic: this run repeats bit for bit ({how})")
@@ -144,6 +145,18 @@ def begin(
     for remark in [f"run folder: {run.folder}", _introduction(job), *remarks]:
         job.journal(Notice(remark))
     return job
+
+
+def _check_statistics(network: PSPNet, config: TrainConfig) -> None:
+    """Raise PspError where the head's batch norms would keep statistics of nothing."""
+    statistics = network.head.bn.state_dict()
+    mean, variance = statistics["running_mean"], statistics["running_var"]
+    fresh = not mean.any() and bool((variance == 1).all())
+    if config.freeze_norm == "all" and fresh:
+        raise PspError(
+            f"freeze_norm=all: {config.init} has no statistics for the head's batch norms, which "
+            "are new. Start from a trained psp model, or: --set freeze_norm=backbone"
+        )
 
 
 def _nobody(event: Event) -> None:

@@ -167,7 +167,7 @@ def not_finite(what: str, step: int, names: list[str], config: TrainConfig) -> P
     """Return the error of a training that has run away at `step`, counted from 0."""
     return PspError(
         f"{what} at step {step + 1} (pictures: {', '.join(names)}). Try a smaller --lr (now "
-        f"{config.lr:g}), or --set precision=fp32"
+        f"{config.lr:g}); or --set precision=fp32 where it computes in bf16"
     )
 
 

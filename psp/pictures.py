@@ -298,7 +298,7 @@ def open_picture(
     read and its pixels not.
     """
     if not data:
-        raise PictureError(f"{where}: the file is empty. Copy it again from the download.")
+        raise PictureError(f"{where}: the file is empty. Copy it again from where it came.")
     try:
         with quiet():
             picture = Image.open(io.BytesIO(data), formats=formats)

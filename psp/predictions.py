@@ -30,7 +30,7 @@ from psp.ranks import Part
 
 SETTINGS, RECORDS, LEGEND = "settings.json", "predictions.jsonl", "legend.png"
 FORMAT, VERSION = "psp-predictions", 1
-ANOTHER = "Choose another -o, or replace it with --overwrite"
+ANOTHER = "Choose another -o, or write into it over the same names with --overwrite"
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,9 @@ def part_from(text: str) -> Part:
     """Return the part that a text such as 3/64 means. Raises PspError."""
     found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
     if not found or not 1 <= int(found[1]) <= int(found[2]):
-        raise PspError(f"--part {text}: a part and how many there are, such as 3/64.")
+        raise PspError(
+            f"--part {text}: a part and how many there are, such as 3/64; 999999 at most."
+        )
     return Part(int(found[1]), int(found[2]))
 
 

@@ -49,6 +49,11 @@ class Run:
         return self.folder / "tensorboard"
 
     @property
+    def lock(self) -> Path:
+        """Held by the process that trains."""
+        return self.folder / "lock"
+
+    @property
     def evaluations(self) -> Path:
         """What `psp evaluate` found."""
         return self.folder / "evaluations"
@@ -116,9 +121,13 @@ def model_at(path: Path, which: str | None = None) -> Model:
     run.read_config()
     weights = run.weights(which)
     if not weights.exists():
+        way = "It has no checkpoint to go on from either: remove it, and train anew"
+        if run.resumable:
+            data = run.read_config().get("data", "SHARDS")
+            way = f"Go on with: psp train {data} -o {path} --resume"
         raise PspError(
             f"{weights}: this run has no such weights yet; they are written at its first "
-            f"validation. Go on with: psp train SHARDS -o {path} --resume"
+            f"validation. {way}"
         )
     return Model(weights, run, which)
 

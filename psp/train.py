@@ -15,6 +15,7 @@ from psp.checkpoint import save_checkpoint
 from psp.config import TrainConfig
 from psp.device import autocast, kernels, memory_ran_out
 from psp.errors import PspError
+from psp.files import sole_user
 from psp.freezing import training_mode
 from psp.infer import Protocol, segmenter
 from psp.job import Job, begin
@@ -80,10 +81,16 @@ def train(
         with team.settled():
             if config.tensorboard and team.first:
                 listeners.append(around.enter_context(Board(run.board)))
+        with team.settled():
+            if resume and team.first:
+                around.enter_context(sole_user(run.lock))
         job = begin(
             run, config, data, val_data, team=team,
             device=device, command=command, resume=resume, listeners=listeners, stop=stop,
         )  # fmt: skip
+        with team.settled():
+            if not resume and team.first:  # the folder is there since now
+                around.enter_context(sole_user(run.lock))
         try:
             return _loop(job)
         except PspError as error:

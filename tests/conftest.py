@@ -5,6 +5,7 @@ The suite runs against the installed package. Tests on real files find them thro
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from PIL import Image
 from trees import VOC_VOID, noise, run_psp, save_picture, save_voc_mask, small_card
 
 from psp.cli import main
+
+# A suite that a shell started in the background has Ctrl-C ignored, and so would have the commands
+# that it interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

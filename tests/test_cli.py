@@ -137,7 +137,7 @@ def test_a_default_folder_with_other_input_gets_a_number(psp, camvid_raw, tmp_pa
     assert {path.name for path in (tmp_path / "data").iterdir()} == {"camvid", "camvid-2"}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
 def test_a_signal_ends_training_with_a_checkpoint_and_the_command_to_go_on(
     journey, tmp_path, number
 ):

@@ -2,11 +2,13 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
 import torch
+import torchvision
 
 from psp.augment import Augmentation
 from psp.config import TrainConfig
@@ -199,6 +201,36 @@ def test_an_existing_run_is_not_overwritten(shards, config, journey):
     assert (journey.folder / "run/last.safetensors").stat().st_mtime_ns == before
 
 
+def test_a_run_that_is_being_trained_is_left_to_its_process(shards, config, tmp_path):
+    short = replace(config, steps=2, eval_every=2, save_every=1)
+    go(shards, tmp_path / "run", short, stop=iter([False, True, True]).__next__)
+    program = (
+        "import sys, time; from pathlib import Path; from psp.files import sole_user\n"
+        "with sole_user(Path(sys.argv[1])): print('here', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path / "run/lock")], stdout=subprocess.PIPE
+    )
+    try:
+        assert holder.stdout.readline()
+        with pytest.raises(PspError, match=f"process {holder.pid} is at work in it"):
+            go(shards, tmp_path / "run", short, resume=True)
+    finally:
+        holder.kill()
+        holder.wait()
+    assert go(shards, tmp_path / "run", short, resume=True)[0]  # killed, it holds nothing
+    assert not (tmp_path / "run/lock").exists()
+
+
+def test_frozen_statistics_must_be_of_something(shards, config, tmp_path):
+    """ImageNet's weights have none for the head."""
+    source = tmp_path / "resnet18.pth"
+    torch.save(torchvision.models.resnet18().state_dict(), source)
+    frozen = replace(config, init=str(source), freeze_norm="all")
+    with pytest.raises(PspError, match=r"freeze_norm=all: .* has no statistics for the head's"):
+        go(shards, tmp_path / "run", frozen)
+
+
 def test_resume_refuses_other_settings_other_data_and_a_finished_run(
     journey, shards, config, tmp_path
 ):
@@ -237,7 +269,7 @@ def test_a_run_without_weights_yet_says_how_to_get_them(tmp_path):
     folder = tmp_path / "runs/x"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text('{"settings": {}, "data": "x", "data_fingerprint": "y"}')
-    with pytest.raises(PspError, match="no such weights yet.*--resume"):
+    with pytest.raises(PspError, match="no such weights yet.*no checkpoint.*: remove it"):
         find_model(folder)
     with pytest.raises(PspError, match="no such run.*Did you mean 'x'"):
         find_model(tmp_path / "runs/xx")

@@ -1,5 +1,6 @@
 """psp evaluate and psp predict: what a trained network makes of pictures."""
 
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -259,7 +260,7 @@ def predict(
             )
         except KeyboardInterrupt:
             say("stopped; the same command goes on with what is left")
-            raise
+            raise typer.Exit(128 + signal.SIGINT) from None
     if as_json:
         failed = [{"name": name, "error": error} for name, error in result.failed]
         record = {

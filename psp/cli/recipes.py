@@ -16,7 +16,10 @@ recipe_app = typer.Typer(
     help="Show a recipe, or what differs between two: psp recipe show voc2012",
     no_args_is_help=True,
 )
-Data = Annotated[str, typer.Argument(help="A card's name, a .toml file, or a folder of shards.")]
+Data = Annotated[
+    str,
+    typer.Argument(help="A card's name, a .toml file, or a folder of shards; :RECIPE may follow."),
+]
 
 
 @recipe_app.command("show")
@@ -29,8 +32,9 @@ def show(
     debug: Debug = False,
 ) -> None:
     """Show every setting of a recipe with its source: psp recipe show voc2012 --recipe semseg"""
+    data, named = _parted(data)
     card = _card(data)
-    name, settings = _explained(card, recipe)
+    name, settings = _explained(card, recipe or named)
     if as_json:
         rows = [{"setting": s.name, "value": s.value, "from": s.source} for s in settings]
         print(json.dumps({"card": card.name, "recipe": name, "settings": rows}))
@@ -50,11 +54,9 @@ def diff(
     """Show what differs between two recipes: psp recipe diff voc2012 voc2012:semseg"""
     titles, columns = [], []
     for text in (one, two):
-        data, colon, recipe = (text, "", "") if Path(text).is_dir() else text.rpartition(":")
-        if not colon:
-            data = text
+        data, recipe = _parted(text)
         card = _card(data)
-        name, settings = _explained(card, recipe if colon else None)
+        name, settings = _explained(card, recipe)
         titles.append(f"{card.name}:{name}")
         columns.append(settings)
     pairs = [(a, b) for a, b in zip(*columns, strict=True) if a.value != b.value]
@@ -64,6 +66,12 @@ def diff(
     from psp.tables import show_recipe_difference
 
     show_recipe_difference((titles[0], titles[1]), pairs)
+
+
+def _parted(text: str) -> tuple[str, str | None]:
+    """Part DATA:RECIPE; a folder may have a colon in its name."""
+    data, colon, recipe = text.rpartition(":")
+    return (data, recipe) if colon and not Path(text).is_dir() else (text, None)
 
 
 def _card(data: str) -> "Card":

@@ -204,7 +204,9 @@ def _say_result(plan: _Plan, *, as_json: bool, quiet: bool) -> None:
 
     if as_json:
         print(json.dumps({"run": str(plan.run.folder), **plan.run.last_validation()}))
-    if not quiet:
+    if not quiet and plan.config.limit is not None:
+        say(f"these scores are those of the {plan.config.limit} pictures it was trained on")
+    elif not quiet:
         say(f"next: psp evaluate {shlex.quote(str(plan.run.folder))}")
 
 
@@ -260,8 +262,11 @@ def _overrides(options: dict[str, Any], texts: list[str]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _stop_signals(*, aloud: bool) -> Iterator[list[int]]:
-    """Collect SIGINT, SIGTERM and SIGUSR1 (sent by schedulers before the time is up) instead of
-    dying; a second one interrupts at once. One of several ranks says so `aloud`."""
+    """Collect the signals that end a training instead of dying; a second one interrupts at once.
+
+    SIGUSR1 comes from schedulers before the time is up, SIGHUP when a terminal or a connection
+    closes (nohup has it ignored, and so it stays). One of several ranks says so `aloud`.
+    """
     received: list[int] = []
 
     def handle(number: int, frame: object) -> None:
@@ -269,9 +274,11 @@ def _stop_signals(*, aloud: bool) -> Iterator[list[int]]:
             raise KeyboardInterrupt
         received.append(number)
         if aloud:
-            print("\nstopping after this step (again: at once)", file=sys.stderr)
+            with contextlib.suppress(OSError):  # the terminal may be gone
+                print("\nstopping after this step (again: at once)", file=sys.stderr)
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    numbers = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP}
+    numbers -= {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()
     before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield received

@@ -26,10 +26,7 @@ def import_(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Turn others' PSPNet weights into psp's:
-
-    psp import pspnet101_VOC2012.caffemodel voc.safetensors --card voc2012
-    """
+    """Turn others' weights into psp's: psp import pspnet101_VOC2012.caffemodel voc.safetensors --card voc2012"""  # noqa: E501 - a help's first line
     from psp.cardfile import find_card
     from psp.display import say
     from psp.foreign import import_weights
