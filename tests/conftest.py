@@ -16,6 +16,9 @@ from trees import VOC_VOID, noise, run_psp, save_picture, save_voc_mask, small_c
 
 from psp.cli import main
 
+# Two processes share the cores of a small machine: more threads would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A suite that a shell started in the background has Ctrl-C ignored, and so would have the commands
 # that it interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
