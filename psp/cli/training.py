@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import multiprocessing
+import os
 import shlex
 import signal
 import sys
@@ -9,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -234,7 +236,7 @@ def _one_voice(team: "Team") -> Iterator[None]:
         yield
     except HeardError:
         team.wait_until_told()
-        raise typer.Exit(2) from None
+        _leave(2)
     except PspError as error:
         if team.alone or debugging():
             raise
@@ -242,7 +244,17 @@ def _one_voice(team: "Team") -> Iterator[None]:
 
         show_error(str(error))
         team.tell()
-        raise typer.Exit(2) from None
+        _leave(2)
+
+
+def _leave(code: int) -> NoReturn:
+    """End a rank at once: threads of torch's still talk to others, and Python's own end, which
+    would take what they use away, now and then aborts in them."""
+    for loader in multiprocessing.active_children():
+        loader.terminate()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _overrides(options: dict[str, Any], texts: list[str]) -> dict[str, Any]:
