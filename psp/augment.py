@@ -7,12 +7,16 @@ canvas); the ranges are the paper's, section 5.1.
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from psp.cards import IGNORE
+
+_NEAREST = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+_BILINEAR = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 
 @dataclass(frozen=True)
@@ -103,24 +107,31 @@ def apply(
     height, width = label.shape
     to_picture = matrix(choice, height, width)
     size = (spec.crop, spec.crop)
-    nearest = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    target = cv2.warpAffine(
+        label, to_picture, size,
+        flags=_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=IGNORE,
+    )  # fmt: skip
+    # OpenCV warps four channels in 2/3 of the time it takes for three, to the same values.
+    rgba = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)
     # A constant border would bleed into the picture's edge, so the edge is repeated and what lies
     # outside is filled afterwards.
-    crop = cv2.warpAffine(
-        image, to_picture, size,
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
-    )  # fmt: skip
-    target = cv2.warpAffine(
-        label, to_picture, size, flags=nearest, borderMode=cv2.BORDER_CONSTANT, borderValue=IGNORE
-    )
+    rgba = cv2.warpAffine(rgba, to_picture, size, flags=_BILINEAR, borderMode=cv2.BORDER_REPLICATE)
+    crop = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
     if choice.blur:
         crop = cv2.GaussianBlur(crop, (5, 5), 0)
     if not _inside(to_picture, spec.crop, height, width):
-        inside = cv2.warpAffine(
-            np.ones_like(label), to_picture, size, flags=nearest, borderMode=cv2.BORDER_CONSTANT
-        )
-        crop[inside == 0] = spec.fill
+        outside = cv2.warpAffine(
+            np.zeros_like(label), to_picture, size,
+            flags=_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=1,
+        )  # fmt: skip
+        cv2.copyTo(_plain(spec.crop, spec.fill), outside, crop)
     return crop, target  # type: ignore[return-value]  # OpenCV's types do not keep uint8
+
+
+@lru_cache(maxsize=1)
+def _plain(crop: int, fill: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Return a picture of nothing but `fill`."""
+    return np.full((crop, crop, 3), fill, np.uint8)
 
 
 def _inside(to_picture: NDArray[np.float64], crop: int, height: int, width: int) -> bool:
