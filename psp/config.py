@@ -79,7 +79,10 @@ class TrainConfig:
 
     # The schedule
     batch: int = _setting(
-        16, "images per step, over all devices", low=1, source="paper, section 5.1"
+        16,
+        "images per step, over all devices; auto: as it is, in as few parts as fit (accumulate)",
+        low=1,
+        source="paper, section 5.1",
     )
     steps: int = _setting(
         30_000, "optimizer steps, not epochs", low=1, source="paper, section 5.1: VOC"
@@ -111,9 +114,10 @@ class TrainConfig:
         source="Caffe release",
     )
 
-    accumulate: int = _setting(
+    accumulate: int | None = _setting(
         1,
-        "parts a step's batch is computed in, one after the other; batch norm sees one part",
+        "parts a step's batch is computed in, one after the other; batch norm sees one part; auto: "
+        "as few as fit the GPU's memory",
         low=1,
         high=4096,
     )
@@ -197,6 +201,9 @@ class TrainConfig:
     precision: str = _setting(
         "auto", "auto: bf16 where a GPU has it, else fp32", choices=("auto", "fp32", "bf16")
     )
+    compile: bool = _setting(
+        False, "compile the network (torch.compile): faster steps, after minutes at the start"
+    )
     deterministic: bool = _setting(
         False, "repeat a run on a GPU bit for bit, with slower kernels (a CPU always does)"
     )
@@ -222,13 +229,18 @@ class TrainConfig:
             )
         if self.scale_min > self.scale_max:
             raise PspError(f"scale_min={self.scale_min} is larger than scale_max={self.scale_max}.")
-        if self.batch % self.accumulate:
+        if self.batch % self.parts:
             raise PspError(
                 f"accumulate={self.accumulate}: {self.batch} images a step do not divide into so "
-                f"many equal parts. Nearest batches: {multiples(self.batch, self.accumulate)}."
+                f"many equal parts. Nearest batches: {multiples(self.batch, self.parts)}."
             )
         if len(set(self.bins)) != len(self.bins):
             raise PspError(f"bins={show(self.bins)}: a grid size stands twice.")
+
+    @property
+    def parts(self) -> int:
+        """Parts a step's batch is computed in; 1 while `auto` is not resolved."""
+        return self.accumulate or 1
 
     @property
     def eval_interval(self) -> int:

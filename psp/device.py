@@ -1,13 +1,17 @@
 """Which processor computes, and in which precision."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 from psp.errors import PspError
+
+Found = TypeVar("Found")
 
 CPUINFO = Path("/proc/cpuinfo")  # where Linux lists what a processor can
 
@@ -94,14 +98,40 @@ def kernels(*, deterministic: bool) -> Iterator[None]:
         torch.backends.cudnn.benchmark = before[2]
 
 
+def compiled(network: Callable[[Tensor], Found], device: torch.device) -> Callable[[Tensor], Found]:
+    """Return a network on a device through torch.compile, for one shape of input.
+
+    The first call compiles, which takes a minute or more.
+
+    Raises PspError where nothing can be compiled: a CPU needs a C++ compiler, a GPU Triton.
+    """
+    try:
+        torch.compile(_probe, dynamic=False)(torch.zeros(1, device=device))
+    except Exception as error:  # each backend has kinds of its own
+        # Behind a line "backend=... raised:" stands what it was.
+        lines = [line for line in str(error).splitlines() if line and line[-1] != ":"]
+        raise PspError(
+            f"torch.compile does not work here: {lines[0] if lines else type(error).__name__}. It "
+            "needs a C++ compiler such as g++ and, for a GPU, Triton. Or leave it out"
+        ) from None
+    return torch.compile(network, dynamic=False)
+
+
+def _probe(x: Tensor) -> Tensor:
+    return x + 1
+
+
 def memory_ran_out(error: BaseException) -> bool:
     """Whether an exception says that the processor's memory does not suffice.
 
-    torch raises a RuntimeError, of a kind of its own for GPUs and of no kind for the CPU.
+    torch raises a RuntimeError, of a kind of its own for GPUs and of no kind for the CPU, where
+    oneDNN names no reason at all.
     """
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     text = str(error)
     return isinstance(error, RuntimeError) and (
-        "out of memory" in text or "can't allocate memory" in text
+        "out of memory" in text
+        or "can't allocate memory" in text
+        or text == "could not create a primitive"
     )

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from psp.device import compiled as compile_network
 from psp.errors import PspError
 from psp.model import Logits, PSPNet, fold
 from psp.preprocessing import Preprocessing
@@ -272,8 +273,7 @@ def load_segmenter(
     if window_batch:
         found = replace(found, window_batch=window_batch)
     if compiled:
-        run = torch.compile(found.network, dynamic=False)
-        found = replace(found, network=run, constant=True)
+        found = replace(found, network=compile_network(found.network, device), constant=True)
     return found, header
 
 

@@ -6,19 +6,19 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from psp.average import Average
 from psp.checkpoint import load_checkpoint
 from psp.config import TrainConfig
-from psp.device import pick_precision, precision_name
+from psp.device import compiled, pick_precision, precision_name
 from psp.errors import PspError
 from psp.files import write_json
 from psp.freezing import freeze
 from psp.initial import inherit, initialize
 from psp.journal import Event, Journal, Notice
 from psp.loss import Criterion, class_weights
-from psp.model import Architecture, PSPNet, build
+from psp.model import Architecture, Logits, PSPNet, build
 from psp.model.architecture import architecture_from
 from psp.preprocessing import Preprocessing
 from psp.ranks import launch_name
@@ -41,7 +41,7 @@ class Job:
     data: ShardSplit
     val_data: ShardSplit
     network: PSPNet
-    parallel: nn.Module
+    parallel: Callable[[Tensor], Logits]
     team: Team
     average: Average | None
     criterion: Criterion
@@ -49,8 +49,9 @@ class Job:
     device: torch.device
     precision: torch.dtype
     preprocessing: Preprocessing
-    journal: Callable[[Event], None]
     stop: Callable[[], bool]
+    remarks: list[str]
+    journal: Callable[[Event], None] = field(default=lambda event: None)  # until it is introduced
     start: int = 0
     best: dict[str, Any] = field(default_factory=lambda: {"miou": -1.0, "step": 0, "validated": 0})
 
@@ -79,16 +80,13 @@ def begin(
     *,
     team: Team,
     device: torch.device,
-    command: str,
     resume: bool,
-    listeners: Sequence[Callable[[Event], None]],
     stop: Callable[[], bool],
 ) -> Job:
     """Build the network from its initial weights, or from the run's newest whole checkpoint.
 
-    Writes config.json of a new run. Raises PspError for weights or a checkpoint that do not fit,
-    and for a run that is finished. Of several ranks the first reads the initial weights, and it
-    alone writes; all read the checkpoint.
+    Writes nothing. Raises PspError for weights or a checkpoint that do not fit. Of several ranks
+    the first reads the initial weights; all read the checkpoint.
     """
     torch.manual_seed(config.seed)
     remarks: list[str]
@@ -98,12 +96,11 @@ def begin(
         with team.settled():
             state, remarks = load_checkpoint(run.checkpoints)
             network, preprocessing = _network_from(state, spec, run, config)
-            if state["step"] == state["best"]["validated"] == config.steps:
-                raise PspError(
-                    f"{run.folder}: finished at step {config.steps}. See: psp evaluate {run.folder}"
-                )
         team.check_same(state["step"], "newest checkpoint, of step")
-        remarks.append(f"resumed at step {state['step']} of {config.steps}")
+        if state["step"] == state["best"]["validated"] == config.steps:
+            remarks.append(f"nothing to do: finished at step {config.steps}")
+        else:
+            remarks.append(f"resumed at step {state['step']} of {config.steps}")
         remarks += _drift(run, config, device, team.total) if team.first else []
     else:
         spec, preprocessing = team.share(lambda: inherit(spec, config.init))
@@ -113,6 +110,8 @@ def begin(
     if config.deterministic:
         how = "slower kernels" if device.type == "cuda" else "on a CPU, what every run does"
         remarks.append(f"deterministic: this run repeats bit for bit ({how})")
+    if config.compile:
+        remarks.append("compile: the first step compiles the network, which takes a minute or more")
     freeze(network, config.freeze)
     # torch's type stubs lack this form of to().
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -124,27 +123,36 @@ def begin(
         data,
         val_data,
         network,
-        team.parallel(network, device),
+        _parallel(network, config, team, device),
         team,
         average,
         _criterion(network, config, data, device),
-        _optimizer(network, config),
+        _optimizer(network, config, device),
         device,
         pick_precision(config.precision, device),
         preprocessing,
-        Journal(run, state.get("step", 0), listeners) if team.first else _nobody,
         stop,
+        remarks,
     )
     if resume:
         job.start, job.best = state["step"], state["best"]
         job.optimizer.load_state_dict(state["optimizer"])
         if job.average is not None:
             job.average.network.load_state_dict(state["average"])
-    elif team.first:
-        write_json(run.config, _description(data, config, command, device, team.total))
-    for remark in [f"run folder: {run.folder}", _introduction(job), *remarks]:
-        job.journal(Notice(remark))
     return job
+
+
+def introduce(
+    job: Job, command: str, resume: bool, listeners: Sequence[Callable[[Event], None]]
+) -> None:
+    """Begin the journal, and config.json of a new run: the first rank writes and is heard."""
+    if not job.team.first:
+        return
+    job.journal = Journal(job.run, job.start, listeners)
+    if not resume:
+        write_json(job.run.config, _description(job, command))
+    for remark in [f"run folder: {job.run.folder}", _introduction(job), *job.remarks]:
+        job.journal(Notice(remark))
 
 
 def _check_statistics(network: PSPNet, config: TrainConfig) -> None:
@@ -157,10 +165,6 @@ def _check_statistics(network: PSPNet, config: TrainConfig) -> None:
             f"freeze_norm=all: {config.init} has no statistics for the head's batch norms, which "
             "are new. Start from a trained psp model, or: --set freeze_norm=backbone"
         )
-
-
-def _nobody(event: Event) -> None:
-    """Hear of nothing: what happens is the first rank's to write down and to show."""
 
 
 def _architecture(config: TrainConfig, classes: int) -> Architecture:
@@ -194,12 +198,23 @@ def _criterion(
     )
 
 
-def _optimizer(network: PSPNet, config: TrainConfig) -> torch.optim.SGD:
+def _parallel(
+    network: PSPNet, config: TrainConfig, team: Team, device: torch.device
+) -> Callable[[Tensor], Logits]:
+    parallel: Callable[[Tensor], Logits] = team.parallel(network, device)
+    with team.settled():
+        if config.compile:
+            parallel = compiled(parallel, device)
+    return parallel
+
+
+def _optimizer(network: PSPNet, config: TrainConfig, device: torch.device) -> torch.optim.SGD:
     groups = parameter_groups(
         network, pretrained="backbone.", head_lr=config.head_lr, bias_lr=config.bias_lr,
         weight_decay=config.weight_decay, norm_decay=config.norm_decay,
     )  # fmt: skip
-    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+    fused = device.type in ("cuda", "cpu")  # one kernel for all weights
+    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, fused=fused)
 
 
 def _network_from(
@@ -261,20 +276,19 @@ def _introduction(job: Job) -> str:
     return text
 
 
-def _description(
-    data: ShardSplit, config: TrainConfig, command: str, device: torch.device, ranks: int
-) -> dict[str, Any]:
+def _description(job: Job, command: str) -> dict[str, Any]:
+    device = job.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
     return {
-        "settings": asdict(config),
-        "data": str(data.folder.resolve()),
-        "data_fingerprint": data.fingerprint,
+        "settings": asdict(job.config),
+        "data": str(job.data.folder.resolve()),
+        "data_fingerprint": job.data.fingerprint,
         "command": command,
         "launch": launch_name(),
-        "ranks": ranks,
+        "ranks": job.team.total,
         "device": f"{device} {name}".strip(),
         "threads": torch.get_num_threads(),
-        "precision": precision_name(pick_precision(config.precision, device)),
+        "precision": precision_name(job.precision),
         "versions": {
             "psp": __version__,
             "torch": torch.__version__,

@@ -1,16 +1,55 @@
 """Which batch and which crop fit a device's memory: found by trying, not by a formula."""
 
 import gc
-from collections.abc import Callable, Sequence
+import re
+import resource
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from psp.config import nearest_crops
 from psp.device import autocast, memory_ran_out
+from psp.errors import PspError
 from psp.freezing import freeze, training_mode
 from psp.job import Job
 from psp.team import twin
+
+MEMINFO, STATUS = Path("/proc/meminfo"), Path("/proc/self/status")  # where Linux says what is used
+
+
+def fit_batch(job: Job) -> None:
+    """Resolve accumulate=auto of a job: as few parts of the batch as fit the memory.
+
+    Of several ranks, the one with the least memory decides for all. Raises PspError when not even
+    the smallest part fits.
+    """
+    config, ranks = job.config, job.team.total
+    if config.accumulate is not None:
+        return
+    sizes = _shares(job, config.batch // ranks)
+    misses = job.team.most(_misses(_apart(job), sizes))
+    part = sizes[min(misses, len(sizes) - 1)]
+    parts = config.batch // (part * ranks)
+    job.config = replace(config, accumulate=parts)
+    with job.team.settled():
+        if misses == len(sizes):
+            raise PspError(advice(job))
+    text = f"batch=auto: {part} pictures of {config.crop} fit {job.device} at once"
+    if parts > 1:
+        text += (
+            f"; a step of {config.batch} is computed in {parts} parts (accumulate={parts}), and "
+            f"batch norm sees {part * ranks} pictures at a time"
+        )
+    job.remarks.append(text)
+
+
+def _misses(trial: Job, sizes: Sequence[int]) -> int:
+    """Return how many of falling sizes do not fit."""
+    found = largest(sizes, lambda size: _fits(trial, size, trial.config.crop))
+    return len(sizes) if found is None else sizes.index(found)
 
 
 def advice(job: Job) -> str:
@@ -22,22 +61,21 @@ def advice(job: Job) -> str:
     config = job.config
     job.optimizer.state.clear()
     job.optimizer.zero_grad(set_to_none=True)
-    job = _apart(job)
+    job = job if job.team.alone else _apart(job)
     ranks = job.team.total
-    part = config.batch // (config.accumulate * ranks)
+    part = config.batch // (config.parts * ranks)
     peak = ""
     if job.device.type == "cuda":
         used, total = torch.cuda.max_memory_allocated(job.device), torch.cuda.mem_get_info()[1]
         peak = f" ({used / 1e9:.1f} of {total / 1e9:.1f} GB were in use)"
     what = f"out of memory on {job.device} with {part} pictures of {config.crop}{peak}."
-    least = 1 if config.freeze_norm == "all" or ranks > 1 else 2
-    parts = [k for k in range(part - 1, least - 1, -1) if config.batch % (k * ranks) == 0]
+    least = _least(job)
     crops = []
     crop = nearest_crops(config.crop - 48)[0]
     while crop >= 89:
         crops.append(crop)
         crop -= 48
-    smaller = largest(parts, lambda size: _fits(job, size, config.crop))
+    smaller = largest(_shares(job, part - 1), lambda size: _fits(job, size, config.crop))
     ways = []
     if smaller is not None:
         ways += [
@@ -50,21 +88,34 @@ def advice(job: Job) -> str:
     if lower is not None:
         ways.append(f"--crop {lower}")
     if not ways:
-        return f"{what} Not even {least} pictures of 89 fit: choose a smaller --backbone"
+        lower = largest(crops, lambda size: _fits(job, least, size))
+        if lower is None:
+            return f"{what} Not even {least} pictures of 89 fit: choose a smaller --backbone"
+        ways.append(f"--batch {least * ranks} --crop {lower}")
     return f"{what} What fits: {'; or '.join(ways)}"
 
 
-def _apart(job: Job) -> Job:
-    """Return the job with a network that waits for no other rank.
+def _shares(job: Job, most: int) -> list[int]:
+    """Return into how many pictures a rank its batch can be cut, `most` at most, falling."""
+    sizes = range(most, _least(job) - 1, -1)
+    return [size for size in sizes if job.config.batch % (size * job.team.total) == 0]
 
-    Its batch norms keep their statistics, which takes the same memory: one picture a rank is
-    enough for a batch norm over all ranks, but not for one by itself.
+
+def _least(job: Job) -> int:
+    """Return how many pictures a rank needs at a time: batch norm of its own needs two."""
+    return 1 if job.config.freeze_norm == "all" or not job.team.alone else 2
+
+
+def _apart(job: Job) -> Job:
+    """Return the job with a copy of the network, which waits for no other rank.
+
+    Where there are others, its batch norms keep their statistics, which takes the same memory: one
+    picture a rank is enough for a batch norm over all ranks, but not for one by itself.
     """
-    if job.team.alone:
-        return job
+    config = job.config
     network = twin(job.network)
-    freeze(network, job.config.freeze)
-    training_mode(network, job.config.freeze, "all")
+    freeze(network, config.freeze)
+    training_mode(network, config.freeze, config.freeze_norm if job.team.alone else "all")
     return replace(job, network=network, optimizer=torch.optim.SGD(network.parameters()))
 
 
@@ -83,7 +134,8 @@ def largest(sizes: Sequence[int], fits: Callable[[int], bool]) -> int | None:
 def _fits(job: Job, pictures: int, crop: int) -> bool:
     """Whether forward and backward of such a part go through, beside the optimizer's memory."""
     try:
-        _try(job, pictures, crop)
+        with _end_of_memory(job.device):
+            _try(job, pictures, crop)
         return True
     except (RuntimeError, MemoryError) as error:
         if not memory_ran_out(error):
@@ -97,6 +149,7 @@ def _fits(job: Job, pictures: int, crop: int) -> bool:
 
 
 def _try(job: Job, pictures: int, crop: int) -> None:
+    spare = torch.empty(_spare(job.device), dtype=torch.uint8, device=job.device)
     momentum = [torch.empty_like(weight) for weight in job.network.parameters()]
     images = torch.zeros((pictures, crop, crop, 3), dtype=torch.uint8, device=job.device)
     labels = torch.zeros((pictures, crop, crop), dtype=torch.uint8, device=job.device)
@@ -105,4 +158,33 @@ def _try(job: Job, pictures: int, crop: int) -> None:
     job.criterion(logits, labels).total.backward()  # type: ignore[no-untyped-call]
     if job.device.type == "cuda":
         torch.cuda.synchronize(job.device)
-    del momentum
+    del momentum, spare
+
+
+def _spare(device: torch.device) -> int:
+    """Return the bytes to leave free: a twentieth, for what a long run scatters."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[1] // 20
+    return _bytes(MEMINFO, "MemTotal") // 20 if MEMINFO.exists() else 0
+
+
+@contextmanager
+def _end_of_memory(device: torch.device) -> Iterator[None]:
+    """Give a CPU's memory an end: all that is free now. Linux would not refuse more, but kill."""
+    if device.type != "cpu" or not MEMINFO.exists():
+        yield
+        return
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    end = _bytes(STATUS, "VmData") + _bytes(MEMINFO, "MemAvailable")
+    given = [limit for limit in before if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min([end, *given]), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def _bytes(path: Path, name: str) -> int:
+    found = re.search(rf"^{name}:\s+(\d+) kB", path.read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024

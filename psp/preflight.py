@@ -37,20 +37,29 @@ def open_splits(shards: Path, config: TrainConfig) -> tuple[ShardSplit, ShardSpl
 def check_batch(config: TrainConfig, ranks: int = 1) -> None:
     """Raise PspError for a batch that ranks cannot share, and for one picture a part: batch norm
     on a 1x1 map needs more than one value (over all ranks)."""
-    pieces = ranks * config.accumulate
+    pieces = ranks * config.parts
     if config.batch % pieces:
-        parts = f" x accumulate={config.accumulate}" if config.accumulate > 1 else ""
+        parts = f" x accumulate={config.parts}" if config.parts > 1 else ""
         raise PspError(
             f"batch={config.batch}: does not divide by {ranks} ranks{parts}. Nearest batches: "
             f"{multiples(config.batch, pieces)}."
         )
-    single = config.batch // config.accumulate < 2
+    single = config.batch // config.parts < 2
     if single and 1 in config.bins and config.reduce and config.freeze_norm != "all":
-        what = "batch=1" if config.batch == 1 else f"accumulate={config.accumulate}"
+        what = "batch=1" if config.batch == 1 else f"accumulate={config.parts}"
         raise PspError(
             f"{what}: batch norm on the pyramid's 1x1 bin needs two pictures at a time at least. "
-            f"Add --batch {2 * config.accumulate} (a smaller --crop makes room), leave that bin "
+            f"Add --batch {2 * config.parts} (a smaller --crop makes room), leave that bin "
             "out: --set bins=2,3,6, or keep the norms of trained weights: --set freeze_norm=all"
+        )
+
+
+def check_compile(config: TrainConfig, ranks: int) -> None:
+    """Raise PspError for several ranks: torch.compile computes a batch norm over them wrongly."""
+    if config.compile and ranks > 1:
+        raise PspError(
+            f"compile=true: on one rank alone, here are {ranks}. torch.compile does not compute a "
+            "batch norm over several ranks right. Leave it out"
         )
 
 

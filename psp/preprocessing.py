@@ -1,6 +1,7 @@
 """What a network expects of its input, as a part of its weights."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -20,8 +21,7 @@ class Preprocessing:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Map uint8 or float (B, H, W, 3) RGB in 0..255 to float32 (B, 3, H, W), channels last."""
-        mean = torch.tensor(self.mean, device=images.device)
-        std = torch.tensor(self.std, device=images.device)
+        mean, std = _on(images.device, self.mean), _on(images.device, self.std)
         return ((images.float() - mean) / std).permute(0, 3, 1, 2)
 
     @property
@@ -29,6 +29,13 @@ class Preprocessing:
         """The mean as a uint8 color, for what lies outside a picture."""
         r, g, b = (round(value) for value in self.mean)
         return r, g, b
+
+
+@lru_cache(maxsize=16)
+def _on(device: torch.device, values: tuple[float, ...]) -> Tensor:
+    """Return a tensor of the values: made once, as the host waits for a GPU that gets one."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, device=device)
 
 
 IMAGENET = Preprocessing()

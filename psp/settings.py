@@ -23,6 +23,10 @@ def settings_from(values: Mapping[str, Any], source: str) -> dict[str, Any]:
     for key, value in values.items():
         if key not in kinds:
             raise PspError(f"{source}: '{key}' is no setting.{nearest(key, kinds)}")
+        if key == "batch" and value == "auto":  # as large as it is, in parts that fit
+            if "accumulate" in values:
+                raise PspError(f"{source}: batch=auto finds accumulate; leave one of them out.")
+            key, value = "accumulate", None
         typed[key] = _typed(value, kinds[key], f"{source}: {key}")
     return typed
 

@@ -52,6 +52,7 @@ class Team:
         self.rank, self.total, self.first = self.part.number - 1, self.part.total, self.part.first
         self._store = store
         self._group: distributed.ProcessGroup | None = None
+        self._parallel: DistributedDataParallel | None = None
         self._flag: Tensor | None = None  # on the host: how many ranks want to stop
         self._flag_ready: torch.cuda.Event | None = None
         self._stopped = False
@@ -111,6 +112,14 @@ class Team:
         found: Found = box[0]  # type: ignore[assignment]
         return found
 
+    def most(self, number: int) -> int:
+        """Return the largest of all ranks' numbers."""
+        if self.alone:
+            return number
+        numbers = [number] * self.total
+        distributed.all_gather_object(numbers, number)
+        return max(numbers)
+
     def check_same(self, value: object, what: str) -> None:
         """Raise PspError where `value` is not what the first rank has."""
         if self.alone:
@@ -141,7 +150,7 @@ class Team:
             return network
         assert self._group is not None
         synchronize(network, self._group, device)
-        return DistributedDataParallel(
+        self._parallel = DistributedDataParallel(
             network,
             device_ids=[device] if device.type == "cuda" else None,
             process_group=self._group,
@@ -149,12 +158,11 @@ class Team:
             # The running statistics are the same on all as they are.
             **{_BUFFERS: False},  # type: ignore[arg-type]
         )
+        return self._parallel
 
-    def unsynced(self, module: nn.Module) -> AbstractContextManager[None]:
+    def unsynced(self) -> AbstractContextManager[None]:
         """Return the context of a backward pass behind which more of the step follow."""
-        if isinstance(module, DistributedDataParallel):
-            return module.no_sync()
-        return nullcontext()
+        return nullcontext() if self._parallel is None else self._parallel.no_sync()
 
     def whole(self, weight: Tensor, stop: Callable[[], bool]) -> Tensor:
         """Return the sum of a scalar over all ranks. `stop` rides on it: whether this rank was

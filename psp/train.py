@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,14 @@ from psp.errors import PspError
 from psp.files import sole_user
 from psp.freezing import training_mode
 from psp.infer import Protocol, segmenter
-from psp.job import Job, begin
+from psp.job import Job, begin, introduce
 from psp.journal import Event, Meter, Tick, Validating, Validation, not_finite
 from psp.loader import Crops, batches
-from psp.memory import advice
+from psp.memory import advice, fit_batch
 from psp.metrics import Confusion
 from psp.preflight import (
     check_batch,
+    check_compile,
     check_deterministic,
     check_freezing,
     check_resume,
@@ -65,9 +67,12 @@ def train(
     others HeardError.
     """
     team = team or Team()
+    if resume and config.accumulate is None:  # as it was found at the beginning
+        config = team.share(lambda: replace(config, accumulate=run.training_config().accumulate))
     with team.settled():
         data, val_data = open_splits(shards, config)
         check_batch(config, team.total)
+        check_compile(config, team.total)
         check_freezing(config)
         check_deterministic(config, device)
         if resume and team.first:
@@ -79,16 +84,14 @@ def train(
         around.enter_context(kernels(deterministic=config.deterministic))
         listeners = [report]
         with team.settled():
-            if config.tensorboard and team.first:
-                listeners.append(around.enter_context(Board(run.board)))
-        with team.settled():
             if resume and team.first:
                 around.enter_context(sole_user(run.lock))
-        job = begin(
-            run, config, data, val_data, team=team,
-            device=device, command=command, resume=resume, listeners=listeners, stop=stop,
-        )  # fmt: skip
+            if config.tensorboard and team.first:
+                listeners.append(around.enter_context(Board(run.board)))
+        job = begin(run, config, data, val_data, team=team, device=device, resume=resume, stop=stop)
+        fit_batch(job)
         with team.settled():
+            introduce(job, command, resume, listeners)
             if not resume and team.first:  # the folder is there since now
                 around.enter_context(sole_user(run.lock))
         try:
@@ -125,7 +128,7 @@ def _loop(job: Job) -> bool:
         if done or stopped:
             return done and job.best["validated"] == config.steps
         lr = config.lr * poly(step, config.steps, config.power)
-        values = _try_step(job, [next(stream) for _ in range(config.accumulate)], step, lr)
+        values = _try_step(job, [next(stream) for _ in range(config.parts)], step, lr)
         if values is None:
             raise PspError(advice(job))
         meter.add(values)
@@ -160,7 +163,7 @@ def _step(job: Job, parts: list[tuple[Tensor, Tensor]], step: int, lr: float) ->
     found = torch.zeros(3, device=job.device)
     for number, (images, labels) in enumerate(here, start=1):
         # Gradients travel once a step, while the last part's are computed.
-        with nullcontext() if number == len(here) else job.team.unsynced(job.parallel):
+        with nullcontext() if number == len(here) else job.team.unsynced():
             with autocast(job.device, job.precision):
                 logits = job.parallel(job.preprocessing(images))  # (B, classes, crop / 8, crop / 8)
             loss = job.criterion(logits, labels, whole)
@@ -213,8 +216,8 @@ def _crops(job: Job) -> Crops:
 
 
 def _stream(job: Job, crops: Crops) -> Iterator[tuple[Tensor, Tensor]]:
-    """Return the parts of all steps still to do, `accumulate` a step."""
-    config, parts = job.config, job.config.accumulate
+    """Return the parts of all steps still to do."""
+    config, parts = job.config, job.config.parts
     return batches(
         crops,
         config.batch // parts,

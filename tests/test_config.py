@@ -29,6 +29,7 @@ def test_command_line_wins_over_recipe_wins_over_defaults():
         ({"bins": "none"}, {"bins": ()}),
         ({"bins": [1, 2]}, {"bins": (1, 2)}),
         ({"workers": "auto"}, {"workers": None}),
+        ({"batch": "auto"}, {"accumulate": None}),
         ({"base_size": "512"}, {"base_size": 512}),
         ({"reduce": "no"}, {"reduce": False}),
         ({"lr": "1e-3"}, {"lr": 0.001}),
@@ -58,6 +59,7 @@ def test_texts_and_toml_values_become_types(text, expected):
         ({"bins": "1,1"}, "bins=1,1: a grid size stands twice"),
         ({"bins": "1,x"}, "bins=x: a whole number"),
         ({"reduce": "perhaps"}, "reduce=perhaps: true or false"),
+        ({"batch": "auto", "accumulate": "2"}, "batch=auto finds accumulate; leave one of them"),
     ],
 )
 def test_a_bad_setting_is_one_clear_line(settings, message):

@@ -1,5 +1,7 @@
 """What a step that does not fit is answered with: sizes that were tried and do."""
 
+import re
+import resource
 from dataclasses import replace
 
 import pytest
@@ -7,12 +9,15 @@ import torch
 
 from psp.device import memory_ran_out
 from psp.errors import PspError
-from psp.memory import largest
+from psp.journal import Notice
+from psp.memory import MEMINFO, _end_of_memory, largest
 from psp.model import pspnet
 from psp.runs import Run
 from psp.settings import resolve
 from psp.shards import ShardSplit
 from psp.train import train
+
+CPU = torch.device("cpu")
 
 
 def test_the_largest_that_fits_is_found():
@@ -69,3 +74,46 @@ def test_the_error_names_what_fits(journey, tmp_path, small_device, sizes, messa
     with pytest.raises(PspError) as error:
         train(shards, Run(tmp_path / "run"), config, device=torch.device("cpu"))
     assert str(error.value) == message
+
+
+@pytest.mark.skipif(not MEMINFO.exists(), reason="Linux says what is free there")
+def test_a_cpus_memory_ends_where_nothing_is_free():
+    free = int(re.search(r"MemAvailable:\s+(\d+)", MEMINFO.read_text())[1]) * 1024
+    with _end_of_memory(CPU), pytest.raises(RuntimeError) as error:
+        torch.empty(free + (1 << 30), dtype=torch.uint8)
+    assert memory_ran_out(error.value)
+    assert resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY
+
+
+def test_auto_takes_as_few_parts_as_fit_and_leaves_no_trace(journey, tmp_path, small_device):
+    shards = journey.folder / "shards"
+    recipe = ShardSplit(shards, "train").card.recipe
+    sizes = {"batch": 8, "crop": 137, "steps": 2, "eval_every": 2}
+    given = replace(resolve(recipe, {}, "test"), **sizes, accumulate=2)
+    auto = replace(given, accumulate=None)
+    events = []
+    train(shards, Run(tmp_path / "given"), given, device=CPU)
+    train(shards, Run(tmp_path / "auto"), auto, device=CPU, report=events.append)
+    assert (
+        Notice(
+            "batch=auto: 4 pictures of 137 fit cpu at once; a step of 8 is computed in 2 parts "
+            "(accumulate=2), and batch norm sees 4 pictures at a time"
+        )
+        in events
+    )
+    assert Run(tmp_path / "auto").training_config() == given
+    one, other = ((tmp_path / name / "last.safetensors").read_bytes() for name in ("given", "auto"))
+    assert one == other
+    assert train(shards, Run(tmp_path / "auto"), auto, device=CPU, resume=True)
+
+
+def test_auto_says_what_fits_where_no_part_does(journey, tmp_path, small_device):
+    shards = journey.folder / "shards"
+    recipe = ShardSplit(shards, "train").card.recipe
+    config = replace(resolve(recipe, {}, "test"), batch=8, crop=281, accumulate=None)
+    with pytest.raises(PspError) as error:
+        train(shards, Run(tmp_path / "run"), config, device=CPU)
+    assert str(error.value) == (
+        "out of memory on cpu with 2 pictures of 281. What fits: --crop 185"
+    )
+    assert not (tmp_path / "run").exists()

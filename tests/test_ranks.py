@@ -25,7 +25,7 @@ from psp.config import TrainConfig
 from psp.errors import PspError
 from psp.loader import Crops, batches
 from psp.loss import Criterion
-from psp.preflight import check_batch
+from psp.preflight import check_batch, check_compile
 from psp.ranks import Part, launch_name
 from psp.runs import Run
 from psp.settings import resolve
@@ -132,7 +132,8 @@ def test_two_and_four_ranks_learn_what_one_process_learns(place):
     Four ranks learn the head alone, which spares two cores most of the work.
     """
     options = [*CALM, "--steps", 20, "--batch", 8, "--set", "scale_min=0.3", "--set",
-               "eval_every=20", "--set", "class_weights=median", "--set", "ema=0.9"]  # fmt: skip
+               "eval_every=20", "--set", "class_weights=median", "--set", "ema=0.9",
+               "--set", "accumulate=auto"]  # fmt: skip
     light = [*options, *LIGHT, "--init", "start"]
     for ranks, chosen in ((2, options), (4, light)):
         name = f"1-of-{ranks}"
@@ -202,6 +203,12 @@ def test_a_batch_that_ranks_cannot_share_is_said_once(place, journey):
     done = run(launched(3, "train", "shards", "-o", "run", "--device", "cpu"), place, check=2)
     assert done.stderr == ("error: batch=4: does not divide by 3 ranks. Nearest batches: 3 or 6.\n")
     assert not (place / "run").exists()
+
+
+def test_several_ranks_are_not_compiled():
+    check_compile(TrainConfig(compile=True), 1)
+    with pytest.raises(PspError, match="compile=true: on one rank alone, here are 2"):
+        check_compile(TrainConfig(compile=True), 2)
 
 
 def test_more_gpus_than_there_are_is_one_line(psp, place, monkeypatch):

@@ -1,5 +1,6 @@
 """Training: it learns, resumes exactly, and refuses what it cannot do."""
 
+import functools
 import json
 import shutil
 import subprocess
@@ -231,9 +232,7 @@ def test_frozen_statistics_must_be_of_something(shards, config, tmp_path):
         go(shards, tmp_path / "run", frozen)
 
 
-def test_resume_refuses_other_settings_other_data_and_a_finished_run(
-    journey, shards, config, tmp_path
-):
+def test_resume_refuses_other_settings_and_other_data(journey, shards, config, tmp_path):
     run = Run(journey.folder / "run")
     same = run.training_config()
     with pytest.raises(PspError, match=r"other settings \(lr: 0.003 -> 0.5\)"):
@@ -244,10 +243,45 @@ def test_resume_refuses_other_settings_other_data_and_a_finished_run(
     (other / "manifest.json").write_text(json.dumps(manifest))  # the same data, other bytes
     with pytest.raises(PspError, match="not the shards that .* was trained with"):
         go(other, run.folder, same, resume=True)
-    with pytest.raises(PspError, match="finished at step 6"):
-        go(shards, run.folder, same, resume=True)
     with pytest.raises(PspError, match="not a run"):
         go(shards, journey.folder / "nowhere", config, resume=True)
+
+
+def test_a_finished_run_stays_as_it_is(journey, shards, tmp_path):
+    """A job that is started again and again ends well."""
+    shutil.copytree(journey.folder / "run", tmp_path / "run")
+    run = Run(tmp_path / "run")
+    names = ["best.safetensors", "last.safetensors", "metrics.jsonl", "config.json"]
+    before = [(run.folder / name).read_bytes() for name in names]
+    finished, events = go(shards, run.folder, run.training_config(), resume=True)
+    assert finished
+    assert Notice("nothing to do: finished at step 6") in events
+    assert [(run.folder / name).read_bytes() for name in names] == before
+
+
+def test_a_compiled_network_learns_the_same(shards, config, tmp_path, monkeypatch):
+    """Traced as torch.compile traces it; torch's own way of running what was traced, as the
+    compiler behind it takes half a minute."""
+    traced = functools.partial(torch.compile, backend="aot_eager", fullgraph=True)
+    plain = replace(config, steps=2, eval_every=2, log_every=1, dropout=0.0)
+    go(shards, tmp_path / "plain", plain)
+    monkeypatch.setattr(torch, "compile", traced)
+    go(shards, tmp_path / "compiled", replace(plain, compile=True))
+    one, other = (
+        [record["loss"] for record in steps(tmp_path / name) if record["event"] == "step"]
+        for name in ("plain", "compiled")
+    )
+    assert len(one) == 2 and one == pytest.approx(other, rel=1e-4)
+
+
+def test_without_a_compiler_that_is_said(shards, config, tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise RuntimeError("backend='inductor' raised:\nNoCompiler: none found")
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: fails)
+    with pytest.raises(PspError, match="torch.compile does not work here: NoCompiler: none found"):
+        go(shards, tmp_path / "run", replace(config, compile=True))
+    assert not (tmp_path / "run").exists()
 
 
 def test_one_pixel_of_nothing_but_void_is_not_nan(shards, config, tmp_path):

@@ -45,7 +45,10 @@ def train(
     crop: Annotated[
         int | None, typer.Option(help="Side of the training crops, 8n+1.", metavar="N")
     ] = None,
-    batch: Annotated[int | None, typer.Option(help="Images per step.", metavar="N")] = None,
+    batch: Annotated[
+        str | None,
+        typer.Option(help="Images per step; auto: in parts that fit the GPU.", metavar="N"),
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps.", metavar="N")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.", metavar="X")] = None,
     seed: Annotated[
