@@ -19,52 +19,9 @@ from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
 
-import cv2
 import numpy as np
+from drawn import draw
 from PIL import Image
-
-CARD = """
-name = "drawn"
-title = "Drawn pairs"
-layout = "folders"
-classes = [
-{rows}
-]
-ignore_from = [0]
-[splits]
-train = {{}}
-[folders]
-images = "images/{{split}}"
-masks = "masks/{{split}}"
-"""
-
-
-def draw(folder: Path, count: int, height: int, width: int) -> Path:
-    """Write `count` JPEGs and labels of 150 classes, and a card for them; return the card."""
-    rng = np.random.default_rng(0)
-    for part in ("images", "masks"):
-        (folder / part / "train").mkdir(parents=True)
-    coarse = rng.integers(0, 256, (8, height // 12 + 2, width // 12 + 2, 3), dtype=np.uint8)
-    pictures = [cv2.resize(c, (width, height), interpolation=cv2.INTER_CUBIC) for c in coarse]
-    cells = rng.integers(0, 151, (8, 9, 12), dtype=np.uint8)
-    labels = [cv2.resize(c, (width, height), interpolation=cv2.INTER_NEAREST) for c in cells]
-    for label in labels:  # outlines that are no rectangles
-        for _ in range(12):
-            center = rng.integers(0, width), rng.integers(0, height)
-            size = int(rng.integers(2, max(3, width // 6)))
-            cv2.circle(label, center, size, int(rng.integers(0, 151)), -1)
-    for number in range(count):
-        name, kind = f"{number:06d}", number % len(pictures)
-        image = np.roll(pictures[kind], number, axis=1)
-        Image.fromarray(image).save(folder / f"images/train/{name}.jpg", quality=90)
-        label = np.roll(labels[kind], number, axis=1)
-        Image.fromarray(label).save(folder / f"masks/train/{name}.png")
-    rows = "\n".join(
-        f'  {{ name = "c{i}", color = "#{i:06x}", from = [{i}] }},' for i in range(1, 151)
-    )
-    card = folder / "drawn.toml"
-    card.write_text(CARD.format(rows=rows))
-    return card
 
 
 def decode(pair: tuple[str, str]) -> bool:
@@ -167,7 +124,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         place = Path(name)
-        card = draw(place / "speed", options.pairs, 512, 683)
+        card = draw(place / "speed", {"train": options.pairs})
         os.sync()  # or the disk is still busy with the drawings
         print(f"{options.pairs} pairs of 683x512, {options.workers} processes")
         ratios = []
@@ -180,10 +137,10 @@ def main() -> None:
                 f"{options.pairs / whole:.0f} pairs/s, ratio {ratios[-1]:.2f}"
             )
         print(f"median of the ratios: {statistics.median(ratios):.2f}")
-        card = draw(place / "large", 48, 1936, 2592)
+        card = draw(place / "large", {"train": 48}, 1936, 2592)
         print(f"5 megapixels, peak MB: {peak(place / 'large', card, options.workers)}")
         for count in (options.small // 10, options.small):
-            card = draw(place / f"small{count}", count, 32, 48)
+            card = draw(place / f"small{count}", {"train": count}, 32, 48)
             found = peak(place / f"small{count}", card, options.workers)
             print(f"{count} pairs of 48x32, peak MB: {found}")
 

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import torch
 import torchvision
-from PIL import Image
+from drawn import draw
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -39,42 +39,6 @@ from psp.shards import ShardSplit
 
 CPU = torch.device("cpu")
 MEAN, STD = np.array(IMAGENET.mean, np.float32), np.array(IMAGENET.std, np.float32)
-
-CARD = """
-name = "drawn"
-title = "Drawn pairs"
-layout = "folders"
-classes = [
-{rows}
-]
-[splits]
-train = {{}}
-val = {{}}
-[folders]
-images = "images/{{split}}"
-masks = "masks/{{split}}"
-"""
-
-
-def draw(folder: Path, count: int) -> Path:
-    """Write JPEGs of 512x683 and labels of 150 classes, and a card for them; return the card."""
-    rng = np.random.default_rng(0)
-    for split, pairs in (("train", count), ("val", 1)):
-        for number in range(pairs):
-            coarse = rng.integers(0, 256, (44, 58, 3), dtype=np.uint8)
-            image = cv2.resize(coarse, (683, 512), interpolation=cv2.INTER_CUBIC)
-            cells = rng.integers(0, 150, (9, 12), dtype=np.uint8)
-            label = cv2.resize(cells, (683, 512), interpolation=cv2.INTER_NEAREST)
-            for kind, picture, suffix in (("images", image, "jpg"), ("masks", label, "png")):
-                path = folder / kind / split / f"{number:04d}.{suffix}"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(picture).save(path, **({"quality": 90} if suffix == "jpg" else {}))
-    rows = "\n".join(
-        f'  {{ name = "c{i}", color = "#{i:06x}", from = [{i}] }},' for i in range(150)
-    )
-    card = folder / "drawn.toml"
-    card.write_text(CARD.format(rows=rows))
-    return card
 
 
 def chain(crops: Crops, folder: Path, number: int) -> tuple[Tensor, Tensor]:
@@ -121,7 +85,7 @@ def measure_loader(samples: int, turns: int) -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
-        card = find_card(str(draw(folder, 64)))
+        card = find_card(str(draw(folder, {"train": 64})))
         ways: dict[str, Callable[[int], object]] = {}
         for store in ("encoded", "raw"):
             out = folder / store
