@@ -122,7 +122,7 @@ class Predictions:
         Raises PspError when it is another source's: both cannot be called so.
         """
         known = self._known.get(name)
-        if known is None or not all(map(_exists, self.paths(name).values())):
+        if known is None or not all(map(_is_whole, self.paths(name).values())):
             return False
         before, now = known, fingerprint_of(source)
         if before[0] != now[0] and before[1:] != now[1:]:
@@ -292,10 +292,11 @@ def fingerprint_of(source: Path) -> tuple[str, int, int]:
     return place, found.st_size, found.st_mtime_ns
 
 
-def _exists(path: Path) -> bool:
+def _is_whole(path: Path) -> bool:
+    """Whether a file is there; an empty one is what a crash of the machine may leave."""
     try:
-        return path.exists()
-    except OSError:  # a name that is too long
+        return path.stat().st_size > 0
+    except OSError:  # there is none, or its name is too long
         return False
 
 

@@ -36,6 +36,8 @@ class Protocol:
             raise PspError(f"--crop {self.crop}: a window must be 8n+1. Nearest good ones: {near}.")
         if not self.scales or not all(0.05 <= scale <= 10 for scale in self.scales):
             raise PspError(f"--scales {self.scales}: numbers between 0.05 and 10.")
+        if len(set(self.scales)) < len(self.scales):
+            raise PspError(f"--scales {self.scales}: one of them stands twice.")
         if self.base_size is not None and not 1 <= self.base_size <= 32768:
             raise PspError(f"--base-size {self.base_size}: 1 to 32768.")
         if self.way not in WAYS:

@@ -6,6 +6,7 @@ once each makes the same file.
 """
 
 import contextlib
+import errno
 import shutil
 import tempfile
 import time
@@ -158,7 +159,8 @@ def _told(error: PspError, entry: Entry) -> PspError:
 
 
 def _unwritable(folder: Path, error: OSError) -> PspError:
+    room = "Make room, or name" if error.errno == errno.ENOSPC else "Name"
     return PspError(
-        f"{folder}: weights cannot be kept there: {error.strerror or error}. Make room, or name "
-        "another folder in PSP_CACHE"
+        f"{folder}: weights cannot be kept there: {error.strerror or error}. {room} another folder "
+        "in PSP_CACHE"
     )

@@ -288,6 +288,9 @@ def show_recipe_difference(
     titles: tuple[str, str], pairs: Sequence[tuple[Setting, Setting]]
 ) -> None:
     """Print the settings that two recipes do not share."""
+    if not pairs:
+        out.print(f"{escape(titles[0])} and {escape(titles[1])} are the same.")
+        return
     table = Table("setting", *map(escape, titles), box=None, pad_edge=False)
     for one, two in pairs:
         table.add_row(one.name, show(one.value), show(two.value))

@@ -46,11 +46,17 @@ def test_version(psp):
         assert psp(option, check=0)[1] == f"psp {__version__}\n"
 
 
-def test_cards_lists_and_shows_and_speaks_json(psp):
+def test_cards_lists_and_shows_and_speaks_json(psp, journey):
     _, out, _ = psp("cards", check=0)
     assert all(name in out for name in shipped())
     _, out, _ = psp("cards", "show", "voc2012", check=0)
     assert "tvmonitor" in out and "#c08080" in out and "1,464" in out and "crop=473" in out
+    assert psp("cards", "voc2012", check=0)[1] == out
+    shards, file = (
+        psp("cards", journey.folder / name, "--json", check=0)[1]
+        for name in ("shards", "tiny.toml")
+    )
+    assert json.loads(shards)["classes"] == json.loads(file)["classes"]
     _, out, _ = psp("cards", "show", "camvid", "--json", check=0)
     assert json.loads(out)["name"] == "camvid"
     assert {card["name"] for card in json.loads(psp("cards", "--json", check=0)[1])} == set(
@@ -66,6 +72,8 @@ def test_cards_lists_and_shows_and_speaks_json(psp):
         (["prepare", "voc2012", "."], "this is not PASCAL VOC 2012"),
         (["prepare", "mine.toml", "."], "card mine.toml: no such file"),
         (["cards", "show", "scnes"], "Did you mean 'scenes'"),
+        (["cards", "scnes"], "Did you mean 'scenes'"),
+        (["models", "ade20k"], "no published weights are called 'ade20k'"),
         (["train", "nowhere"], "nowhere: no such folder. Make shards with: psp prepare"),
         (["train", "."], "not a folder of shards"),
         (["predict", "nowhere"], "nowhere: no such file or folder"),

@@ -106,6 +106,7 @@ def test_the_two_published_recipes_differ_as_their_authors_say(card, psp):
     """Decay on batch norms, dropout of channels, loss at full size, no double rate for biases."""
     import json
 
+    assert "are the same" in psp("recipe", "diff", card, card, check=0)[1]
     _, out, _ = psp("recipe", "diff", card, f"{card}:semseg", "--json", check=0)
     found = json.loads(out)
     assert found["norm_decay"] == [False, True]

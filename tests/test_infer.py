@@ -381,6 +381,7 @@ def test_a_small_picture_is_padded_with_the_mean_around_it():
     [
         ({"crop": 100}, "--crop 100: a window must be 8n\\+1. Nearest good ones: 89 or 137"),
         ({"crop": 41, "scales": (0.0,)}, "--scales"),
+        ({"crop": 41, "scales": (1.0, 0.5, 1.0)}, "one of them stands twice"),
         ({"crop": 41, "base_size": 0}, "--base-size 0"),
         ({"crop": 41, "way": "matlab"}, "--protocol matlab: one of torch, caffe."),
     ],

@@ -190,7 +190,8 @@ def test_a_second_call_does_nothing_and_says_so(journey, psp, photos, monkeypatc
 
 
 def test_what_is_not_finished_is_done_again(journey, psp, photos, tmp_path):
-    """A new picture, a changed one, one whose map is gone, one that failed, a missing legend."""
+    """A new picture, a changed one, one whose map is gone, one whose map is empty, one that failed,
+    a missing legend."""
     (photos / "bad.jpg").write_bytes(b"")
     arguments = ("predict", photos, "-m", journey.folder / "run", "-o", "out", "--json")
     psp(*arguments, check=3)
@@ -199,10 +200,11 @@ def test_what_is_not_finished_is_done_again(journey, psp, photos, tmp_path):
     save(photos / "bad.jpg", (30, 20))
     save(photos / "gray.png", (20, 10))
     (out / "labels/sub/a.png").unlink()
+    (out / "labels/alpha.png").write_bytes(b"")
     (out / "legend.png").unlink()
     found = json.loads(psp(*arguments, check=0)[1])
-    assert sorted(found["parsed"]) == ["bad", "gray", "new", "sub/a"]
-    assert len(found["skipped"]) == 6
+    assert sorted(found["parsed"]) == ["alpha", "bad", "gray", "new", "sub/a"]
+    assert len(found["skipped"]) == 5
     assert Image.open(out / "labels/gray.png").size == (20, 10)
     assert Image.open(out / "legend.png").size[0] > 100
     assert list(records(out)) == sorted([*EXPECTED, "bad", "new"])

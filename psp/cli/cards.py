@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
-from psp.cli.options import Debug, Json
+from psp.cli.options import Debug, Json, Shown, card_named
 
-cards_app = typer.Typer(help="List the shipped data set cards, or show one: psp cards show voc2012")
+cards_app = typer.Typer(
+    cls=Shown, help="List the shipped data set cards, or show one: psp cards show voc2012"
+)
 
 
 @cards_app.callback(invoke_without_command=True)
@@ -28,14 +30,12 @@ def cards(ctx: typer.Context, as_json: Json = False, debug: Debug = False) -> No
 
 @cards_app.command("show")
 def cards_show(
-    name: Annotated[str, typer.Argument(help="A shipped card's name or a .toml file.")],
+    name: Annotated[str, typer.Argument(help="A shipped card's name, a .toml file, or shards.")],
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Show a card's classes, splits and recipes: psp cards show voc2012"""
-    from psp.cardfile import find_card
-
-    card = find_card(name)
+    card = card_named(name)
     if as_json:
         print(card.to_json())
         return

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from psp.cli.options import Debug, Json
+from psp.cli.options import Debug, Json, Shown
 from psp.errors import PspError, nearest
 
 models_app = typer.Typer(
-    help="List published weights, or show an entry: psp models show ade20k-r50-csail"
+    cls=Shown, help="List published weights, or show an entry: psp models show ade20k-r50-csail"
 )
 
 

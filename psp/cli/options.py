@@ -1,13 +1,15 @@
 """Options that several commands have, each declared once."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from psp.errors import PspError
 
 if TYPE_CHECKING:
+    from psp.cards import Card
     from psp.runs import Model
 
 ADVANCED = "Advanced"
@@ -48,6 +50,25 @@ def model_named(name: Path | None, which: str | None = None, quiet: bool = False
 
     with fetching(quiet) as report:
         return find_model(name, which, report)
+
+
+def card_named(name: str) -> "Card":
+    """Return a shipped card, a card's file, or the card inside a folder of shards."""
+    from psp.cardfile import find_card
+    from psp.cards import card_from_dict
+    from psp.manifest import read_manifest
+
+    if Path(name).is_dir():
+        return card_from_dict(read_manifest(Path(name))["card"])
+    return find_card(name)
+
+
+class Shown(TyperGroup):
+    """A group in which a name that is no command is shown: psp cards voc2012."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that `args` begin with."""
+        return super().resolve_command(ctx, args if args[0] in self.commands else ["show", *args])
 
 
 def one_of(option: str, value: str, choices: tuple[str, ...]) -> str:

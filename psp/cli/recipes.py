@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from psp.cli.options import Debug, Json
+from psp.cli.options import Debug, Json, card_named
 
 if TYPE_CHECKING:
     from psp.cards import Card
@@ -33,7 +33,7 @@ def show(
 ) -> None:
     """Show every setting of a recipe with its source: psp recipe show voc2012 --recipe semseg"""
     data, named = _parted(data)
-    card = _card(data)
+    card = card_named(data)
     name, settings = _explained(card, recipe or named)
     if as_json:
         rows = [{"setting": s.name, "value": s.value, "from": s.source} for s in settings]
@@ -55,7 +55,7 @@ def diff(
     titles, columns = [], []
     for text in (one, two):
         data, recipe = _parted(text)
-        card = _card(data)
+        card = card_named(data)
         name, settings = _explained(card, recipe)
         titles.append(f"{card.name}:{name}")
         columns.append(settings)
@@ -72,17 +72,6 @@ def _parted(text: str) -> tuple[str, str | None]:
     """Part DATA:RECIPE; a folder may have a colon in its name."""
     data, colon, recipe = text.rpartition(":")
     return (data, recipe) if colon and not Path(text).is_dir() else (text, None)
-
-
-def _card(data: str) -> "Card":
-    """Return a shipped card, a card's file, or the card inside a folder of shards."""
-    from psp.cardfile import find_card
-    from psp.cards import card_from_dict
-    from psp.manifest import read_manifest
-
-    if Path(data).is_dir():
-        return card_from_dict(read_manifest(Path(data))["card"])
-    return find_card(data)
 
 
 def _explained(card: "Card", recipe: str | None) -> tuple[str, list["Setting"]]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from psp.cli.options import Debug, Json, Quiet, model_named
+from psp.cli.options import Debug, Json, Quiet, card_named, model_named
 from psp.errors import PspError
 
 
@@ -17,7 +17,8 @@ def import_(
     ],
     out: Annotated[Path, typer.Argument(help="The weights file to write, .safetensors.")],
     card: Annotated[
-        str, typer.Option(help="The data set it was trained on: a card's name or .toml file.")
+        str,
+        typer.Option(help="The data set it was trained on: a card's name, .toml file, or shards."),
     ],
     recipe: Annotated[
         str | None, typer.Option(help="The recipe that names base size and crop.", metavar="NAME")
@@ -27,12 +28,11 @@ def import_(
     debug: Debug = False,
 ) -> None:
     """Turn others' weights into psp's: psp import pspnet101_VOC2012.caffemodel voc.safetensors --card voc2012"""  # noqa: E501 - a help's first line
-    from psp.cardfile import find_card
     from psp.display import say
     from psp.foreign import import_weights
 
     _check_new(out, ".safetensors", overwrite)
-    found = import_weights(source, out, find_card(card), recipe)
+    found = import_weights(source, out, card_named(card), recipe)
     print(out)
     if not quiet:
         say(f"{source}: {found.what}")
