@@ -151,7 +151,13 @@ def introduce(
     job.journal = Journal(job.run, job.start, listeners)
     if not resume:
         write_json(job.run.config, _description(job, command))
-    for remark in [f"run folder: {job.run.folder}", _introduction(job), *job.remarks]:
+    remarks = [f"run folder: {job.run.folder}", _introduction(job), *job.remarks]
+    if (parts := job.config.parts) > 1:
+        remarks.append(
+            f"accumulate={parts}: batch norm sees {job.config.batch // parts} pictures at a time, "
+            f"not the {job.config.batch} of a step"
+        )
+    for remark in remarks:
         job.journal(Notice(remark))
 
 

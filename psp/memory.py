@@ -15,6 +15,7 @@ from psp.device import autocast, memory_ran_out
 from psp.errors import PspError
 from psp.freezing import freeze, training_mode
 from psp.job import Job
+from psp.preflight import needs_two
 from psp.team import twin
 
 MEMINFO, STATUS = Path("/proc/meminfo"), Path("/proc/self/status")  # where Linux says what is used
@@ -32,18 +33,11 @@ def fit_batch(job: Job) -> None:
     sizes = _shares(job, config.batch // ranks)
     misses = job.team.most(_misses(_apart(job), sizes))
     part = sizes[min(misses, len(sizes) - 1)]
-    parts = config.batch // (part * ranks)
-    job.config = replace(config, accumulate=parts)
+    job.config = replace(config, accumulate=config.batch // (part * ranks))
     with job.team.settled():
         if misses == len(sizes):
             raise PspError(advice(job))
-    text = f"batch=auto: {part} pictures of {config.crop} fit {job.device} at once"
-    if parts > 1:
-        text += (
-            f"; a step of {config.batch} is computed in {parts} parts (accumulate={parts}), and "
-            f"batch norm sees {part * ranks} pictures at a time"
-        )
-    job.remarks.append(text)
+    job.remarks.append(f"batch=auto: {part} pictures of {config.crop} fit {job.device} at once")
 
 
 def _misses(trial: Job, sizes: Sequence[int]) -> int:
@@ -102,8 +96,8 @@ def _shares(job: Job, most: int) -> list[int]:
 
 
 def _least(job: Job) -> int:
-    """Return how many pictures a rank needs at a time: batch norm of its own needs two."""
-    return 1 if job.config.freeze_norm == "all" or not job.team.alone else 2
+    """Return how many pictures a rank needs at a time."""
+    return 2 if job.team.alone and needs_two(job.config) else 1
 
 
 def _apart(job: Job) -> Job:

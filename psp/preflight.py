@@ -44,14 +44,19 @@ def check_batch(config: TrainConfig, ranks: int = 1) -> None:
             f"batch={config.batch}: does not divide by {ranks} ranks{parts}. Nearest batches: "
             f"{multiples(config.batch, pieces)}."
         )
-    single = config.batch // config.parts < 2
-    if single and 1 in config.bins and config.reduce and config.freeze_norm != "all":
+    if config.batch // config.parts < 2 and needs_two(config):
         what = "batch=1" if config.batch == 1 else f"accumulate={config.parts}"
         raise PspError(
             f"{what}: batch norm on the pyramid's 1x1 bin needs two pictures at a time at least. "
             f"Add --batch {2 * config.parts} (a smaller --crop makes room), leave that bin "
             "out: --set bins=2,3,6, or keep the norms of trained weights: --set freeze_norm=all"
         )
+
+
+def needs_two(config: TrainConfig) -> bool:
+    """Whether batch norm must see two pictures at a time: the pyramid's 1x1 bin gives it one value
+    a picture."""
+    return 1 in config.bins and config.reduce and config.freeze_norm != "all"
 
 
 def check_compile(config: TrainConfig, ranks: int) -> None:

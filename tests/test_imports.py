@@ -37,7 +37,7 @@ LAYERS = [
     ["psp.model"],
     ["psp.weights", "psp.loss", "psp.average", "psp.freezing", "psp.resample", "psp.synced"],
     ["psp.foreign", "psp.views", "psp.team"],
-    ["psp.published"],
+    ["psp.published", "psp.meeting"],
     ["psp.resolver"],
     ["psp.infer", "psp.initial", "psp.anatomy", "psp.export"],
     ["psp.score"],

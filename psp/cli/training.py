@@ -103,7 +103,7 @@ def train(
     plan = make() if part.total == 1 else None  # a mistake is answered before torch is loaded
     # torch finds more workers than cores unwise; how many there are is the user's to say.
     warnings.filterwarnings("ignore", message="This DataLoader will create")
-    from psp.team import meeting
+    from psp.meeting import meeting
 
     with meeting(part) as team, _stop_signals(aloud=team.first) as stopped, _one_voice(team):
         plan = plan or team.share(make)

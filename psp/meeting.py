@@ -1,0 +1,68 @@
+"""Ranks find each other, and do not outlive each other.
+
+torchrun starts them and says to each in the environment who it is and where its key-value store is.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from threading import Event, Thread
+
+from torch import distributed
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
+
+from psp.ranks import Part, restarts
+from psp.team import HANG, TOLD, Team
+
+PATIENCE = timedelta(hours=6)  # a validation
+
+
+@contextmanager
+def meeting(part: Part) -> Iterator[Team]:
+    """Let the ranks that torchrun started find each other."""
+    if part.total == 1:
+        yield Team(part)
+        return
+    store = _store()
+    distributed.init_process_group(
+        "gloo", store=store, rank=part.number - 1, world_size=part.total, timeout=PATIENCE
+    )
+    words = PrefixStore("words", store)
+    # A connection of its own: one that waits for a word keeps others waiting.
+    over = Event()
+    own = PrefixStore("words", _store())
+    Thread(target=_follow, args=(own, over), daemon=True).start()
+    team = Team(part, words)
+    try:
+        yield team
+    except BaseException:
+        team.tell()
+        raise
+    over.set()
+    # Not after an error: others may be in the middle of something, and the process ends anyway.
+    distributed.destroy_process_group()
+
+
+def _store() -> Store:
+    """Connect to the store of the ranks that torchrun started together.
+
+    Its own outlives them: addresses and words of those before a restart are still in it.
+    """
+    store, _, _ = next(rendezvous("env://", timeout=HANG))
+    return PrefixStore(f"psp-{restarts()}", store)
+
+
+def _follow(words: Store, over: Event) -> None:
+    """End this process some seconds after another rank has failed, unless it is `over` by itself.
+
+    Most have done so by then, as gloo notices a broken connection and torchrun ends what it
+    started; but a GPU waits for one on another machine until NCCL's own time is up.
+    """
+    with suppress(RuntimeError):  # whoever held the store has ended, and that was not the plan
+        while not words.check(["failed"]):
+            if over.wait(2):
+                return
+    if not over.wait(TOLD.total_seconds()):
+        os._exit(2)
