@@ -2,8 +2,8 @@
 
 import math
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -157,14 +157,14 @@ def evaluate(
         name += "" if same_data else f"-{shards.card.name}-{shards.fingerprint[:8]}"
         saved = model.run.evaluations / f"{name}.json"
     share = rank.of(range(len(shards)))
-    with _meeting(rank):
-        if board and rank.first:
-            shutil.rmtree(board.folder, ignore_errors=True)  # what a stopped call has left
-            make_folder(board.folder)
-        if rank.total > 1:
-            distributed.barrier()
-        part = _tally(segmenter, shards, chosen, share, board, report)
-        tally = _gathered(part, rank)
+    _meet(rank)
+    if board and rank.first:
+        shutil.rmtree(board.folder, ignore_errors=True)  # what a stopped call has left
+        make_folder(board.folder)
+    if rank.total > 1:
+        distributed.barrier()
+    part = _tally(segmenter, shards, chosen, share, board, report)
+    tally = _gathered(part, rank)
     shards.close()
     if tally is None:
         return None
@@ -220,17 +220,13 @@ def _tally(
     return tally
 
 
-@contextmanager
-def _meeting(rank: Part) -> Iterator[None]:
-    """Let the ranks that torchrun started talk to each other; counts are small, so by the CPU."""
-    if rank.total == 1:
-        yield
-        return
-    distributed.init_process_group("gloo", timeout=PATIENCE)
-    try:
-        yield
-    finally:
-        distributed.destroy_process_group()
+def _meet(rank: Part) -> None:
+    """Let the ranks that torchrun started talk to each other; counts are small, so by the CPU.
+
+    They can do so until the process ends, as gloo now and then hangs where it is taken down.
+    """
+    if rank.total > 1 and not distributed.is_initialized():
+        distributed.init_process_group("gloo", timeout=PATIENCE)
 
 
 def _gathered(part: Tally, rank: Part) -> Tally | None:

@@ -75,9 +75,9 @@ def _opencv(data: bytes, where: str) -> NDArray[np.uint8]:
     flags = cv2.IMREAD_COLOR
     if not data.startswith(b"#?"):  # Radiance's light of 0..1 becomes 0..255, as OpenCV does it
         flags |= cv2.IMREAD_ANYDEPTH
-    log = cv2.utils.logging
+    log: Any = getattr(cv2.utils, "logging", cv2)  # since OpenCV 5, and before
     level = log.getLogLevel()
-    log.setLogLevel(log.LOG_LEVEL_SILENT)  # it would print what is raised here
+    log.setLogLevel(0)  # silent: it would print what is raised here
     found: NDArray[Any] | None
     try:
         found = cv2.imdecode(np.frombuffer(data, np.uint8), flags)

@@ -4,6 +4,7 @@ Every rank makes the same batch, takes its part, and compares with what one proc
 """
 
 import copy
+import os
 
 import torch
 from torch import distributed, nn
@@ -63,4 +64,4 @@ if __name__ == "__main__":
     for layout in (torch.contiguous_format, torch.channels_last):
         compare(torch.float64, 1e-10, layout)
         compare(torch.float32, 2e-5, layout)
-    distributed.destroy_process_group()
+    os._exit(0)  # gloo now and then hangs where it is taken down

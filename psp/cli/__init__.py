@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 from psp.cli.cards import cards_app
 from psp.cli.data import inspect, prepare, verify
 from psp.cli.models import models_app
-from psp.cli.options import Debug, debugging
+from psp.cli.options import Debug, debugging, leave
 from psp.cli.parsing import evaluate, predict
 from psp.cli.recipes import recipe_app
 from psp.cli.tour import demo
@@ -71,7 +71,13 @@ app.add_typer(models_app, name="models")
 
 def main() -> None:
     """Entry point of `psp` and `python -m psp`."""
-    app(prog_name="psp")
+    try:
+        app(prog_name="psp")
+    except SystemExit as end:
+        torch = sys.modules.get("torch")
+        if torch and torch.distributed.is_available() and torch.distributed.is_initialized():
+            leave(end.code if isinstance(end.code, int) else 1)
+        raise
 
 
 def _show_version(value: bool) -> None:

@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import multiprocessing
-import os
 import shlex
 import signal
 import sys
@@ -11,11 +9,11 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from psp.cli.options import Debug, Device, Json, Quiet, Verbose, debugging, model_named
+from psp.cli.options import Debug, Device, Json, Quiet, Verbose, debugging, leave, model_named
 from psp.errors import HeardError, PspError
 
 if TYPE_CHECKING:
@@ -239,7 +237,7 @@ def _one_voice(team: "Team") -> Iterator[None]:
         yield
     except HeardError:
         team.wait_until_told()
-        _leave(2)
+        leave(2)
     except PspError as error:
         if team.alone or debugging():
             raise
@@ -247,17 +245,7 @@ def _one_voice(team: "Team") -> Iterator[None]:
 
         show_error(str(error))
         team.tell()
-        _leave(2)
-
-
-def _leave(code: int) -> NoReturn:
-    """End a rank at once: threads of torch's still talk to others, and Python's own end, which
-    would take what they use away, now and then aborts in them."""
-    for loader in multiprocessing.active_children():
-        loader.terminate()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+        leave(2)
 
 
 def _overrides(options: dict[str, Any], texts: list[str]) -> dict[str, Any]:
