@@ -60,7 +60,8 @@ def advice(job: Job) -> str:
     part = config.batch // (config.parts * ranks)
     peak = ""
     if job.device.type == "cuda":
-        used, total = torch.cuda.max_memory_allocated(job.device), torch.cuda.mem_get_info()[1]
+        used = torch.cuda.max_memory_allocated(job.device)
+        total = torch.cuda.mem_get_info(job.device)[1]
         peak = f" ({used / 1e9:.1f} of {total / 1e9:.1f} GB were in use)"
     what = f"out of memory on {job.device} with {part} pictures of {config.crop}{peak}."
     least = _least(job)
