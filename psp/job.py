@@ -101,7 +101,7 @@ def begin(
             remarks.append(f"nothing to do: finished at step {config.steps}")
         else:
             remarks.append(f"resumed at step {state['step']} of {config.steps}")
-        remarks += _drift(run, config, device, team.total) if team.first else []
+            remarks += _drift(run, config, device, team.total) if team.first else []
     else:
         spec, preprocessing = team.share(lambda: inherit(spec, config.init))
         network = build(spec)

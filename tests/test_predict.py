@@ -185,7 +185,7 @@ def test_a_second_call_does_nothing_and_says_so(journey, psp, photos, monkeypatc
     monkeypatch.setattr("psp.predict.load_segmenter", None)  # nothing needs it
     _, second, err = psp(*arguments, check=0)
     assert first == second
-    assert "8 pictures were parsed already, and skipped" in err and "0 pictures parsed" in err
+    assert "8 pictures parsed already, and skipped" in err and "0 pictures parsed" in err
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
@@ -299,7 +299,7 @@ def test_more_parts_than_pictures(journey, psp, photos):
     _, _, err = psp(*arguments, "--part", "2/2", check=0)
     assert "0 pictures parsed" in err
     _, _, err = psp(*arguments, "--part", "1/2", check=0)
-    assert "1 pictures parsed" in err
+    assert "1 picture parsed" in err
 
 
 def test_ranks_of_torchrun_share_a_folder(journey, psp, photos, tmp_path):

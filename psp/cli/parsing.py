@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -271,12 +271,12 @@ def predict(
     elif rank.first:
         print(printable(str(result.out)))
     if result.skipped:
-        remark(f"{len(result.skipped)} pictures were parsed already, and skipped")
-    remark(f"{len(result.parsed)} pictures parsed: labels/, overlays/ and more in {result.out}")
+        remark(f"{_pictures(result.skipped)} parsed already, and skipped")
+    remark(f"{_pictures(result.parsed)} parsed: labels/, overlays/ and more in {result.out}")
     how = protocol_line(found.which, result.header, result.protocol, result.precision)
     remark(f"{found.path.parent if found.run else found.path}: {how}")
     if result.failed:
-        say(f"{len(result.failed)} pictures failed, listed above")
+        say(f"{_pictures(result.failed)} failed, listed above")
         raise typer.Exit(3)
 
 
@@ -328,3 +328,7 @@ def _protocol(
         )
 
     return choose
+
+
+def _pictures(items: Sequence[object]) -> str:
+    return "1 picture" if len(items) == 1 else f"{len(items)} pictures"
