@@ -202,7 +202,7 @@ class TrainConfig:
         "auto", "auto: bf16 where a GPU has it, else fp32", choices=("auto", "fp32", "bf16")
     )
     compile: bool = _setting(
-        False, "compile the network (torch.compile): faster steps, after minutes at the start"
+        False, "compile the network (torch.compile), minutes at the start; for long runs on a GPU"
     )
     deterministic: bool = _setting(
         False, "repeat a run on a GPU bit for bit, with slower kernels (a CPU always does)"
