@@ -8,7 +8,7 @@ from typing import Any
 
 from psp.cards import IGNORE, Card, ClassEntry, Folders, Origin, SplitEntry
 from psp.errors import PspError, nearest
-from psp.settings import resolve
+from psp.settings.sources import resolve
 
 LARGEST_RAW = 65_535  # labels on disk have 8 or 16 bits
 NOUNS = {

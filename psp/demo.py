@@ -11,7 +11,7 @@ from psp.cardfile import find_card
 from psp.cards import Card
 from psp.contact import most_varied
 from psp.files import whole_file
-from psp.pictures import decode_image, decode_label, encode_jpeg
+from psp.images import decode_image, decode_label, encode_jpeg
 from psp.render import legend, overlay, sheet
 from psp.scenes import paint_set
 

@@ -18,7 +18,7 @@ from psp.model.csail import is_csail, read_csail
 from psp.model.mmseg import is_mmseg, read_mmseg
 from psp.model.semseg import is_semseg, read_semseg
 from psp.model.translated import Translated
-from psp.settings import resolve
+from psp.settings.sources import resolve
 from psp.tensors import first_of, mismatches, read_checkpoint, read_tensors
 from psp.weights import Header, is_weights, save_weights
 

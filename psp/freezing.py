@@ -3,8 +3,8 @@
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from psp.config import FREEZABLE
 from psp.model import PSPNet
+from psp.settings.config import FREEZABLE
 
 # The backbone's modules, by the paper's stages.
 _STAGES = {

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from psp.config import TrainConfig
 from psp.errors import PspError
 from psp.files import make_folder, whole_file
 from psp.runs import Run
+from psp.settings.config import TrainConfig
 
 if TYPE_CHECKING:  # events are shown by code that does without torch
     from torch import Tensor

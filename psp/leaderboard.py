@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from psp.cards import Card
 from psp.errors import PspError
 from psp.files import write
-from psp.pictures import encode_color, encode_label, encode_palette
+from psp.images import encode_color, encode_label, encode_palette
 from psp.shards import ShardSplit
 
 

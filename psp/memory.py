@@ -10,12 +10,12 @@ from pathlib import Path
 
 import torch
 
-from psp.config import nearest_crops
 from psp.device import autocast, memory_ran_out
 from psp.errors import PspError
 from psp.freezing import freeze, training_mode
 from psp.job import Job
 from psp.preflight import needs_two
+from psp.settings.config import nearest_crops
 from psp.team import twin
 
 MEMINFO, STATUS = Path("/proc/meminfo"), Path("/proc/self/status")  # where Linux says what is used

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from psp.device import pick_device, pick_inference_precision
 from psp.errors import PspError
 from psp.files import read_bytes
+from psp.images import as_rgb
 from psp.infer import Protocol, Segmenter, load_segmenter
 from psp.model import PSPNet
 from psp.photos import decode_photo
-from psp.pictures import as_rgb
 from psp.published import Report
 from psp.resolver import find_model
 from psp.weights import Header, load_network

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from psp.pictures import (
+from psp.images import (
     FORMATS,
     SUFFIXES,
     PictureError,

@@ -19,10 +19,16 @@ from torch import Tensor
 from psp.device import memory_ran_out, pick_inference_precision, precision_name
 from psp.errors import PspError
 from psp.files import NameFaultError, numbered, read_bytes, write, writing
+from psp.images import (
+    encode_jpeg,
+    encode_palette,
+    encode_png,
+    histogram,
+    quiet,
+)
 from psp.infer import Protocol, Segmenter, load_segmenter
 from psp.manifest import file_sha256
 from psp.photos import decode_photo
-from psp.pictures import encode_jpeg, encode_palette, encode_png, histogram, quiet
 from psp.predictions import Predictions, Settings, choose
 from psp.ranks import Part
 from psp.render import legend, overlay

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import torch
 
-from psp.config import TrainConfig, multiples, nearest_crops
 from psp.errors import PspError
 from psp.manifest import read_manifest
 from psp.ranks import launch_name
 from psp.runs import Run
 from psp.score import check_classes, check_labeled
-from psp.settings import differences
+from psp.settings.config import TrainConfig, multiples, nearest_crops
+from psp.settings.sources import differences
 from psp.shards import ShardSplit
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from psp.config import TrainConfig
 from psp.errors import PspError
-from psp.settings import settings_from
+from psp.settings.config import TrainConfig
+from psp.settings.sources import settings_from
 
 RUNS = Path("runs")
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from psp.cards import IGNORE
 from psp.files import make_folder, whole_file
-from psp.pictures import encode_label, encode_png
+from psp.images import encode_label, encode_png
 
 # Raw label values, those of the card `scenes`.
 SKY, WATER, ROAD, WALL, FLOOR, BOAT, CAR, BUILDING, CABINET = range(9)

@@ -12,10 +12,10 @@ from torch import Tensor
 from psp.cards import IGNORE
 from psp.device import memory_ran_out
 from psp.errors import PspError
+from psp.images import quiet
 from psp.infer import Protocol, Segmenter
 from psp.manifest import ANEW
 from psp.metrics import Confusion
-from psp.pictures import quiet
 from psp.shards import ShardSplit
 from psp.workers import ahead, cores
 

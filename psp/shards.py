@@ -36,8 +36,8 @@ from numpy.typing import NDArray
 from psp.cards import Card, card_from_json
 from psp.errors import nearest
 from psp.files import whole_file
+from psp.images import decode_image, decode_label
 from psp.manifest import ANEW, FORMAT, MANIFEST, VERSION, ShardError, file_sha256, read_manifest
-from psp.pictures import decode_image, decode_label
 from psp.spool import Spooled
 
 ENCODED = {"store": "encoded", "reencode": None, "max_side": None}  # the files as they came

@@ -8,9 +8,9 @@ from rich.text import Text
 
 from psp.cards import Card, Origin, SplitEntry
 from psp.catalog import Entry, Score
-from psp.config import show
 from psp.display import escape, out
-from psp.settings import Setting
+from psp.settings.config import show
+from psp.settings.sources import Setting
 
 if TYPE_CHECKING:  # they bring torch and numpy, which the cards do without
     from psp.anatomy import Anatomy

@@ -13,7 +13,6 @@ from torch import Tensor
 from psp.augment import Augmentation
 from psp.board import Board
 from psp.checkpoint import save_checkpoint
-from psp.config import TrainConfig
 from psp.device import autocast, kernels, memory_ran_out
 from psp.errors import PspError
 from psp.files import sole_user
@@ -37,6 +36,7 @@ from psp.ranks import ranks_here
 from psp.runs import Run
 from psp.schedule import poly
 from psp.score import score_split
+from psp.settings.config import TrainConfig
 from psp.team import Team, twin
 from psp.weights import Header, save_weights
 from psp.workers import cores

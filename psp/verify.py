@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from psp.cards import IGNORE
+from psp.images import PictureError, histogram
 from psp.manifest import ANEW, ShardError, file_sha256, read_manifest
-from psp.pictures import PictureError, histogram
 from psp.shards import ShardSplit
 from psp.workers import ordered
 

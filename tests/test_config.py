@@ -4,9 +4,14 @@ from dataclasses import fields
 
 import pytest
 
-from psp.config import TrainConfig, nearest_crops, show
 from psp.errors import PspError
-from psp.settings import differences, overlay, resolve, settings_from
+from psp.settings.config import TrainConfig, nearest_crops, show
+from psp.settings.sources import (
+    differences,
+    overlay,
+    resolve,
+    settings_from,
+)
 
 
 def test_defaults_are_the_papers():

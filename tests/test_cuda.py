@@ -10,7 +10,7 @@ from psp.journal import Step, Tick
 from psp.model import Architecture, build
 from psp.preprocessing import IMAGENET
 from psp.runs import Run
-from psp.settings import resolve
+from psp.settings.sources import resolve
 from psp.shards import ShardSplit
 from psp.train import train
 from psp.weights import read_weights

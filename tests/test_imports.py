@@ -14,9 +14,9 @@ PACKAGE = Path(psp.__file__).parent
 # A module may import only from the lines above its own. Modules on one line do not know each other.
 LAYERS = [
     ["psp.errors", "psp.version"],
-    ["psp.files", "psp.config", "psp.pictures", "psp.workers", "psp.cards", "psp.classnames",
+    ["psp.files", "psp.settings.config", "psp.images", "psp.workers", "psp.cards", "psp.classnames",
      "psp.catalog", "psp.download", "psp.spool"],
-    ["psp.settings"],
+    ["psp.settings.sources"],
     ["psp.manifest", "psp.runs", "psp.render", "psp.preprocessing", "psp.photos", "psp.ranks",
      "psp.boundary", "psp.protocol"],
     ["psp.predictions"],
@@ -60,7 +60,7 @@ ONLY = {
     "rich": {"psp.display", "psp.tables"},
     "h5py": {"psp.shards", "psp.prepare.matlab"},
     "scipy": {"psp.prepare.matlab"},
-    "PIL": {"psp.pictures", "psp.photos", "psp.render"},
+    "PIL": {"psp.images", "psp.photos", "psp.render"},
     "safetensors": {"psp.weights", "psp.tensors"},
     "torchvision": {"psp.initial"},
     "onnx": {"psp.model.graph"},
@@ -68,10 +68,10 @@ ONLY = {
 }
 WITHOUT_TORCH = {
     "psp.augment", "psp.boundary", "psp.cardfile", "psp.cards", "psp.catalog", "psp.census",
-    "psp.classnames", "psp.config", "psp.contact", "psp.demo", "psp.display", "psp.download",
+    "psp.classnames", "psp.settings.config", "psp.contact", "psp.demo", "psp.display", "psp.download",
     "psp.errors", "psp.files", "psp.inputs", "psp.journal", "psp.leaderboard", "psp.manifest",
-    "psp.metrics", "psp.photos", "psp.pictures", "psp.predictions", "psp.protocol",
-    "psp.published", "psp.render", "psp.resolver", "psp.runs", "psp.scenes", "psp.settings",
+    "psp.metrics", "psp.photos", "psp.images", "psp.predictions", "psp.protocol",
+    "psp.published", "psp.render", "psp.resolver", "psp.runs", "psp.scenes", "psp.settings.sources",
     "psp.shards", "psp.spool", "psp.tables", "psp.verify", "psp.workers",
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ from psp.journal import Notice
 from psp.memory import MEMINFO, _end_of_memory, largest
 from psp.model import pspnet
 from psp.runs import Run
-from psp.settings import resolve
+from psp.settings.sources import resolve
 from psp.shards import ShardSplit
 from psp.train import train
 

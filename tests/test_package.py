@@ -109,7 +109,7 @@ def test_dependencies_have_lower_bounds_only():
 def test_the_settings_table_in_the_docs_is_the_codes():
     from dataclasses import fields
 
-    from psp.config import TrainConfig, show
+    from psp.settings.config import TrainConfig, show
 
     text = (CHECKOUT / "docs/training.md").read_text(encoding="utf-8")
     for item in fields(TrainConfig):

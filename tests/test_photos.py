@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from psp.images import PictureError, decode_image
 from psp.photos import PHOTO_SUFFIXES, decode_photo
-from psp.pictures import PictureError, decode_image
 
 
 def file(picture, kind, **options):

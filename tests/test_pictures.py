@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from psp.pictures import (
+from psp.images import (
     PictureError,
     check_image,
     decode_image,

@@ -21,14 +21,14 @@ import torch
 from trees import run_psp
 
 from psp.augment import Augmentation
-from psp.config import TrainConfig
 from psp.errors import PspError
 from psp.loader import Crops, batches
 from psp.loss import Criterion
 from psp.preflight import check_batch, check_compile
 from psp.ranks import Part, launch_name
 from psp.runs import Run
-from psp.settings import resolve
+from psp.settings.config import TrainConfig
+from psp.settings.sources import resolve
 from psp.shards import ShardSplit
 from psp.train import step_seed, train
 from psp.weights import read_weights

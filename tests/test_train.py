@@ -12,7 +12,6 @@ import torch
 import torchvision
 
 from psp.augment import Augmentation
-from psp.config import TrainConfig
 from psp.errors import PspError
 from psp.journal import Event, Notice, Step, Validating, Validation, describe, duration
 from psp.loader import Crops
@@ -21,7 +20,8 @@ from psp.model import Architecture, build
 from psp.preprocessing import Preprocessing
 from psp.resolver import find_model
 from psp.runs import Run
-from psp.settings import resolve
+from psp.settings.config import TrainConfig
+from psp.settings.sources import resolve
 from psp.shards import ShardSplit
 from psp.train import train
 from psp.weights import Header, read_weights, save_weights

@@ -211,7 +211,7 @@ def inspect(
         from psp.contact import contact_sheet
         from psp.display import say
         from psp.files import whole_file
-        from psp.pictures import encode_png
+        from psp.images import encode_png
         from psp.shards import ShardSplit
 
         if sheet.suffix.lower() != ".png":

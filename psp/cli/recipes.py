@@ -10,7 +10,7 @@ from psp.cli.options import Debug, Json, card_named
 
 if TYPE_CHECKING:
     from psp.cards import Card
-    from psp.settings import Setting
+    from psp.settings.sources import Setting
 
 recipe_app = typer.Typer(
     help="Show a recipe, or what differs between two: psp recipe show voc2012",
@@ -75,7 +75,7 @@ def _parted(text: str) -> tuple[str, str | None]:
 
 
 def _explained(card: "Card", recipe: str | None) -> tuple[str, list["Setting"]]:
-    from psp.settings import explain
+    from psp.settings.sources import explain
 
     name = card.recipe_name if recipe in (None, "default") else str(recipe)
     return name, explain(card.recipe_named(name), f"recipe {name}")

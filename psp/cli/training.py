@@ -17,8 +17,8 @@ from psp.cli.options import Debug, Device, Json, Quiet, Verbose, debugging, leav
 from psp.errors import HeardError, PspError
 
 if TYPE_CHECKING:
-    from psp.config import TrainConfig
     from psp.runs import Run
+    from psp.settings.config import TrainConfig
     from psp.team import Team
 
 
@@ -140,7 +140,7 @@ def _plan(
     from psp.ranks import launch_name, restarts
     from psp.resolver import is_published
     from psp.runs import RUNS, Run, begun_by, newest_named
-    from psp.settings import overlay, resolve
+    from psp.settings.sources import overlay, resolve
 
     overrides = _overrides({k: v for k, v in given.items() if v is not None}, settings)
     card = card_from_dict(read_manifest(shards)["card"])

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from psp.config import BACKBONES
 from psp.errors import PspError
+from psp.settings.config import BACKBONES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from psp.cards import IGNORE, Card
 from psp.errors import PspError
 from psp.files import read_bytes
-from psp.pictures import (
+from psp.images import (
     check_image,
     decode_color_label,
     decode_image,

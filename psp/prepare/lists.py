@@ -4,7 +4,7 @@ import os
 from pathlib import Path, PurePosixPath
 
 from psp.errors import PspError
-from psp.pictures import SUFFIXES
+from psp.images import SUFFIXES
 
 LONGEST = 255  # bytes; no file system has longer names
 

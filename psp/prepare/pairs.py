@@ -7,7 +7,7 @@ from pathlib import Path
 
 from psp.cards import Card, SplitEntry
 from psp.errors import PspError
-from psp.pictures import SUFFIXES
+from psp.images import SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)

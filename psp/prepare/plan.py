@@ -15,7 +15,7 @@ from pathlib import Path
 
 from psp.cards import Card, SplitEntry
 from psp.errors import PspError
-from psp.pictures import PictureError, picture_size
+from psp.images import PictureError, picture_size
 from psp.prepare.convert import Conversion
 from psp.prepare.layouts import find_download, find_layout
 from psp.prepare.pairs import Pair, Source

@@ -27,12 +27,12 @@ from torch.profiler import ProfilerActivity, profile
 
 from psp.augment import Augmentation
 from psp.cardfile import find_card
-from psp.config import TrainConfig
 from psp.journal import Event, Step, Tick
 from psp.loader import Crops, batches
 from psp.prepare import prepare
 from psp.prepare.convert import Conversion
 from psp.runs import Run
+from psp.settings.config import TrainConfig
 from psp.shards import ShardSplit
 from psp.train import train
 

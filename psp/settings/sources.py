@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, get_args, get_type_hints
 
-from psp.config import FREE_ON_RESUME, TrainConfig, show
 from psp.errors import PspError, nearest
+from psp.settings.config import FREE_ON_RESUME, TrainConfig, show
 
 
 def settings_from(values: Mapping[str, Any], source: str) -> dict[str, Any]:
