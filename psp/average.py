@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import Tensor
 
-from psp.model import PSPNet
+from psp.model.pspnet import PSPNet
 
 
 class Average:

@@ -18,14 +18,15 @@ from psp.boundary import boundary_counts
 from psp.device import pick_inference_precision, precision_name
 from psp.errors import PspError
 from psp.files import is_free, make_folder, write_json
-from psp.infer import Protocol, Segmenter, load_segmenter
 from psp.leaderboard import Leaderboard
 from psp.metrics import Counts, Tally, joined
+from psp.model.inference import Segmenter, load_segmenter
+from psp.model.procedure import Protocol
+from psp.model.weights import Header
 from psp.ranks import Part
 from psp.runs import Model
 from psp.score import Look, check_classes, check_labeled, looked_at
 from psp.shards import ShardSplit
-from psp.weights import Header
 from psp.workers import ahead, cores
 
 THREADS = 4  # that measure borders and write label files, where there are as many cores

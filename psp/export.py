@@ -11,8 +11,8 @@ import torch
 
 from psp.errors import PspError
 from psp.files import whole_file
-from psp.model import PSPNet, upsample
-from psp.weights import Header, load_network
+from psp.model.pspnet import PSPNet, upsample
+from psp.model.weights import Header, load_network
 
 TOLERANCE = 1e-4  # of the logits' range: float32 rounding gives about 1e-6
 
@@ -43,7 +43,7 @@ def export(
     try:
         import onnxruntime
 
-        from psp.model.graph import onnx_graph
+        from psp.zoo.onnx_graph import onnx_graph
     except ImportError as error:
         raise PspError(
             f"psp export needs {error.name}, which is not installed: pip install 'pspnet[onnx]'"

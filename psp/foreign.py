@@ -12,15 +12,15 @@ from psp.cards import Card
 from psp.classnames import differences, places
 from psp.errors import PspError
 from psp.manifest import file_sha256
-from psp.model import build
-from psp.model.caffe import read_caffemodel
-from psp.model.csail import is_csail, read_csail
-from psp.model.mmseg import is_mmseg, read_mmseg
-from psp.model.semseg import is_semseg, read_semseg
-from psp.model.translated import Translated
+from psp.model.pspnet import build
+from psp.model.weights import Header, is_weights, save_weights
 from psp.settings.sources import resolve
 from psp.tensors import first_of, mismatches, read_checkpoint, read_tensors
-from psp.weights import Header, is_weights, save_weights
+from psp.zoo.importers.caffe import read_caffemodel
+from psp.zoo.importers.csail import is_csail, read_csail
+from psp.zoo.importers.importer import Translated
+from psp.zoo.importers.mmseg import is_mmseg, read_mmseg
+from psp.zoo.importers.semseg import is_semseg, read_semseg
 
 
 @dataclass(frozen=True)

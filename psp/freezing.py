@@ -3,7 +3,7 @@
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from psp.model import PSPNet
+from psp.model.pspnet import PSPNet
 from psp.settings.config import FREEZABLE
 
 # The backbone's modules, by the paper's stages.

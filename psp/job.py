@@ -17,9 +17,9 @@ from psp.freezing import freeze
 from psp.initial import inherit, initialize
 from psp.journal import Event, Journal, Notice
 from psp.loss import Criterion, class_weights
-from psp.model import Architecture, Logits, PSPNet, build
-from psp.model.architecture import architecture_from
-from psp.preprocessing import Preprocessing
+from psp.model.architecture import Architecture, architecture_from
+from psp.model.preprocessing import Preprocessing
+from psp.model.pspnet import Logits, PSPNet, build
 from psp.ranks import launch_name
 from psp.runs import Run
 from psp.schedule import parameter_groups

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from psp.cards import IGNORE
-from psp.model import Logits, upsample
+from psp.model.pspnet import Logits, upsample
 
 
 class Losses(NamedTuple):

@@ -11,12 +11,13 @@ from psp.device import pick_device, pick_inference_precision
 from psp.errors import PspError
 from psp.files import read_bytes
 from psp.images import as_rgb
-from psp.infer import Protocol, Segmenter, load_segmenter
-from psp.model import PSPNet
+from psp.model.inference import Segmenter, load_segmenter
+from psp.model.procedure import Protocol
+from psp.model.pspnet import PSPNet
+from psp.model.weights import Header, load_network
 from psp.photos import decode_photo
 from psp.published import Report
 from psp.resolver import find_model
-from psp.weights import Header, load_network
 
 
 class Parser:

@@ -26,13 +26,14 @@ from psp.images import (
     histogram,
     quiet,
 )
-from psp.infer import Protocol, Segmenter, load_segmenter
 from psp.manifest import file_sha256
+from psp.model.inference import Segmenter, load_segmenter
+from psp.model.procedure import Protocol
+from psp.model.weights import Header, read_header
 from psp.photos import decode_photo
 from psp.predictions import Predictions, Settings, choose
 from psp.ranks import Part
 from psp.render import legend, overlay
-from psp.weights import Header, read_header
 from psp.workers import ahead, cores
 
 THREADS = 4  # that decode, and as many that encode, where there are as many cores

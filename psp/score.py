@@ -13,9 +13,10 @@ from psp.cards import IGNORE
 from psp.device import memory_ran_out
 from psp.errors import PspError
 from psp.images import quiet
-from psp.infer import Protocol, Segmenter
 from psp.manifest import ANEW
 from psp.metrics import Confusion
+from psp.model.inference import Segmenter
+from psp.model.procedure import Protocol
 from psp.shards import ShardSplit
 from psp.workers import ahead, cores
 

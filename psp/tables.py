@@ -13,12 +13,12 @@ from psp.settings.config import show
 from psp.settings.sources import Setting
 
 if TYPE_CHECKING:  # they bring torch and numpy, which the cards do without
-    from psp.anatomy import Anatomy
     from psp.census import Census, SplitCensus
     from psp.evaluate import Evaluation
-    from psp.infer import Protocol
     from psp.metrics import Tally
-    from psp.weights import Header
+    from psp.model.procedure import Protocol
+    from psp.model.summary import Anatomy
+    from psp.model.weights import Header
 
 
 def _table(first: str, *numbers: str) -> Table:

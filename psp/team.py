@@ -23,7 +23,7 @@ from torch.distributed.distributed_c10d import Store
 from torch.nn.parallel import DistributedDataParallel
 
 from psp.errors import HeardError, PspError
-from psp.model import PSPNet, build
+from psp.model.pspnet import PSPNet, build
 from psp.ranks import Part
 from psp.synced import synchronize
 

@@ -17,12 +17,14 @@ from psp.device import autocast, kernels, memory_ran_out
 from psp.errors import PspError
 from psp.files import sole_user
 from psp.freezing import training_mode
-from psp.infer import Protocol, segmenter
 from psp.job import Job, begin, introduce
 from psp.journal import Event, Meter, Tick, Validating, Validation, not_finite
 from psp.loader import Crops, batches
 from psp.memory import advice, fit_batch
 from psp.metrics import Confusion
+from psp.model.inference import segmenter
+from psp.model.procedure import Protocol
+from psp.model.weights import Header, save_weights
 from psp.preflight import (
     check_batch,
     check_compile,
@@ -38,7 +40,6 @@ from psp.schedule import poly
 from psp.score import score_split
 from psp.settings.config import TrainConfig
 from psp.team import Team, twin
-from psp.weights import Header, save_weights
 from psp.workers import cores
 
 

@@ -7,12 +7,13 @@ import torch
 from plain_nets import MMSegmentation, randomize
 from torch import nn
 
-from psp.anatomy import examine
 from psp.cardfile import find_card
 from psp.foreign import import_weights
-from psp.model import Architecture, build
+from psp.model.architecture import Architecture
+from psp.model.pspnet import build
+from psp.model.summary import examine
+from psp.model.weights import Header, save_weights
 from psp.runs import Model
-from psp.weights import Header, save_weights
 
 
 def written(path, spec, crop=89):

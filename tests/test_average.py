@@ -3,7 +3,8 @@
 import torch
 
 from psp.average import Average
-from psp.model import Architecture, build
+from psp.model.architecture import Architecture
+from psp.model.pspnet import build
 
 
 def test_weights_and_statistics_follow_their_recursion():

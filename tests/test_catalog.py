@@ -12,10 +12,10 @@ from plain_nets import CSAILDecoder, CSAILEncoder, MMSegmentation
 import psp.catalog
 from psp.cardfile import find_card, shipped
 from psp.catalog import entries
-from psp.infer import Protocol
-from psp.model import build
-from psp.model.csail import read_csail
-from psp.model.mmseg import read_mmseg
+from psp.model.procedure import Protocol
+from psp.model.pspnet import build
+from psp.zoo.importers.csail import read_csail
+from psp.zoo.importers.mmseg import read_mmseg
 
 CATALOG = entries()
 DOCS = (Path(__file__).parents[1] / "docs/weights.md").read_text(encoding="utf-8")

@@ -5,15 +5,17 @@ from dataclasses import replace
 import pytest
 import torch
 
-from psp.infer import Protocol, segmenter
 from psp.journal import Step, Tick
-from psp.model import Architecture, build
-from psp.preprocessing import IMAGENET
+from psp.model.architecture import Architecture
+from psp.model.inference import segmenter
+from psp.model.preprocessing import IMAGENET
+from psp.model.procedure import Protocol
+from psp.model.pspnet import build
+from psp.model.weights import read_weights
 from psp.runs import Run
 from psp.settings.sources import resolve
 from psp.shards import ShardSplit
 from psp.train import train
-from psp.weights import read_weights
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
 CUDA = torch.device("cuda")

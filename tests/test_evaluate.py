@@ -224,7 +224,7 @@ def test_a_label_of_another_size_is_named(journey, psp, monkeypatch):
 
 
 def test_a_picture_that_memory_does_not_hold_is_named(journey, psp, monkeypatch):
-    from psp.infer import Segmenter
+    from psp.model.inference import Segmenter
 
     def greedy(self, image, protocol):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
@@ -274,9 +274,10 @@ def card(folder, layout, classes, splits="val = { images = 1 }", extra=""):
 @pytest.fixture(scope="module")
 def untrained():
     """untrained(shards, path): weights of random values with the shards' classes."""
-    from psp.model import Architecture, build
+    from psp.model.architecture import Architecture
+    from psp.model.pspnet import build
+    from psp.model.weights import Header, save_weights
     from psp.shards import ShardSplit
-    from psp.weights import Header, save_weights
 
     def make(shards, split, path):
         opened = ShardSplit(shards, split)

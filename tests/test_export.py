@@ -10,9 +10,10 @@ from plain_nets import randomize
 
 from psp.errors import PspError
 from psp.export import export, parse_size
-from psp.model import Architecture, build, upsample
-from psp.preprocessing import Preprocessing
-from psp.weights import Header, save_weights
+from psp.model.architecture import Architecture
+from psp.model.preprocessing import Preprocessing
+from psp.model.pspnet import build, upsample
+from psp.model.weights import Header, save_weights
 
 pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")

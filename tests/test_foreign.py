@@ -13,10 +13,11 @@ import psp as package
 from psp.cardfile import find_card
 from psp.errors import PspError
 from psp.foreign import import_weights
-from psp.model import Architecture, build
-from psp.model.caffe import read_caffemodel
-from psp.model.semseg import read_semseg
-from psp.weights import load_network, read_weights
+from psp.model.architecture import Architecture
+from psp.model.pspnet import build
+from psp.model.weights import load_network, read_weights
+from psp.zoo.importers.caffe import read_caffemodel
+from psp.zoo.importers.semseg import read_semseg
 
 VOC = find_card("voc2012")
 

@@ -5,7 +5,8 @@ import torch
 
 from psp.freezing import freeze, training_mode
 from psp.loss import Criterion
-from psp.model import Architecture, build
+from psp.model.architecture import Architecture
+from psp.model.pspnet import build
 from psp.schedule import parameter_groups
 
 

@@ -15,8 +15,8 @@ from PIL import Image
 import psp as package
 from psp.cardfile import find_card
 from psp.foreign import import_weights
-from psp.infer import Protocol
-from psp.model import upsample
+from psp.model.procedure import Protocol
+from psp.model.pspnet import upsample
 from psp.predict import predict
 
 CARD = find_card("voc2012")

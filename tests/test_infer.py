@@ -11,13 +11,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-import psp.infer
+import psp.model.inference
 from psp import device
 from psp.errors import PspError
-from psp.infer import PAPER_SCALES, Protocol, Segmenter
-from psp.model import Architecture, Logits, build
-from psp.preprocessing import Preprocessing
-from psp.views import scaled_size, starts
+from psp.model.architecture import Architecture
+from psp.model.inference import Segmenter
+from psp.model.preprocessing import Preprocessing
+from psp.model.procedure import PAPER_SCALES, Protocol
+from psp.model.pspnet import Logits, build
+from psp.model.windows import scaled_size, starts
 
 CPU = torch.device("cpu")
 
@@ -124,7 +126,7 @@ def test_a_segmenter_leaves_its_network_as_it_is(rng):
     torch.manual_seed(0)
     network = build(Architecture(classes=3, backbone="resnet18")).train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    parse = psp.infer.segmenter(network, Preprocessing(), CPU, torch.bfloat16)
+    parse = psp.model.inference.segmenter(network, Preprocessing(), CPU, torch.bfloat16)
     parse.label_map(rng.integers(0, 256, (50, 60, 3), dtype=np.uint8), Protocol(41))
     after = network.state_dict()
     assert before.keys() == after.keys()
@@ -183,9 +185,9 @@ def test_labels_by_tiles_are_the_argmax_of_the_probabilities(rng, monkeypatch, s
     parse = model(convolution(), 4)
     usual = parse.probabilities(image, protocol)
     assert torch.equal(parse.label_map(image, protocol), usual.argmax(0).to(torch.uint8))
-    monkeypatch.setitem(psp.infer.TILE, "cpu", 500)
-    monkeypatch.setattr(psp.infer, "TILE_ROWS", 9)
-    monkeypatch.setattr(psp.infer, "KEPT", 1)
+    monkeypatch.setitem(psp.model.inference.TILE, "cpu", 500)
+    monkeypatch.setattr(psp.model.inference, "TILE_ROWS", 9)
+    monkeypatch.setattr(psp.model.inference, "KEPT", 1)
     with torch.inference_mode():
         tiles = list(parse._tiles(image, protocol))
     assert len(tiles) >= max(1, size[0] // 16) * max(1, size[1] // 41)

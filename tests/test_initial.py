@@ -8,8 +8,9 @@ import torch
 
 from psp.errors import PspError
 from psp.initial import initialize
-from psp.model import Architecture, build
-from psp.weights import Header, save_weights
+from psp.model.architecture import Architecture
+from psp.model.pspnet import build
+from psp.model.weights import Header, save_weights
 
 CLASSES = ("a", "b", "c")
 

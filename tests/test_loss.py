@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from psp.loss import Criterion, class_weights
-from psp.model import Logits
+from psp.model.pspnet import Logits
 
 OPTIONS = {"aux_weight": 0.4, "loss_stride": 8, "align_corners": True}
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from psp.errors import PspError
-from psp.model import Architecture, build, fold, upsample
-from psp.model.architecture import architecture_from
+from psp.model.architecture import Architecture, architecture_from
+from psp.model.fold import fold
+from psp.model.pspnet import build, upsample
 from psp.model.pyramid import PyramidConv
 
 

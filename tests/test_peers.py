@@ -9,9 +9,10 @@ import psp as package
 from psp.cardfile import find_card
 from psp.errors import PspError
 from psp.foreign import import_weights
-from psp.model import Architecture, build
-from psp.model.csail import read_csail
-from psp.model.mmseg import read_mmseg
+from psp.model.architecture import Architecture
+from psp.model.pspnet import build
+from psp.zoo.importers.csail import read_csail
+from psp.zoo.importers.mmseg import read_mmseg
 
 VOC = find_card("voc2012")
 CONFIG = """

@@ -498,7 +498,7 @@ def test_too_many_probabilities_are_refused_for_that_picture_alone(
 def test_a_picture_that_memory_does_not_hold_is_one_failure(
     journey, psp, photos, monkeypatch, text
 ):
-    from psp.infer import Segmenter
+    from psp.model.inference import Segmenter
 
     real = Segmenter.label_map
 

@@ -24,6 +24,7 @@ from psp.augment import Augmentation
 from psp.errors import PspError
 from psp.loader import Crops, batches
 from psp.loss import Criterion
+from psp.model.weights import read_weights
 from psp.preflight import check_batch, check_compile
 from psp.ranks import Part, launch_name
 from psp.runs import Run
@@ -31,7 +32,6 @@ from psp.settings.config import TrainConfig
 from psp.settings.sources import resolve
 from psp.shards import ShardSplit
 from psp.train import step_seed, train
-from psp.weights import read_weights
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}

@@ -2,7 +2,8 @@
 
 import pytest
 
-from psp.model import Architecture, build
+from psp.model.architecture import Architecture
+from psp.model.pspnet import build
 from psp.schedule import parameter_groups, poly
 
 

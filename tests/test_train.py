@@ -16,15 +16,16 @@ from psp.errors import PspError
 from psp.journal import Event, Notice, Step, Validating, Validation, describe, duration
 from psp.loader import Crops
 from psp.loss import Criterion
-from psp.model import Architecture, build
-from psp.preprocessing import Preprocessing
+from psp.model.architecture import Architecture
+from psp.model.preprocessing import Preprocessing
+from psp.model.pspnet import build
+from psp.model.weights import Header, read_weights, save_weights
 from psp.resolver import find_model
 from psp.runs import Run
 from psp.settings.config import TrainConfig
 from psp.settings.sources import resolve
 from psp.shards import ShardSplit
 from psp.train import train
-from psp.weights import Header, read_weights, save_weights
 
 CPU = torch.device("cpu")
 

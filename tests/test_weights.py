@@ -5,9 +5,15 @@ import torch
 from safetensors.torch import save_file
 
 from psp.errors import PspError
-from psp.model import Architecture, build
-from psp.preprocessing import Preprocessing
-from psp.weights import Header, load_network, read_weights, save_weights
+from psp.model.architecture import Architecture
+from psp.model.preprocessing import Preprocessing
+from psp.model.pspnet import build
+from psp.model.weights import (
+    Header,
+    load_network,
+    read_weights,
+    save_weights,
+)
 
 SPEC = Architecture(classes=2, backbone="resnet18", bins=(1, 2))
 HEADER = Header(

@@ -230,7 +230,7 @@ def inspect(
 
 
 def _inspect_model(name: Path, as_json: bool) -> None:
-    from psp.anatomy import examine
+    from psp.model.summary import examine
     from psp.tables import show_model
 
     found = examine(model_named(name))

@@ -21,8 +21,8 @@ from psp.cli.options import (
 from psp.errors import PspError, printable
 
 if TYPE_CHECKING:
-    from psp.infer import Protocol
-    from psp.weights import Header
+    from psp.model.procedure import Protocol
+    from psp.model.weights import Header
 
 PRECISIONS = ("auto", "fp32", "bf16")
 STANDARD_INPUT = Path("-")
@@ -309,7 +309,7 @@ def _protocol(
     way: str,
 ) -> Callable[["Header"], "Protocol"]:
     """Return the test protocol as a function of what the weights say of themselves."""
-    from psp.infer import PAPER_SCALES, Protocol
+    from psp.model.procedure import PAPER_SCALES, Protocol
 
     if scales and multi_scale:
         raise PspError("--scales and --multi-scale: give one of them.")

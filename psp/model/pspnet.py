@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from psp.model.architecture import Architecture
+from psp.model.backbones.resnet import DilatedResNet, conv3x3
 from psp.model.pyramid import PyramidConv
-from psp.model.resnet import DilatedResNet, conv3x3
 
 
 class Logits(NamedTuple):

@@ -24,8 +24,9 @@ from psp.cardfile import find_card
 from psp.device import autocast
 from psp.loss import Criterion
 from psp.metrics import Confusion
-from psp.model import Architecture, build, upsample
-from psp.preprocessing import IMAGENET
+from psp.model.architecture import Architecture
+from psp.model.preprocessing import IMAGENET
+from psp.model.pspnet import build, upsample
 from psp.scenes import BOAT, BUILDING, CABINET, CAR, SceneSpec, paint
 from psp.schedule import parameter_groups, poly
 from psp.score import count

@@ -10,7 +10,8 @@ import time
 
 import torch
 
-from psp.model import Architecture, build
+from psp.model.architecture import Architecture
+from psp.model.pspnet import build
 
 
 def main() -> None:

@@ -25,10 +25,12 @@ import numpy as np
 import torch
 
 from psp.device import pick_inference_precision
-from psp.infer import PAPER_SCALES, Protocol, Segmenter, segmenter
-from psp.model import Architecture, Logits, build, upsample
-from psp.model.semseg import read_semseg
-from psp.preprocessing import IMAGENET
+from psp.model.architecture import Architecture
+from psp.model.inference import Segmenter, segmenter
+from psp.model.preprocessing import IMAGENET
+from psp.model.procedure import PAPER_SCALES, Protocol
+from psp.model.pspnet import Logits, build, upsample
+from psp.zoo.importers.semseg import read_semseg
 
 CPU = torch.device("cpu")
 

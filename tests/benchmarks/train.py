@@ -30,10 +30,11 @@ from psp.cardfile import find_card
 from psp.device import autocast
 from psp.loader import Crops
 from psp.loss import Criterion
-from psp.model import Architecture, Logits, build
+from psp.model.architecture import Architecture
+from psp.model.preprocessing import IMAGENET
+from psp.model.pspnet import Logits, build
 from psp.prepare import prepare
 from psp.prepare.convert import Conversion
-from psp.preprocessing import IMAGENET
 from psp.schedule import parameter_groups
 from psp.shards import ShardSplit
 

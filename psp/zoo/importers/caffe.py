@@ -29,10 +29,10 @@ from torch import Tensor, nn
 
 from psp.errors import PspError
 from psp.model.architecture import Architecture
+from psp.model.backbones.resnet import BLOCKS
+from psp.model.preprocessing import Preprocessing
 from psp.model.pspnet import build
-from psp.model.resnet import BLOCKS
-from psp.model.translated import Translated
-from psp.preprocessing import Preprocessing
+from psp.zoo.importers.importer import Translated
 
 # The input is BGR minus these means (evaluation/*.m of the release), without a division. Here RGB:
 PREPROCESSING = Preprocessing(mean=(123.68, 116.779, 103.939), std=(1.0, 1.0, 1.0))

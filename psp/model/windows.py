@@ -1,6 +1,6 @@
 """A picture at one scale, seen through windows: sizes, padding, and where the windows lie.
 
-Two ways, from the authors' two releases (`psp.protocol.WAYS`):
+Two ways, from the authors' two releases (`psp.model.procedure.WAYS`):
 torch   (semseg tool/test.py) the long side becomes round(scale * base); a picture smaller than a
         window lies in the middle of the padding.
 caffe   (PSPNet evaluation/*.m) the long side becomes round(scale * base) + 1; the padding is below
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from psp.resample import Taps, taps
+from psp.model.resample import Taps, taps
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from psp.errors import PspError
 from psp.model.architecture import Architecture
-from psp.model.resnet import backbone_of
-from psp.model.translated import Translated, renamed, sizes
+from psp.model.backbones.resnet import backbone_of
+from psp.zoo.importers.importer import Translated, renamed, sizes
 
 BINS = (1, 2, 3, 6)
 PARTS = {

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from psp.errors import PspError
 from psp.files import whole_file
-from psp.model import Architecture, PSPNet, build
-from psp.model.architecture import architecture_from
-from psp.preprocessing import IMAGENET, Preprocessing
+from psp.model.architecture import Architecture, architecture_from
+from psp.model.preprocessing import IMAGENET, Preprocessing
+from psp.model.pspnet import PSPNet, build
 
 FORMAT = "psp-weights"
 VERSION = 1

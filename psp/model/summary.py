@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from psp.model import Architecture, build
+from psp.model.architecture import Architecture
+from psp.model.pspnet import build
+from psp.model.weights import Header, read_header
 from psp.runs import Model
-from psp.weights import Header, read_header
 
 
 @dataclass(frozen=True)

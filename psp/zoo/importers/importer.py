@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from psp.model.architecture import Architecture
-from psp.preprocessing import IMAGENET, Preprocessing
+from psp.model.preprocessing import IMAGENET, Preprocessing
 
 
 @dataclass(frozen=True)

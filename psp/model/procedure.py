@@ -14,7 +14,7 @@ class Protocol:
     """How pictures are seen. `base_size` is the long side at scale 1; None leaves it as it is.
 
     `way` is which of the authors' two procedures: in `torch` the probabilities of the mirrored
-    views are averaged, in `caffe` their logits are summed; psp.views has the other differences.
+    views are averaged, in `caffe` their logits are summed; psp.model.windows has the other differences.
     """
 
     crop: int

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from psp.errors import PspError
 from psp.model.architecture import Architecture
-from psp.model.resnet import backbone_of
-from psp.model.translated import Translated, sizes
+from psp.model.backbones.resnet import backbone_of
+from psp.zoo.importers.importer import Translated, sizes
 
 STEM = {"0": "conv1", "1": "bn1", "3": "conv2", "4": "bn2", "6": "conv3", "7": "bn3"}
 LEVEL = {"1": "conv", "2": "bn"}

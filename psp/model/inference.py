@@ -1,7 +1,7 @@
 """Class probabilities of a picture at its own size: the one place that knows how.
 
 Resize to the base size and scale, cut into windows at a stride of two thirds, mirror, softmax,
-average: the authors' test procedures (`psp.views` says where they lie). Validation while training,
+average: the authors' test procedures (`psp.model.windows` says where they lie). Validation while training,
 evaluation and prediction all come here, so they agree by construction.
 
 The result is made tile by tile. A window's scores stay at 1/8 of its size from when the first tile
@@ -25,12 +25,18 @@ from torch.nn import functional as F
 
 from psp.device import compiled as compile_network
 from psp.errors import PspError
-from psp.model import Logits, PSPNet, fold
-from psp.preprocessing import Preprocessing
-from psp.protocol import PAPER_SCALES, Protocol
-from psp.resample import resample, upsampling
-from psp.views import View, Window, see, windows
-from psp.weights import Header, load_network
+from psp.model.fold import fold
+from psp.model.preprocessing import Preprocessing
+from psp.model.procedure import PAPER_SCALES, Protocol
+from psp.model.pspnet import Logits, PSPNet
+from psp.model.resample import resample, upsampling
+from psp.model.weights import Header, load_network
+from psp.model.windows import (
+    View,
+    Window,
+    see,
+    windows,
+)
 
 __all__ = ["PAPER_SCALES", "Protocol", "Segmenter", "load_segmenter", "segmenter"]
 

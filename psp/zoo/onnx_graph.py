@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from psp.errors import PspError
+from psp.model.backbones.resnet import BasicBlock, Bottleneck
 from psp.model.pspnet import PSPNet
 from psp.model.pyramid import PyramidConv, PyramidLevel
-from psp.model.resnet import BasicBlock, Bottleneck
 
 OPSET, IR = 17, 8  # of 2022: what runtimes since then can read
 
