@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from psp.cards import IGNORE
+from psp.data.card import IGNORE
 
 TOLERANCE = 0.0075  # of the diagonal; one pixel at least
 NEAR_GUESSED, GUESSED, NEAR_TRUE, TRUE = range(4)  # the columns of the counts

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from psp.cardfile import find_card
-from psp.cards import Card
-from psp.contact import most_varied
+from psp.data.card import Card
+from psp.data.cardfile import find_card
+from psp.data.contact_sheet import most_varied
+from psp.data.scenes import paint_set
 from psp.files import whole_file
 from psp.images import decode_image, decode_label, encode_jpeg
 from psp.render import legend, overlay, sheet
-from psp.scenes import paint_set
 
 SHEET_ROWS = 5
 

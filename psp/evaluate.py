@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import distributed
 
 from psp.boundary import boundary_counts
+from psp.data.shards import ShardSplit
 from psp.device import pick_inference_precision, precision_name
 from psp.errors import PspError
 from psp.files import is_free, make_folder, write_json
@@ -26,7 +27,6 @@ from psp.model.weights import Header
 from psp.ranks import Part
 from psp.runs import Model
 from psp.score import Look, check_classes, check_labeled, looked_at
-from psp.shards import ShardSplit
 from psp.workers import ahead, cores
 
 THREADS = 4  # that measure borders and write label files, where there are as many cores

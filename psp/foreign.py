@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from psp.cards import Card
 from psp.classnames import differences, places
+from psp.data.card import Card
+from psp.data.manifest import file_sha256
 from psp.errors import PspError
-from psp.manifest import file_sha256
 from psp.model.pspnet import build
 from psp.model.weights import Header, is_weights, save_weights
 from psp.settings.sources import resolve

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from psp.average import Average
 from psp.checkpoint import load_checkpoint
+from psp.data.shards import ShardSplit
 from psp.device import compiled, pick_precision, precision_name
 from psp.errors import PspError
 from psp.files import write_json
@@ -24,7 +25,6 @@ from psp.ranks import launch_name
 from psp.runs import Run
 from psp.schedule import parameter_groups
 from psp.settings.config import TrainConfig
-from psp.shards import ShardSplit
 from psp.team import Team
 from psp.version import __version__
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from psp.cards import Card
+from psp.data.card import Card
+from psp.data.shards import ShardSplit
 from psp.errors import PspError
 from psp.files import write
 from psp.images import encode_color, encode_label, encode_palette
-from psp.shards import ShardSplit
 
 
 class Leaderboard:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from psp.cards import IGNORE
+from psp.data.card import IGNORE
 from psp.model.pspnet import Logits, upsample
 
 

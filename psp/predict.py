@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from psp.data.manifest import file_sha256
 from psp.device import memory_ran_out, pick_inference_precision, precision_name
 from psp.errors import PspError
 from psp.files import NameFaultError, numbered, read_bytes, write, writing
@@ -26,7 +27,6 @@ from psp.images import (
     histogram,
     quiet,
 )
-from psp.manifest import file_sha256
 from psp.model.inference import Segmenter, load_segmenter
 from psp.model.procedure import Protocol
 from psp.model.weights import Header, read_header

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from psp.cardfile import find_card
 from psp.catalog import Entry, Remote
+from psp.data.cardfile import find_card
+from psp.data.manifest import file_sha256
 from psp.download import DownloadError, download
 from psp.errors import PspError
 from psp.files import sync
-from psp.manifest import file_sha256
 
 ABANDONED = 24 * 3600  # seconds after which a folder of a process that was killed is removed
 

@@ -9,15 +9,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from psp.cards import IGNORE
+from psp.data.card import IGNORE
+from psp.data.manifest import ANEW
+from psp.data.shards import ShardSplit
 from psp.device import memory_ran_out
 from psp.errors import PspError
 from psp.images import quiet
-from psp.manifest import ANEW
 from psp.metrics import Confusion
 from psp.model.inference import Segmenter
 from psp.model.procedure import Protocol
-from psp.shards import ShardSplit
 from psp.workers import ahead, cores
 
 THREADS = 4  # that decode, where there are as many cores

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from psp.cards import Card, Origin, SplitEntry
 from psp.catalog import Entry, Score
+from psp.data.card import Card, Origin, SplitEntry
 from psp.display import escape, out
 from psp.settings.config import show
 from psp.settings.sources import Setting
 
 if TYPE_CHECKING:  # they bring torch and numpy, which the cards do without
-    from psp.census import Census, SplitCensus
+    from psp.data.statistics import Census, SplitCensus
     from psp.evaluate import Evaluation
     from psp.metrics import Tally
     from psp.model.procedure import Protocol

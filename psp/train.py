@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from psp.augment import Augmentation
 from psp.board import Board
 from psp.checkpoint import save_checkpoint
+from psp.data.augment import Augmentation
+from psp.data.loader import Crops, batches
 from psp.device import autocast, kernels, memory_ran_out
 from psp.errors import PspError
 from psp.files import sole_user
 from psp.freezing import training_mode
 from psp.job import Job, begin, introduce
 from psp.journal import Event, Meter, Tick, Validating, Validation, not_finite
-from psp.loader import Crops, batches
 from psp.memory import advice, fit_batch
 from psp.metrics import Confusion
 from psp.model.inference import segmenter

@@ -87,7 +87,7 @@ def journey(tmp_path_factory):
 
     journey.folder holds raw/, tiny.toml, shards/, run/, parsed/; journey.says the outputs.
     """
-    from psp.scenes import SceneSpec, paint_set
+    from psp.data.scenes import SceneSpec, paint_set
 
     folder = tmp_path_factory.mktemp("journey")
     spec = SceneSpec(height=48, width=64)

@@ -10,8 +10,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from psp.manifest import read_manifest
-from psp.verify import Checker, Part
+from psp.data.manifest import read_manifest
+from psp.data.verify import Checker, Part
 
 
 def flip_all(folder, kind, rng, count, aligned=False):

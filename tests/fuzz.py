@@ -46,8 +46,8 @@ from PIL import Image
 from strict import PNG, NotLabelError, label_values, png_chunks
 from trees import noise, save_picture
 
-from psp.cardfile import find_card, read_card
-from psp.cards import Card
+from psp.data.card import Card
+from psp.data.cardfile import find_card, read_card
 from psp.errors import PspError
 
 SECONDS = 30  # after which a variant counts as hanging

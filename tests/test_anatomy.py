@@ -7,7 +7,7 @@ import torch
 from plain_nets import MMSegmentation, randomize
 from torch import nn
 
-from psp.cardfile import find_card
+from psp.data.cardfile import find_card
 from psp.foreign import import_weights
 from psp.model.architecture import Architecture
 from psp.model.pspnet import build

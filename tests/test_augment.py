@@ -5,7 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from psp.augment import Augmentation, Choice, apply, choose, matrix
+from psp.data.augment import (
+    Augmentation,
+    Choice,
+    apply,
+    choose,
+    matrix,
+)
 
 PLAIN = {"blur": 0.0, "flip": 0.0, "rotate": 0.0}
 

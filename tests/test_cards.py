@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from psp.cardfile import find_card, read_card, shipped
-from psp.cards import IGNORE, Card, card_from_json
+from psp.data.card import IGNORE, Card, card_from_json
+from psp.data.cardfile import find_card, read_card, shipped
 from psp.errors import PspError
 
 GOOD = """

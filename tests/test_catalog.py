@@ -10,8 +10,8 @@ import torch
 from plain_nets import CSAILDecoder, CSAILEncoder, MMSegmentation
 
 import psp.catalog
-from psp.cardfile import find_card, shipped
 from psp.catalog import entries
+from psp.data.cardfile import find_card, shipped
 from psp.model.procedure import Protocol
 from psp.model.pspnet import build
 from psp.zoo.importers.csail import read_csail

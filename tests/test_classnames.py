@@ -5,8 +5,8 @@ import torch
 from plain_nets import MMSegmentation, randomize
 
 import psp as package
-from psp.cardfile import find_card
 from psp.classnames import differences, places
+from psp.data.cardfile import find_card
 from psp.errors import PspError
 from psp.foreign import import_weights
 

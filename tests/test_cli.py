@@ -11,7 +11,7 @@ import time
 import pytest
 from trees import run_psp
 
-from psp.cardfile import shipped
+from psp.data.cardfile import shipped
 from psp.display import progress
 
 COMMANDS = [

@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 from trees import Double, run_psp, save_picture
 
-from psp.cardfile import find_card
+from psp.data.cardfile import find_card
+from psp.data.manifest import file_sha256
+from psp.data.shards import ShardSplit
 from psp.errors import PspError
-from psp.manifest import file_sha256
 from psp.prepare import AuditError, BadPair, Conversion, prepare
-from psp.shards import ShardSplit
 from psp.workers import ordered
 
 CAMVID = find_card("camvid")

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from psp.data.shards import ShardSplit
 from psp.journal import Step, Tick
 from psp.model.architecture import Architecture
 from psp.model.inference import segmenter
@@ -14,7 +15,6 @@ from psp.model.pspnet import build
 from psp.model.weights import read_weights
 from psp.runs import Run
 from psp.settings.sources import resolve
-from psp.shards import ShardSplit
 from psp.train import train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")

@@ -199,7 +199,7 @@ def test_ranks_count_the_same_to_the_last_pixel(journey, tmp_path, ranks):
 
 
 def test_a_label_out_of_range_is_named_never_dropped(journey, psp, monkeypatch):
-    from psp.shards import ShardSplit
+    from psp.data.shards import ShardSplit
 
     real = ShardSplit.label
 
@@ -215,7 +215,7 @@ def test_a_label_out_of_range_is_named_never_dropped(journey, psp, monkeypatch):
 
 
 def test_a_label_of_another_size_is_named(journey, psp, monkeypatch):
-    from psp.shards import ShardSplit
+    from psp.data.shards import ShardSplit
 
     real = ShardSplit.label
     monkeypatch.setattr(ShardSplit, "label", lambda self, index: real(self, index)[:-1])
@@ -274,10 +274,10 @@ def card(folder, layout, classes, splits="val = { images = 1 }", extra=""):
 @pytest.fixture(scope="module")
 def untrained():
     """untrained(shards, path): weights of random values with the shards' classes."""
+    from psp.data.shards import ShardSplit
     from psp.model.architecture import Architecture
     from psp.model.pspnet import build
     from psp.model.weights import Header, save_weights
-    from psp.shards import ShardSplit
 
     def make(shards, split, path):
         opened = ShardSplit(shards, split)
@@ -361,7 +361,7 @@ def test_label_files_hold_the_official_raw_values(psp, untrained, rng, tmp_path,
 def test_label_files_that_a_card_cannot_give_are_refused_with_the_reason(
     psp, untrained, tmp_path, voc_raw
 ):
-    from psp.cardfile import find_card
+    from psp.data.cardfile import find_card
     from psp.leaderboard import Leaderboard
 
     class Shards:
@@ -381,7 +381,7 @@ def test_label_files_that_a_card_cannot_give_are_refused_with_the_reason(
 
 def test_the_official_ids_of_the_shipped_cards():
     """ADE20K counts from 1; Cityscapes' server wants label ids, not train ids."""
-    from psp.cardfile import find_card
+    from psp.data.cardfile import find_card
     from psp.leaderboard import _raw_values
 
     assert _raw_values(find_card("ade20k")).tolist() == list(range(1, 151))

@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import psp as package
-from psp.cardfile import find_card
+from psp.data.cardfile import find_card
 from psp.errors import PspError
 from psp.foreign import import_weights
 from psp.model.architecture import Architecture

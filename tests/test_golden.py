@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import psp as package
-from psp.cardfile import find_card
+from psp.data.cardfile import find_card
 from psp.foreign import import_weights
 from psp.model.procedure import Protocol
 from psp.model.pspnet import upsample

@@ -14,22 +14,22 @@ PACKAGE = Path(psp.__file__).parent
 # A module may import only from the lines above its own. Modules on one line do not know each other.
 LAYERS = [
     ["psp.errors", "psp.version"],
-    ["psp.files", "psp.settings.config", "psp.images", "psp.workers", "psp.cards", "psp.classnames",
-     "psp.catalog", "psp.download", "psp.spool"],
+    ["psp.files", "psp.settings.config", "psp.images", "psp.workers", "psp.data.card", "psp.classnames",
+     "psp.catalog", "psp.download", "psp.data.staging"],
     ["psp.settings.sources"],
-    ["psp.manifest", "psp.runs", "psp.render", "psp.model.preprocessing", "psp.photos", "psp.ranks",
+    ["psp.data.manifest", "psp.runs", "psp.render", "psp.model.preprocessing", "psp.photos", "psp.ranks",
      "psp.boundary", "psp.model.procedure"],
     ["psp.predictions"],
     ["psp.inputs"],
-    ["psp.cardfile", "psp.journal", "psp.metrics", "psp.schedule", "psp.augment", "psp.shards",
-     "psp.scenes"],
-    ["psp.census", "psp.contact", "psp.leaderboard", "psp.verify", "psp.device", "psp.checkpoint",
+    ["psp.data.cardfile", "psp.journal", "psp.metrics", "psp.schedule", "psp.data.augment", "psp.data.shards",
+     "psp.data.scenes"],
+    ["psp.data.statistics", "psp.data.contact_sheet", "psp.leaderboard", "psp.data.verify", "psp.device", "psp.checkpoint",
      "psp.board",
      "psp.prepare.pairs", "psp.prepare.lists", "psp.prepare.matlab", "psp.prepare.place",
      "psp.model.architecture"],
     ["psp.prepare.ade20k", "psp.prepare.camvid", "psp.prepare.cityscapes", "psp.prepare.context",
      "psp.prepare.folders", "psp.prepare.lmo", "psp.prepare.voc", "psp.prepare.convert",
-     "psp.model.backbones.resnet", "psp.model.pyramid", "psp.zoo.importers.importer", "psp.loader",
+     "psp.model.backbones.resnet", "psp.model.pyramid", "psp.zoo.importers.importer", "psp.data.loader",
      "psp.tensors"],
     ["psp.prepare.layouts", "psp.model.pspnet"],
     ["psp.prepare.plan", "psp.zoo.importers.caffe", "psp.zoo.importers.csail", "psp.zoo.importers.mmseg",
@@ -58,7 +58,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 ONLY = {
     "typer": {name for name in LEVEL if name.startswith("psp.cli")},
     "rich": {"psp.display", "psp.tables"},
-    "h5py": {"psp.shards", "psp.prepare.matlab"},
+    "h5py": {"psp.data.shards", "psp.prepare.matlab"},
     "scipy": {"psp.prepare.matlab"},
     "PIL": {"psp.images", "psp.photos", "psp.render"},
     "safetensors": {"psp.model.weights", "psp.tensors"},
@@ -67,12 +67,12 @@ ONLY = {
     "onnxruntime": {"psp.export"},
 }
 WITHOUT_TORCH = {
-    "psp.augment", "psp.boundary", "psp.cardfile", "psp.cards", "psp.catalog", "psp.census",
-    "psp.classnames", "psp.settings.config", "psp.contact", "psp.demo", "psp.display", "psp.download",
-    "psp.errors", "psp.files", "psp.inputs", "psp.journal", "psp.leaderboard", "psp.manifest",
+    "psp.data.augment", "psp.boundary", "psp.data.cardfile", "psp.data.card", "psp.catalog", "psp.data.statistics",
+    "psp.classnames", "psp.settings.config", "psp.data.contact_sheet", "psp.demo", "psp.display", "psp.download",
+    "psp.errors", "psp.files", "psp.inputs", "psp.journal", "psp.leaderboard", "psp.data.manifest",
     "psp.metrics", "psp.photos", "psp.images", "psp.predictions", "psp.model.procedure",
-    "psp.published", "psp.render", "psp.resolver", "psp.runs", "psp.scenes", "psp.settings.sources",
-    "psp.shards", "psp.spool", "psp.tables", "psp.verify", "psp.workers",
+    "psp.published", "psp.render", "psp.resolver", "psp.runs", "psp.data.scenes", "psp.settings.sources",
+    "psp.data.shards", "psp.data.staging", "psp.tables", "psp.data.verify", "psp.workers",
 }  # fmt: skip
 
 

@@ -5,14 +5,14 @@ import pytest
 from PIL import Image
 from trees import noise, save_picture
 
-from psp.cardfile import find_card, read_card
-from psp.cards import IGNORE
+from psp.data.card import IGNORE
+from psp.data.cardfile import find_card, read_card
+from psp.data.shards import ShardSplit
 from psp.errors import PspError
 from psp.prepare import prepare
 from psp.prepare.lists import read_ids, read_list
 from psp.prepare.pairs import Source
 from psp.prepare.plan import make_plan
-from psp.shards import ShardSplit
 
 
 def touch(path):

@@ -5,11 +5,11 @@ import hashlib
 import numpy as np
 import pytest
 
-from psp.augment import Augmentation
-from psp.cardfile import find_card
-from psp.loader import Crops, batches
+from psp.data.augment import Augmentation
+from psp.data.cardfile import find_card
+from psp.data.loader import Crops, batches
+from psp.data.shards import ShardError, ShardSplit
 from psp.prepare import prepare
-from psp.shards import ShardError, ShardSplit
 
 
 @pytest.fixture

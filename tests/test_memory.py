@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from psp.data.shards import ShardSplit
 from psp.device import memory_ran_out
 from psp.errors import PspError
 from psp.journal import Notice
@@ -14,7 +15,6 @@ from psp.memory import MEMINFO, _end_of_memory, largest
 from psp.model import pspnet
 from psp.runs import Run
 from psp.settings.sources import resolve
-from psp.shards import ShardSplit
 from psp.train import train
 
 CPU = torch.device("cpu")

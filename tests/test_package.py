@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import psp
-from psp.cardfile import shipped
+from psp.data.cardfile import shipped
 
 CHECKOUT = Path(__file__).parents[1]
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
@@ -37,11 +37,11 @@ def test_the_cards_are_in_the_package():
 
 def test_cards_are_found_in_a_plain_checkout_too(monkeypatch, tmp_path):
     """Beside the package's modules in a wheel, beside the package in a checkout."""
-    import psp.cardfile
+    import psp.data.cardfile
 
     (tmp_path / "psp").mkdir()
     (tmp_path / "datasets").symlink_to(CHECKOUT / "datasets")
-    monkeypatch.setattr(psp.cardfile, "__file__", str(tmp_path / "psp/cardfile.py"))
+    monkeypatch.setattr(psp.data.cardfile, "__file__", str(tmp_path / "psp/cardfile.py"))
     assert "voc2012" in shipped()
     assert all(path.parent == tmp_path / "datasets" for path in shipped().values())
 

@@ -6,7 +6,7 @@ import torch
 from plain_nets import CSAILDecoder, CSAILEncoder, MMSegmentation, randomize
 
 import psp as package
-from psp.cardfile import find_card
+from psp.data.cardfile import find_card
 from psp.errors import PspError
 from psp.foreign import import_weights
 from psp.model.architecture import Architecture

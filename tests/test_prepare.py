@@ -12,12 +12,12 @@ from trees import save_picture, save_voc_mask
 
 import psp.prepare.place as place
 import psp.prepare.walk as walk
-from psp.cardfile import find_card
-from psp.cards import SplitEntry
+from psp.data.card import SplitEntry
+from psp.data.cardfile import find_card
+from psp.data.shards import ShardSplit
+from psp.data.staging import Sample, spool
 from psp.errors import PspError
 from psp.prepare import OccupiedError, Planned, prepare
-from psp.shards import ShardSplit
-from psp.spool import Sample, spool
 
 CAMVID = find_card("camvid")
 VOC = find_card("voc2012")

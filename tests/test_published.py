@@ -22,8 +22,8 @@ from trees import noise, save_picture
 
 import psp as package
 import psp.catalog
-from psp.cardfile import find_card
 from psp.catalog import cache_folder, entries
+from psp.data.cardfile import find_card
 from psp.errors import PspError
 from psp.published import Fetching, FirstUse, Kept, obtain
 from psp.resolver import find_model

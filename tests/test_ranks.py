@@ -20,9 +20,10 @@ import pytest
 import torch
 from trees import run_psp
 
-from psp.augment import Augmentation
+from psp.data.augment import Augmentation
+from psp.data.loader import Crops, batches
+from psp.data.shards import ShardSplit
 from psp.errors import PspError
-from psp.loader import Crops, batches
 from psp.loss import Criterion
 from psp.model.weights import read_weights
 from psp.preflight import check_batch, check_compile
@@ -30,7 +31,6 @@ from psp.ranks import Part, launch_name
 from psp.runs import Run
 from psp.settings.config import TrainConfig
 from psp.settings.sources import resolve
-from psp.shards import ShardSplit
 from psp.train import step_seed, train
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from psp.cardfile import find_card
+from psp.data.cardfile import find_card
+from psp.data.shards import ShardSplit
 from psp.prepare import prepare
-from psp.shards import ShardSplit
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from psp.cardfile import find_card, shipped
+from psp.data.cardfile import find_card, shipped
 from psp.render import colors, legend, overlay, sheet
 
 PALETTE = ((255, 0, 0), (0, 255, 0), (0, 0, 255))

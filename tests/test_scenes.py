@@ -2,8 +2,18 @@
 
 import numpy as np
 
-from psp.cardfile import find_card
-from psp.scenes import BOAT, BUILDING, CABINET, CAR, ROAD, WATER, SceneSpec, paint, paint_set
+from psp.data.cardfile import find_card
+from psp.data.scenes import (
+    BOAT,
+    BUILDING,
+    CABINET,
+    CAR,
+    ROAD,
+    WATER,
+    SceneSpec,
+    paint,
+    paint_set,
+)
 
 
 def scenes(count=60, **fields):

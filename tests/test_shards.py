@@ -8,9 +8,14 @@ import h5py
 import numpy as np
 import pytest
 
-from psp.cardfile import find_card
+from psp.data.cardfile import find_card
+from psp.data.shards import (
+    ShardError,
+    ShardSplit,
+    file_sha256,
+    read_manifest,
+)
 from psp.prepare import prepare
-from psp.shards import ShardError, ShardSplit, file_sha256, read_manifest
 
 
 @pytest.fixture

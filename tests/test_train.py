@@ -11,10 +11,11 @@ import pytest
 import torch
 import torchvision
 
-from psp.augment import Augmentation
+from psp.data.augment import Augmentation
+from psp.data.loader import Crops
+from psp.data.shards import ShardSplit
 from psp.errors import PspError
 from psp.journal import Event, Notice, Step, Validating, Validation, describe, duration
-from psp.loader import Crops
 from psp.loss import Criterion
 from psp.model.architecture import Architecture
 from psp.model.preprocessing import Preprocessing
@@ -24,7 +25,6 @@ from psp.resolver import find_model
 from psp.runs import Run
 from psp.settings.config import TrainConfig
 from psp.settings.sources import resolve
-from psp.shards import ShardSplit
 from psp.train import train
 
 CPU = torch.device("cpu")

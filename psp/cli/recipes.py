@@ -9,7 +9,7 @@ import typer
 from psp.cli.options import Debug, Json, card_named
 
 if TYPE_CHECKING:
-    from psp.cards import Card
+    from psp.data.card import Card
     from psp.settings.sources import Setting
 
 recipe_app = typer.Typer(

@@ -134,9 +134,9 @@ def _plan(
     quiet: bool,
 ) -> _Plan:
     """Find the run's folder and settings; fetch published weights that it starts from."""
-    from psp.cards import card_from_dict
+    from psp.data.card import card_from_dict
+    from psp.data.manifest import read_manifest
     from psp.files import free_name
-    from psp.manifest import read_manifest
     from psp.ranks import launch_name, restarts
     from psp.resolver import is_published
     from psp.runs import RUNS, Run, begun_by, newest_named

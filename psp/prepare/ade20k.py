@@ -5,7 +5,7 @@ The leaderboard's test pictures are a download of their own, release_test/testin
 
 from pathlib import Path
 
-from psp.cards import SplitEntry
+from psp.data.card import SplitEntry
 from psp.prepare.pairs import Found, Layout, Source, find_root, match_stems
 
 OFFICIAL = {"train": "training", "val": "validation"}

@@ -6,7 +6,7 @@ the folders are the split. Any picture format is taken, matched by stem.
 
 from pathlib import Path
 
-from psp.cards import SplitEntry
+from psp.data.card import SplitEntry
 from psp.prepare.pairs import Found, Layout, Source, find_root, match_stems
 
 

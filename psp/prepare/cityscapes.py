@@ -6,7 +6,7 @@ The test split's label files are a dummy of the publisher's; that split is taken
 from dataclasses import replace
 from pathlib import Path
 
-from psp.cards import SplitEntry
+from psp.data.card import SplitEntry
 from psp.prepare.pairs import Found, Layout, Source, find_root, match_stems
 
 

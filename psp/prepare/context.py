@@ -6,7 +6,7 @@ lie the folder trainval of the annotations and their labels.txt ("1: accordion",
 
 from pathlib import Path
 
-from psp.cards import Card, SplitEntry
+from psp.data.card import Card, SplitEntry
 from psp.errors import PspError
 from psp.prepare.lists import read_ids
 from psp.prepare.pairs import Found, Layout, Pair, Source, find_root

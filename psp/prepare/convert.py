@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from psp.cards import IGNORE, Card
+from psp.data.card import IGNORE, Card
+from psp.data.staging import Sample, Spooled, spool
 from psp.errors import PspError
 from psp.files import read_bytes
 from psp.images import (
@@ -23,7 +24,6 @@ from psp.images import (
     label_palette,
 )
 from psp.prepare.pairs import Pair
-from psp.spool import Sample, Spooled, spool
 
 UNKNOWN = -1  # in the table: a raw value that the card does not name
 JPEG = b"\xff\xd8\xff"

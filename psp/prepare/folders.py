@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path, PurePosixPath
 
-from psp.cards import Folders, SplitEntry
+from psp.data.card import Folders, SplitEntry
 from psp.prepare.lists import read_list
 from psp.prepare.pairs import Found, Layout, Pair, Source, match_stems
 

@@ -5,7 +5,7 @@ TestSet1.txt names the 200 pictures of the test set ("folder\\name.jpg"); the ot
 
 from pathlib import Path
 
-from psp.cards import SplitEntry
+from psp.data.card import SplitEntry
 from psp.prepare.lists import read_ids
 from psp.prepare.pairs import Found, Layout, Pair, Source, find_root, picture_stems
 

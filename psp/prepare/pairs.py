@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from psp.cards import Card, SplitEntry
+from psp.data.card import Card, SplitEntry
 from psp.errors import PspError
 from psp.images import SUFFIXES
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from psp.data.manifest import MANIFEST, ShardError, read_manifest
 from psp.errors import PspError
 from psp.files import make_folder, write_json
-from psp.manifest import MANIFEST, ShardError, read_manifest
 
 AUDIT = "audit.json"
 MARK = "plan.json"  # says that a folder is psp's while it has no manifest

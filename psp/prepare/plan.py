@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from psp.cards import Card, SplitEntry
+from psp.data.card import Card, SplitEntry
 from psp.errors import PspError
 from psp.images import PictureError, picture_size
 from psp.prepare.convert import Conversion

@@ -8,7 +8,7 @@ taken.
 
 from pathlib import Path
 
-from psp.cards import SplitEntry
+from psp.data.card import SplitEntry
 from psp.errors import PspError
 from psp.prepare.lists import read_ids
 from psp.prepare.pairs import Found, Layout, Pair, Source, find_root, picture_stems

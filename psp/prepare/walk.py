@@ -13,11 +13,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from psp.cards import Card
-from psp.census import take_census
+from psp.data.card import Card
+from psp.data.manifest import FORMAT, MANIFEST, VERSION
+from psp.data.shards import shard_entry, write_shard
+from psp.data.staging import Spooled
+from psp.data.statistics import take_census
 from psp.errors import PspError
 from psp.files import write_json
-from psp.manifest import FORMAT, MANIFEST, VERSION
 from psp.prepare.convert import BadPairError, Conversion, Converter
 from psp.prepare.pairs import Pair, Source
 from psp.prepare.place import (
@@ -35,8 +37,6 @@ from psp.prepare.place import (
     read_note,
 )
 from psp.prepare.plan import MissingError, Plan, PlannedShard, make_plan
-from psp.shards import shard_entry, write_shard
-from psp.spool import Spooled
 from psp.workers import ordered, warm_up
 
 SHARD_MB = 256

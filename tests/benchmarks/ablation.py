@@ -20,14 +20,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from psp.cardfile import find_card
+from psp.data.cardfile import find_card
+from psp.data.scenes import (
+    BOAT,
+    BUILDING,
+    CABINET,
+    CAR,
+    SceneSpec,
+    paint,
+)
 from psp.device import autocast
 from psp.loss import Criterion
 from psp.metrics import Confusion
 from psp.model.architecture import Architecture
 from psp.model.preprocessing import IMAGENET
 from psp.model.pspnet import build, upsample
-from psp.scenes import BOAT, BUILDING, CABINET, CAR, SceneSpec, paint
 from psp.schedule import parameter_groups, poly
 from psp.score import count
 

@@ -25,15 +25,15 @@ import torch
 from drawn import draw
 from torch.profiler import ProfilerActivity, profile
 
-from psp.augment import Augmentation
-from psp.cardfile import find_card
+from psp.data.augment import Augmentation
+from psp.data.cardfile import find_card
+from psp.data.loader import Crops, batches
+from psp.data.shards import ShardSplit
 from psp.journal import Event, Step, Tick
-from psp.loader import Crops, batches
 from psp.prepare import prepare
 from psp.prepare.convert import Conversion
 from psp.runs import Run
 from psp.settings.config import TrainConfig
-from psp.shards import ShardSplit
 from psp.train import train
 
 PROFILED = range(10, 20)  # steps

@@ -25,10 +25,11 @@ from drawn import draw
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from psp.augment import Augmentation, choose
-from psp.cardfile import find_card
+from psp.data.augment import Augmentation, choose
+from psp.data.cardfile import find_card
+from psp.data.loader import Crops
+from psp.data.shards import ShardSplit
 from psp.device import autocast
-from psp.loader import Crops
 from psp.loss import Criterion
 from psp.model.architecture import Architecture
 from psp.model.preprocessing import IMAGENET
@@ -36,7 +37,6 @@ from psp.model.pspnet import Logits, build
 from psp.prepare import prepare
 from psp.prepare.convert import Conversion
 from psp.schedule import parameter_groups
-from psp.shards import ShardSplit
 
 CPU = torch.device("cpu")
 MEAN, STD = np.array(IMAGENET.mean, np.float32), np.array(IMAGENET.std, np.float32)

@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from psp.cards import IGNORE, Card, ClassEntry, Folders, Origin, SplitEntry
+from psp.data.card import (
+    IGNORE,
+    Card,
+    ClassEntry,
+    Folders,
+    Origin,
+    SplitEntry,
+)
 from psp.errors import PspError, nearest
 from psp.settings.sources import resolve
 

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from psp.augment import Augmentation, apply, choose
+from psp.data.augment import Augmentation, apply, choose
+from psp.data.shards import ShardSplit
 from psp.errors import PspError
 from psp.ranks import Part
-from psp.shards import ShardSplit
 
 # Different purposes draw from different streams of one seed.
 _ORDER, _CHOICES = 1, 2

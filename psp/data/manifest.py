@@ -15,7 +15,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from psp.cards import card_from_dict
+from psp.data.card import card_from_dict
 from psp.errors import PspError
 
 FORMAT = "psp-shards"

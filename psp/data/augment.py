@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from psp.cards import IGNORE
+from psp.data.card import IGNORE
 
 _NEAREST = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
 _BILINEAR = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

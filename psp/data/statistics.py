@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from psp.cards import Card, card_from_dict
-from psp.manifest import read_manifest
-from psp.shards import ShardSplit
+from psp.data.card import Card, card_from_dict
+from psp.data.manifest import read_manifest
+from psp.data.shards import ShardSplit
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from psp.data.shards import ShardSplit
 from psp.render import Picture, legend, overlay, sheet
-from psp.shards import ShardSplit
 
 COLUMNS = 3
 HEIGHT = 170

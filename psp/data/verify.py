@@ -13,10 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from psp.cards import IGNORE
+from psp.data.card import IGNORE
+from psp.data.manifest import (
+    ANEW,
+    ShardError,
+    file_sha256,
+    read_manifest,
+)
+from psp.data.shards import ShardSplit
 from psp.images import PictureError, histogram
-from psp.manifest import ANEW, ShardError, file_sha256, read_manifest
-from psp.shards import ShardSplit
 from psp.workers import ordered
 
 SAMPLES = 64  # so many are checked between two reports

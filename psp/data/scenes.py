@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from psp.cards import IGNORE
+from psp.data.card import IGNORE
 from psp.files import make_folder, whole_file
 from psp.images import encode_label, encode_png
 
