@@ -341,7 +341,7 @@ class Worker:
 
 def serve(pipe):
     """In a process of its own: answer until nobody asks."""
-    from psp.prepare import prepare
+    from psp.prepare.pipeline import prepare
 
     # A bomb must break in this process and not on the machine.
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))

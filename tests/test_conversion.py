@@ -18,7 +18,8 @@ from psp.data.cardfile import find_card
 from psp.data.manifest import file_sha256
 from psp.data.shards import ShardSplit
 from psp.errors import PspError
-from psp.prepare import AuditError, BadPair, Conversion, prepare
+from psp.prepare.convert import Conversion
+from psp.prepare.pipeline import AuditError, BadPair, prepare
 from psp.workers import ordered
 
 CAMVID = find_card("camvid")

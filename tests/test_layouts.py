@@ -9,9 +9,9 @@ from psp.data.card import IGNORE
 from psp.data.cardfile import find_card, read_card
 from psp.data.shards import ShardSplit
 from psp.errors import PspError
-from psp.prepare import prepare
-from psp.prepare.lists import read_ids, read_list
-from psp.prepare.pairs import Source
+from psp.prepare.layouts.layout import Source
+from psp.prepare.layouts.lists import read_ids, read_list
+from psp.prepare.pipeline import prepare
 from psp.prepare.plan import make_plan
 
 
@@ -21,7 +21,7 @@ def touch(path):
 
 
 def plan_of(name, raw, *, sbd=None, allow_incomplete=False):
-    from psp.prepare import Conversion
+    from psp.prepare.convert import Conversion
 
     return make_plan(Source(raw, find_card(name), sbd), Conversion(), 10**9, allow_incomplete)
 
@@ -352,7 +352,7 @@ def test_fractions_are_seeded_disjoint_and_steady(own_raw, tmp_path):
 
 
 def _conversion():
-    from psp.prepare import Conversion
+    from psp.prepare.convert import Conversion
 
     return Conversion()
 

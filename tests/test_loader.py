@@ -9,7 +9,7 @@ from psp.data.augment import Augmentation
 from psp.data.cardfile import find_card
 from psp.data.loader import Crops, batches
 from psp.data.shards import ShardError, ShardSplit
-from psp.prepare import prepare
+from psp.prepare.pipeline import prepare
 
 
 @pytest.fixture

@@ -10,14 +10,15 @@ import pytest
 from PIL import Image
 from trees import save_picture, save_voc_mask
 
-import psp.prepare.place as place
-import psp.prepare.walk as walk
+import psp.prepare.output as place
+import psp.prepare.pipeline as walk
 from psp.data.card import SplitEntry
 from psp.data.cardfile import find_card
 from psp.data.shards import ShardSplit
 from psp.data.staging import Sample, spool
 from psp.errors import PspError
-from psp.prepare import OccupiedError, Planned, prepare
+from psp.prepare.output import OccupiedError
+from psp.prepare.pipeline import Planned, prepare
 
 CAMVID = find_card("camvid")
 VOC = find_card("voc2012")

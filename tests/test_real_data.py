@@ -6,7 +6,7 @@ from PIL import Image
 
 from psp.data.cardfile import find_card
 from psp.data.shards import ShardSplit
-from psp.prepare import prepare
+from psp.prepare.pipeline import prepare
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from psp.data.shards import (
     file_sha256,
     read_manifest,
 )
-from psp.prepare import prepare
+from psp.prepare.pipeline import prepare
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from psp.data.cardfile import find_card
 from psp.data.manifest import file_sha256, read_manifest
 from psp.data.statistics import take_census
 from psp.data.verify import verify
-from psp.prepare import Conversion, prepare
+from psp.prepare.convert import Conversion
+from psp.prepare.pipeline import prepare
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from psp.cli.options import ADVANCED, Debug, Json, Quiet, model_named, one_of
 from psp.errors import PspError, nearest
 
 if TYPE_CHECKING:
-    from psp.prepare import Conversion
+    from psp.prepare.convert import Conversion
 
 Workers = Annotated[int | None, typer.Option(help="Processes; default: the cores.", min=1)]
 
@@ -71,8 +71,9 @@ def prepare(
     from psp.display import progress, say
     from psp.files import numbered
     from psp.journal import duration
-    from psp.prepare import BadPair, Done, OccupiedError, Planned
-    from psp.prepare import prepare as run
+    from psp.prepare.output import OccupiedError
+    from psp.prepare.pipeline import BadPair, Done, Planned
+    from psp.prepare.pipeline import prepare as run
     from psp.tables import show_census
     from psp.workers import cores
 
@@ -132,7 +133,7 @@ def prepare(
 
 def _conversion(store: str, reencode: str | None, max_side: int | None) -> "Conversion":
     """Return how pictures are stored, from the options' texts."""
-    from psp.prepare import Conversion
+    from psp.prepare.convert import Conversion
 
     quality = None
     if reencode is not None:

@@ -23,7 +23,7 @@ from psp.images import (
     histogram,
     label_palette,
 )
-from psp.prepare.pairs import Pair
+from psp.prepare.layouts.layout import Pair
 
 UNKNOWN = -1  # in the table: a raw value that the card does not name
 JPEG = b"\xff\xd8\xff"

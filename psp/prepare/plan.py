@@ -17,9 +17,9 @@ from psp.data.card import Card, SplitEntry
 from psp.errors import PspError
 from psp.images import PictureError, picture_size
 from psp.prepare.convert import Conversion
-from psp.prepare.layouts import find_download, find_layout
-from psp.prepare.pairs import Pair, Source
-from psp.prepare.voc import AUGMENTED
+from psp.prepare.layouts.layout import Pair, Source
+from psp.prepare.layouts.registry import find_download, find_layout
+from psp.prepare.layouts.voc import AUGMENTED
 
 
 @dataclass(frozen=True, slots=True)

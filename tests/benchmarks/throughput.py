@@ -30,8 +30,8 @@ from psp.data.cardfile import find_card
 from psp.data.loader import Crops, batches
 from psp.data.shards import ShardSplit
 from psp.journal import Event, Step, Tick
-from psp.prepare import prepare
 from psp.prepare.convert import Conversion
+from psp.prepare.pipeline import prepare
 from psp.runs import Run
 from psp.settings.config import TrainConfig
 from psp.train import train

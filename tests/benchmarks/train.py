@@ -34,8 +34,8 @@ from psp.loss import Criterion
 from psp.model.architecture import Architecture
 from psp.model.preprocessing import IMAGENET
 from psp.model.pspnet import Logits, build
-from psp.prepare import prepare
 from psp.prepare.convert import Conversion
+from psp.prepare.pipeline import prepare
 from psp.schedule import parameter_groups
 
 CPU = torch.device("cpu")

@@ -5,8 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from psp.errors import PspError, nearest
-from psp.prepare import ade20k, camvid, cityscapes, context, folders, lmo, voc
-from psp.prepare.pairs import Layout
+from psp.prepare.layouts import (
+    ade20k,
+    camvid,
+    cityscapes,
+    context,
+    folders,
+    lmo,
+    voc,
+)
+from psp.prepare.layouts.layout import Layout
 
 LAYOUTS: dict[str, Layout] = {
     "ade20k": ade20k.LAYOUT,

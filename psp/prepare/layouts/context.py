@@ -8,8 +8,14 @@ from pathlib import Path
 
 from psp.data.card import Card, SplitEntry
 from psp.errors import PspError
-from psp.prepare.lists import read_ids
-from psp.prepare.pairs import Found, Layout, Pair, Source, find_root
+from psp.prepare.layouts.layout import (
+    Found,
+    Layout,
+    Pair,
+    Source,
+    find_root,
+)
+from psp.prepare.layouts.lists import read_ids
 
 # The lists of 459 and of 59 names spell three of them differently; blanks differ too.
 ALIASES = {"table": "diningtable", "bedclothes": "bedcloth", "cloth": "clothes"}

@@ -10,8 +10,15 @@ from pathlib import Path
 
 from psp.data.card import SplitEntry
 from psp.errors import PspError
-from psp.prepare.lists import read_ids
-from psp.prepare.pairs import Found, Layout, Pair, Source, find_root, picture_stems
+from psp.prepare.layouts.layout import (
+    Found,
+    Layout,
+    Pair,
+    Source,
+    find_root,
+    picture_stems,
+)
+from psp.prepare.layouts.lists import read_ids
 
 AUGMENTED = "train_aug"
 

@@ -6,7 +6,13 @@ The leaderboard's test pictures are a download of their own, release_test/testin
 from pathlib import Path
 
 from psp.data.card import SplitEntry
-from psp.prepare.pairs import Found, Layout, Source, find_root, match_stems
+from psp.prepare.layouts.layout import (
+    Found,
+    Layout,
+    Source,
+    find_root,
+    match_stems,
+)
 
 OFFICIAL = {"train": "training", "val": "validation"}
 TEST = ("images/testing", "release_test/testing", "../release_test/testing")

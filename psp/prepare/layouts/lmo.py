@@ -6,8 +6,15 @@ TestSet1.txt names the 200 pictures of the test set ("folder\\name.jpg"); the ot
 from pathlib import Path
 
 from psp.data.card import SplitEntry
-from psp.prepare.lists import read_ids
-from psp.prepare.pairs import Found, Layout, Pair, Source, find_root, picture_stems
+from psp.prepare.layouts.layout import (
+    Found,
+    Layout,
+    Pair,
+    Source,
+    find_root,
+    picture_stems,
+)
+from psp.prepare.layouts.lists import read_ids
 
 SCENES = "spatial_envelope_256x256_static_8outdoorcategories"
 

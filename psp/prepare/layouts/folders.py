@@ -4,8 +4,14 @@ import hashlib
 from pathlib import Path, PurePosixPath
 
 from psp.data.card import Folders, SplitEntry
-from psp.prepare.lists import read_list
-from psp.prepare.pairs import Found, Layout, Pair, Source, match_stems
+from psp.prepare.layouts.layout import (
+    Found,
+    Layout,
+    Pair,
+    Source,
+    match_stems,
+)
+from psp.prepare.layouts.lists import read_list
 
 
 def root(raw: Path) -> Path | None:

@@ -7,7 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from psp.data.card import SplitEntry
-from psp.prepare.pairs import Found, Layout, Source, find_root, match_stems
+from psp.prepare.layouts.layout import (
+    Found,
+    Layout,
+    Source,
+    find_root,
+    match_stems,
+)
 
 
 def root(raw: Path) -> Path | None:

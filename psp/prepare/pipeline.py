@@ -21,8 +21,8 @@ from psp.data.statistics import take_census
 from psp.errors import PspError
 from psp.files import write_json
 from psp.prepare.convert import BadPairError, Conversion, Converter
-from psp.prepare.pairs import Pair, Source
-from psp.prepare.place import (
+from psp.prepare.layouts.layout import Pair, Source
+from psp.prepare.output import (
     AUDIT,
     OccupiedError,
     begin,
