@@ -23,8 +23,15 @@ from rich.progress import (
 from rich.text import Text
 
 from psp.catalog import Entry
-from psp.journal import Event, Step, Tick, Validating, Validation, describe
 from psp.published import Fetching, FirstUse, Kept, Report
+from psp.train.run_log import (
+    Event,
+    Step,
+    Tick,
+    Validating,
+    Validation,
+    describe,
+)
 
 SECONDS_BETWEEN_LINES = 10  # where there is no terminal to draw a bar on
 

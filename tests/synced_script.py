@@ -9,7 +9,7 @@ import os
 import torch
 from torch import distributed, nn
 
-from psp.synced import SyncNorm, synchronize
+from psp.train.syncbn import SyncNorm, synchronize
 
 SIZES = (1, 3, 2)  # pictures of each rank
 

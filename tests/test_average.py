@@ -2,9 +2,9 @@
 
 import torch
 
-from psp.average import Average
 from psp.model.architecture import Architecture
 from psp.model.pspnet import build
+from psp.train.ema import Average
 
 
 def test_weights_and_statistics_follow_their_recursion():

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from psp.checkpoint import load_checkpoint, save_checkpoint
 from psp.errors import PspError
+from psp.train.checkpoint import load_checkpoint, save_checkpoint
 
 
 def save(folder, *steps):

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from psp.data.shards import ShardSplit
-from psp.journal import Step, Tick
 from psp.model.architecture import Architecture
 from psp.model.inference import segmenter
 from psp.model.preprocessing import IMAGENET
@@ -15,7 +14,8 @@ from psp.model.pspnet import build
 from psp.model.weights import read_weights
 from psp.runs import Run
 from psp.settings.sources import resolve
-from psp.train import train
+from psp.train.loop import train
+from psp.train.run_log import Step, Tick
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
 CUDA = torch.device("cuda")

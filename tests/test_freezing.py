@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from psp.freezing import freeze, training_mode
-from psp.loss import Criterion
 from psp.model.architecture import Architecture
 from psp.model.pspnet import build
-from psp.schedule import parameter_groups
+from psp.train.freeze import freeze, training_mode
+from psp.train.loss import Criterion
+from psp.train.optim import parameter_groups
 
 
 def train_a_little(stem, upto, norms):

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from psp.errors import PspError
-from psp.initial import initialize
 from psp.model.architecture import Architecture
 from psp.model.pspnet import build
 from psp.model.weights import Header, save_weights
+from psp.train.init import initialize
 
 CLASSES = ("a", "b", "c")
 

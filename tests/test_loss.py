@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from psp.loss import Criterion, class_weights
 from psp.model.pspnet import Logits
+from psp.train.loss import Criterion, class_weights
 
 OPTIONS = {"aux_weight": 0.4, "loss_stride": 8, "align_corners": True}
 

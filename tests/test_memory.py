@@ -10,12 +10,12 @@ import torch
 from psp.data.shards import ShardSplit
 from psp.device import memory_ran_out
 from psp.errors import PspError
-from psp.journal import Notice
-from psp.memory import MEMINFO, _end_of_memory, largest
 from psp.model import pspnet
 from psp.runs import Run
 from psp.settings.sources import resolve
-from psp.train import train
+from psp.train.loop import train
+from psp.train.memory import MEMINFO, _end_of_memory, largest
+from psp.train.run_log import Notice
 
 CPU = torch.device("cpu")
 

@@ -21,7 +21,7 @@ def test_no_module_comes_from_the_checkout():
     editable = '"editable": true' in (distribution("pspnet").read_text("direct_url.json") or "")
     if editable and not os.environ.get("PSP_TEST_INSTALLED"):
         pytest.skip("an editable install, by choice")
-    for name in ("psp.cli", "psp.train"):
+    for name in ("psp.cli", "psp.train.loop"):
         importlib.import_module(name)
     for name, module in list(sys.modules.items()):
         if name.split(".")[0] == "psp" and module.__file__:

@@ -24,14 +24,14 @@ from psp.data.augment import Augmentation
 from psp.data.loader import Crops, batches
 from psp.data.shards import ShardSplit
 from psp.errors import PspError
-from psp.loss import Criterion
 from psp.model.weights import read_weights
-from psp.preflight import check_batch, check_compile
 from psp.ranks import Part, launch_name
 from psp.runs import Run
 from psp.settings.config import TrainConfig
 from psp.settings.sources import resolve
-from psp.train import step_seed, train
+from psp.train.checks import check_batch, check_compile
+from psp.train.loop import step_seed, train
+from psp.train.loss import Criterion
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
@@ -64,7 +64,7 @@ def torchrun(ranks, *arguments, restarts=0):
 
 def launched(ranks, *arguments):
     """The command that `psp train --gpus N` starts, on CPUs."""
-    program = "import sys; from psp.launch import launch; sys.exit(launch(int(sys.argv[1]), sys.argv[2:]))"  # noqa: E501
+    program = "import sys; from psp.train.launch import launch; sys.exit(launch(int(sys.argv[1]), sys.argv[2:]))"  # noqa: E501
     return [sys.executable, "-c", program, str(ranks), *map(str, arguments)]
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from psp.model.architecture import Architecture
 from psp.model.pspnet import build
-from psp.schedule import parameter_groups, poly
+from psp.train.optim import parameter_groups, poly
 
 
 def test_poly_is_the_papers_formula():

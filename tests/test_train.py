@@ -15,8 +15,6 @@ from psp.data.augment import Augmentation
 from psp.data.loader import Crops
 from psp.data.shards import ShardSplit
 from psp.errors import PspError
-from psp.journal import Event, Notice, Step, Validating, Validation, describe, duration
-from psp.loss import Criterion
 from psp.model.architecture import Architecture
 from psp.model.preprocessing import Preprocessing
 from psp.model.pspnet import build
@@ -25,7 +23,17 @@ from psp.resolver import find_model
 from psp.runs import Run
 from psp.settings.config import TrainConfig
 from psp.settings.sources import resolve
-from psp.train import train
+from psp.train.loop import train
+from psp.train.loss import Criterion
+from psp.train.run_log import (
+    Event,
+    Notice,
+    Step,
+    Validating,
+    Validation,
+    describe,
+    duration,
+)
 
 CPU = torch.device("cpu")
 
@@ -311,7 +319,7 @@ def test_a_run_without_weights_yet_says_how_to_get_them(tmp_path):
 
 
 def test_default_settings_build_the_papers_network():
-    from psp.job import _architecture
+    from psp.train.state import _architecture
 
     spec = _architecture(TrainConfig(stem="deep"), 150)
     assert (spec.backbone, spec.bins, spec.aux, spec.dropout) == (

@@ -70,11 +70,11 @@ def prepare(
     from psp.data.statistics import take_census
     from psp.display import progress, say
     from psp.files import numbered
-    from psp.journal import duration
     from psp.prepare.output import OccupiedError
     from psp.prepare.pipeline import BadPair, Done, Planned
     from psp.prepare.pipeline import prepare as run
     from psp.tables import show_census
+    from psp.train.run_log import duration
     from psp.workers import cores
 
     found = find_card(card)

@@ -19,7 +19,7 @@ from psp.errors import HeardError, PspError
 if TYPE_CHECKING:
     from psp.runs import Run
     from psp.settings.config import TrainConfig
-    from psp.team import Team
+    from psp.train.distributed import Team
 
 
 def train(
@@ -101,7 +101,7 @@ def train(
     plan = make() if part.total == 1 else None  # a mistake is answered before torch is loaded
     # torch finds more workers than cores unwise; how many there are is the user's to say.
     warnings.filterwarnings("ignore", message="This DataLoader will create")
-    from psp.meeting import meeting
+    from psp.train.rendezvous import meeting
 
     with meeting(part) as team, _stop_signals(aloud=team.first) as stopped, _one_voice(team):
         plan = plan or team.share(make)
@@ -174,7 +174,7 @@ def _train(
     from psp.device import pick_device
     from psp.display import TrainingDisplay
     from psp.ranks import training_device
-    from psp.train import train as work
+    from psp.train.loop import train as work
 
     with team.settled():
         chosen = pick_device(training_device(device))
@@ -225,7 +225,7 @@ def _check_gpus(gpus: int, device: str) -> None:
 
 def _launch(gpus: int) -> int:
     """Start this same command once a GPU; return the exit code."""
-    from psp.launch import launch
+    from psp.train.launch import launch
 
     return launch(gpus, sys.argv[1:])
 

@@ -30,13 +30,13 @@ from psp.data.scenes import (
     paint,
 )
 from psp.device import autocast
-from psp.loss import Criterion
 from psp.metrics import Confusion
 from psp.model.architecture import Architecture
 from psp.model.preprocessing import IMAGENET
 from psp.model.pspnet import build, upsample
-from psp.schedule import parameter_groups, poly
 from psp.score import count
+from psp.train.loss import Criterion
+from psp.train.optim import parameter_groups, poly
 
 LADDER = {
     "dilated FCN": {"bins": (), "aux": False},

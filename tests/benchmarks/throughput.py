@@ -1,6 +1,6 @@
 """Training on one device, as a user runs it: python tests/benchmarks/throughput.py --device cuda
 
-    train     images a second of psp.train itself: real shards, real loading, PSPNet-50 at crop 473
+    train     images a second of psp.train.loop itself: real shards, real loading, PSPNet-50 at crop 473
               with the paper's stem, batch 16, 150 classes; peak memory; with --compile once more
     loader    crops a second of the same loader alone, with the same workers
     profile   where the device's time goes in ten steps, by operation
@@ -29,12 +29,12 @@ from psp.data.augment import Augmentation
 from psp.data.cardfile import find_card
 from psp.data.loader import Crops, batches
 from psp.data.shards import ShardSplit
-from psp.journal import Event, Step, Tick
 from psp.prepare.convert import Conversion
 from psp.prepare.pipeline import prepare
 from psp.runs import Run
 from psp.settings.config import TrainConfig
-from psp.train import train
+from psp.train.loop import train
+from psp.train.run_log import Event, Step, Tick
 
 PROFILED = range(10, 20)  # steps
 

@@ -30,13 +30,13 @@ from psp.data.cardfile import find_card
 from psp.data.loader import Crops
 from psp.data.shards import ShardSplit
 from psp.device import autocast
-from psp.loss import Criterion
 from psp.model.architecture import Architecture
 from psp.model.preprocessing import IMAGENET
 from psp.model.pspnet import Logits, build
 from psp.prepare.convert import Conversion
 from psp.prepare.pipeline import prepare
-from psp.schedule import parameter_groups
+from psp.train.loss import Criterion
+from psp.train.optim import parameter_groups
 
 CPU = torch.device("cpu")
 MEAN, STD = np.array(IMAGENET.mean, np.float32), np.array(IMAGENET.std, np.float32)

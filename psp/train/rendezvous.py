@@ -14,7 +14,7 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from psp.ranks import Part, restarts
-from psp.team import HANG, TOLD, Team
+from psp.train.distributed import HANG, TOLD, Team
 
 PATIENCE = timedelta(hours=6)  # a validation
 

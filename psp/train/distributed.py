@@ -25,7 +25,7 @@ from torch.nn.parallel import DistributedDataParallel
 from psp.errors import HeardError, PspError
 from psp.model.pspnet import PSPNet, build
 from psp.ranks import Part
-from psp.synced import synchronize
+from psp.train.syncbn import synchronize
 
 Found = TypeVar("Found")
 

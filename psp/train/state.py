@@ -8,24 +8,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from psp.average import Average
-from psp.checkpoint import load_checkpoint
 from psp.data.shards import ShardSplit
 from psp.device import compiled, pick_precision, precision_name
 from psp.errors import PspError
 from psp.files import write_json
-from psp.freezing import freeze
-from psp.initial import inherit, initialize
-from psp.journal import Event, Journal, Notice
-from psp.loss import Criterion, class_weights
 from psp.model.architecture import Architecture, architecture_from
 from psp.model.preprocessing import Preprocessing
 from psp.model.pspnet import Logits, PSPNet, build
 from psp.ranks import launch_name
 from psp.runs import Run
-from psp.schedule import parameter_groups
 from psp.settings.config import TrainConfig
-from psp.team import Team
+from psp.train.checkpoint import load_checkpoint
+from psp.train.distributed import Team
+from psp.train.ema import Average
+from psp.train.freeze import freeze
+from psp.train.init import inherit, initialize
+from psp.train.loss import Criterion, class_weights
+from psp.train.optim import parameter_groups
+from psp.train.run_log import Event, Journal, Notice
 from psp.version import __version__
 
 

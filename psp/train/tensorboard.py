@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from psp.errors import PspError
-from psp.journal import Event, Step, Validation
+from psp.train.run_log import Event, Step, Validation
 
 
 class Board:

@@ -12,11 +12,11 @@ import torch
 
 from psp.device import autocast, memory_ran_out
 from psp.errors import PspError
-from psp.freezing import freeze, training_mode
-from psp.job import Job
-from psp.preflight import needs_two
 from psp.settings.config import nearest_crops
-from psp.team import twin
+from psp.train.checks import needs_two
+from psp.train.distributed import twin
+from psp.train.freeze import freeze, training_mode
+from psp.train.state import Job
 
 MEMINFO, STATUS = Path("/proc/meminfo"), Path("/proc/self/status")  # where Linux says what is used
 

@@ -10,22 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from psp.board import Board
-from psp.checkpoint import save_checkpoint
 from psp.data.augment import Augmentation
 from psp.data.loader import Crops, batches
 from psp.device import autocast, kernels, memory_ran_out
 from psp.errors import PspError
 from psp.files import sole_user
-from psp.freezing import training_mode
-from psp.job import Job, begin, introduce
-from psp.journal import Event, Meter, Tick, Validating, Validation, not_finite
-from psp.memory import advice, fit_batch
 from psp.metrics import Confusion
 from psp.model.inference import segmenter
 from psp.model.procedure import Protocol
 from psp.model.weights import Header, save_weights
-from psp.preflight import (
+from psp.ranks import ranks_here
+from psp.runs import Run
+from psp.score import score_split
+from psp.settings.config import TrainConfig
+from psp.train.checkpoint import save_checkpoint
+from psp.train.checks import (
     check_batch,
     check_compile,
     check_deterministic,
@@ -34,12 +33,20 @@ from psp.preflight import (
     open_splits,
     refuse_existing,
 )
-from psp.ranks import ranks_here
-from psp.runs import Run
-from psp.schedule import poly
-from psp.score import score_split
-from psp.settings.config import TrainConfig
-from psp.team import Team, twin
+from psp.train.distributed import Team, twin
+from psp.train.freeze import training_mode
+from psp.train.memory import advice, fit_batch
+from psp.train.optim import poly
+from psp.train.run_log import (
+    Event,
+    Meter,
+    Tick,
+    Validating,
+    Validation,
+    not_finite,
+)
+from psp.train.state import Job, begin, introduce
+from psp.train.tensorboard import Board
 from psp.workers import cores
 
 
