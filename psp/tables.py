@@ -14,8 +14,8 @@ from psp.settings.sources import Setting
 
 if TYPE_CHECKING:  # they bring torch and numpy, which the cards do without
     from psp.data.statistics import Census, SplitCensus
-    from psp.evaluate import Evaluation
-    from psp.metrics import Tally
+    from psp.evaluate.evaluate import Evaluation
+    from psp.evaluate.metrics import Tally
     from psp.model.procedure import Protocol
     from psp.model.summary import Anatomy
     from psp.model.weights import Header

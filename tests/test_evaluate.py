@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from psp.boundary import boundary_counts
+from psp.evaluate.boundary import boundary_counts
 
 
 @pytest.mark.parametrize("protocol", [["--no-flip"], ["--flip", "--scales", "0.75,1.5"]])
@@ -362,7 +362,7 @@ def test_label_files_that_a_card_cannot_give_are_refused_with_the_reason(
     psp, untrained, tmp_path, voc_raw
 ):
     from psp.data.cardfile import find_card
-    from psp.leaderboard import Leaderboard
+    from psp.evaluate.leaderboard import Leaderboard
 
     class Shards:
         folder, stored_split = tmp_path, "val"
@@ -382,7 +382,7 @@ def test_label_files_that_a_card_cannot_give_are_refused_with_the_reason(
 def test_the_official_ids_of_the_shipped_cards():
     """ADE20K counts from 1; Cityscapes' server wants label ids, not train ids."""
     from psp.data.cardfile import find_card
-    from psp.leaderboard import _raw_values
+    from psp.evaluate.leaderboard import _raw_values
 
     assert _raw_values(find_card("ade20k")).tolist() == list(range(1, 151))
     assert _raw_values(find_card("cityscapes")).tolist() == [

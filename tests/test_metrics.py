@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from psp.boundary import boundary_counts
-from psp.metrics import Confusion, Tally, joined
+from psp.evaluate.boundary import boundary_counts
+from psp.evaluate.count import count
+from psp.evaluate.metrics import Confusion, Tally, joined
 from psp.ranks import Part
-from psp.score import count
 
 
 def brute(truths, guesses, classes):

@@ -126,7 +126,7 @@ def evaluate(
     rank = rank_part()
     found = model_named(model, _which(weights), quiet or not rank.first)
     from psp.device import pick_device
-    from psp.evaluate import evaluate as run
+    from psp.evaluate.evaluate import evaluate as run
 
     with progress("evaluating", quiet or not rank.first) as advance:
         evaluation = run(

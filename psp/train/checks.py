@@ -7,9 +7,9 @@ import torch
 from psp.data.manifest import read_manifest
 from psp.data.shards import ShardSplit
 from psp.errors import PspError
+from psp.evaluate.count import check_classes, check_labeled
 from psp.ranks import launch_name
 from psp.runs import Run
-from psp.score import check_classes, check_labeled
 from psp.settings.config import TrainConfig, multiples, nearest_crops
 from psp.settings.sources import differences
 

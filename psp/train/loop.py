@@ -14,14 +14,14 @@ from psp.data.augment import Augmentation
 from psp.data.loader import Crops, batches
 from psp.device import autocast, kernels, memory_ran_out
 from psp.errors import PspError
+from psp.evaluate.count import score_split
+from psp.evaluate.metrics import Confusion
 from psp.files import sole_user
-from psp.metrics import Confusion
 from psp.model.inference import segmenter
 from psp.model.procedure import Protocol
 from psp.model.weights import Header, save_weights
 from psp.ranks import ranks_here
 from psp.runs import Run
-from psp.score import score_split
 from psp.settings.config import TrainConfig
 from psp.train.checkpoint import save_checkpoint
 from psp.train.checks import (

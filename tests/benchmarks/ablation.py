@@ -30,11 +30,11 @@ from psp.data.scenes import (
     paint,
 )
 from psp.device import autocast
-from psp.metrics import Confusion
+from psp.evaluate.count import count
+from psp.evaluate.metrics import Confusion
 from psp.model.architecture import Architecture
 from psp.model.preprocessing import IMAGENET
 from psp.model.pspnet import build, upsample
-from psp.score import count
 from psp.train.loss import Criterion
 from psp.train.optim import parameter_groups, poly
 

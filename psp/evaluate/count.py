@@ -14,8 +14,8 @@ from psp.data.manifest import ANEW
 from psp.data.shards import ShardSplit
 from psp.device import memory_ran_out
 from psp.errors import PspError
+from psp.evaluate.metrics import Confusion
 from psp.images import quiet
-from psp.metrics import Confusion
 from psp.model.inference import Segmenter
 from psp.model.procedure import Protocol
 from psp.workers import ahead, cores

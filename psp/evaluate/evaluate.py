@@ -14,19 +14,24 @@ import torch
 from numpy.typing import NDArray
 from torch import distributed
 
-from psp.boundary import boundary_counts
 from psp.data.shards import ShardSplit
 from psp.device import pick_inference_precision, precision_name
 from psp.errors import PspError
+from psp.evaluate.boundary import boundary_counts
+from psp.evaluate.count import (
+    Look,
+    check_classes,
+    check_labeled,
+    looked_at,
+)
+from psp.evaluate.leaderboard import Leaderboard
+from psp.evaluate.metrics import Counts, Tally, joined
 from psp.files import is_free, make_folder, write_json
-from psp.leaderboard import Leaderboard
-from psp.metrics import Counts, Tally, joined
 from psp.model.inference import Segmenter, load_segmenter
 from psp.model.procedure import Protocol
 from psp.model.weights import Header
 from psp.ranks import Part
 from psp.runs import Model
-from psp.score import Look, check_classes, check_labeled, looked_at
 from psp.workers import ahead, cores
 
 THREADS = 4  # that measure borders and write label files, where there are as many cores

@@ -16,7 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from psp.boundary import GUESSED, NEAR_GUESSED, NEAR_TRUE, TRUE
+from psp.evaluate.boundary import (
+    GUESSED,
+    NEAR_GUESSED,
+    NEAR_TRUE,
+    TRUE,
+)
 
 Numbers = NDArray[np.float64]
 Counts = NDArray[np.int64]
