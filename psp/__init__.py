@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from psp.version import __version__
 
 if TYPE_CHECKING:
-    from psp.parser import Parser
+    from psp.predict.predictor import Parser
     from psp.published import Report
 
 __all__ = ["__version__", "load"]
@@ -35,6 +35,6 @@ def load(
     cuda:N or mps. `precision`: auto, fp32 or bf16. `compiled`: through torch.compile, which the
     first picture waits for. Raises `psp.errors.PspError` when there are none, or they are damaged.
     """
-    from psp.parser import load as work
+    from psp.predict.predictor import load as work
 
     return work(path, device, precision, compiled=compiled, report=report)

@@ -17,7 +17,7 @@ from psp.data.cardfile import find_card
 from psp.foreign import import_weights
 from psp.model.procedure import Protocol
 from psp.model.pspnet import upsample
-from psp.predict import predict
+from psp.predict.pipeline import predict
 
 CARD = find_card("voc2012")
 

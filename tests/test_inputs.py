@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from psp.errors import PspError
-from psp.inputs import default_out, find_pictures, read_list
+from psp.predict.inputs import default_out, find_pictures, read_list
 
 
 def save(path):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from psp.images import PictureError, decode_image
-from psp.photos import PHOTO_SUFFIXES, decode_photo
+from psp.predict.photos import PHOTO_SUFFIXES, decode_photo
 
 
 def file(picture, kind, **options):

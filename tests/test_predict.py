@@ -182,7 +182,7 @@ def test_a_second_call_does_nothing_and_says_so(journey, psp, photos, monkeypatc
     _, first, _ = psp(*arguments, check=0)
     out = photos.with_name("photos-parsed")
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.*g")}
-    monkeypatch.setattr("psp.predict.load_segmenter", None)  # nothing needs it
+    monkeypatch.setattr("psp.predict.pipeline.load_segmenter", None)  # nothing needs it
     _, second, err = psp(*arguments, check=0)
     assert first == second
     assert "8 pictures parsed already, and skipped" in err and "0 pictures parsed" in err
@@ -485,7 +485,7 @@ def test_probabilities_asked_for_later_are_made_later(journey, psp, photos):
 def test_too_many_probabilities_are_refused_for_that_picture_alone(
     journey, psp, photos, monkeypatch
 ):
-    monkeypatch.setattr("psp.predict.LARGEST", 2 * 9 * 60 * 45)
+    monkeypatch.setattr("psp.predict.pipeline.LARGEST", 2 * 9 * 60 * 45)
     code, out, err = psp(
         "predict", photos, "-m", journey.folder / "run", "--probabilities", "--json"
     )

@@ -218,8 +218,8 @@ def predict(
     """
     from psp.display import progress, say
     from psp.files import json_line
-    from psp.inputs import default_out, find_pictures
-    from psp.predict import Parsed
+    from psp.predict.inputs import default_out, find_pictures
+    from psp.predict.pipeline import Parsed
     from psp.ranks import local_device, part_from, rank_part, within
     from psp.tables import protocol_line
 
@@ -230,7 +230,7 @@ def predict(
     pictures = find_pictures(images, listed)
     found = model_named(model, _which(weights), quiet or not rank.first)
     from psp.device import pick_device
-    from psp.predict import predict as run
+    from psp.predict.pipeline import predict as run
 
     remark = say if rank.first and not quiet else (lambda text: None)
     if model is None:
@@ -284,7 +284,7 @@ def _list(images: list[Path], ranks: int) -> list[Path]:
     """Return the files that a list on standard input names, if it is among the inputs."""
     if STANDARD_INPUT not in images:
         return []
-    from psp.inputs import read_list
+    from psp.predict.inputs import read_list
 
     if ranks > 1:
         raise PspError("-: ranks of torchrun cannot share one list. Start each by itself: --part")

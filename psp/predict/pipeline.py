@@ -30,8 +30,8 @@ from psp.images import (
 from psp.model.inference import Segmenter, load_segmenter
 from psp.model.procedure import Protocol
 from psp.model.weights import Header, read_header
-from psp.photos import decode_photo
-from psp.predictions import Predictions, Settings, choose
+from psp.predict.folder import Predictions, Settings, choose
+from psp.predict.photos import decode_photo
 from psp.ranks import Part
 from psp.render import legend, overlay
 from psp.workers import ahead, cores

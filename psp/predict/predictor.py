@@ -15,7 +15,7 @@ from psp.model.inference import Segmenter, load_segmenter
 from psp.model.procedure import Protocol
 from psp.model.pspnet import PSPNet
 from psp.model.weights import Header, load_network
-from psp.photos import decode_photo
+from psp.predict.photos import decode_photo
 from psp.published import Report
 from psp.resolver import find_model
 

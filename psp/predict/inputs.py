@@ -12,8 +12,8 @@ from os.path import abspath, commonpath
 from pathlib import Path
 
 from psp.errors import PspError
-from psp.photos import PHOTO_SUFFIXES
-from psp.predictions import is_predictions
+from psp.predict.folder import is_predictions
+from psp.predict.photos import PHOTO_SUFFIXES
 
 
 def find_pictures(inputs: Sequence[Path], listed: Sequence[Path] = ()) -> dict[str, Path]:
