@@ -15,7 +15,7 @@ from psp.version import __version__
 
 if TYPE_CHECKING:
     from psp.predict.predictor import Parser
-    from psp.published import Report
+    from psp.zoo.published import Report
 
 __all__ = ["__version__", "load"]
 
@@ -31,7 +31,7 @@ def load(
     """Load a run's best weights, a weights file, or published weights, as a function of pictures.
 
     Published weights have a name of `psp models`; at their first use they are fetched and kept,
-    and `report` hears of it: `psp.published.FirstUse` has their terms. `device`: auto, cpu, cuda,
+    and `report` hears of it: `psp.zoo.published.FirstUse` has their terms. `device`: auto, cpu, cuda,
     cuda:N or mps. `precision`: auto, fp32 or bf16. `compiled`: through torch.compile, which the
     first picture waits for. Raises `psp.errors.PspError` when there are none, or they are damaged.
     """

@@ -22,8 +22,6 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from psp.catalog import Entry
-from psp.published import Fetching, FirstUse, Kept, Report
 from psp.train.run_log import (
     Event,
     Step,
@@ -31,6 +29,13 @@ from psp.train.run_log import (
     Validating,
     Validation,
     describe,
+)
+from psp.zoo.catalog import Entry
+from psp.zoo.published import (
+    Fetching,
+    FirstUse,
+    Kept,
+    Report,
 )
 
 SECONDS_BETWEEN_LINES = 10  # where there is no terminal to draw a bar on

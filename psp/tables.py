@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from psp.catalog import Entry, Score
 from psp.data.card import Card, Origin, SplitEntry
 from psp.display import escape, out
 from psp.settings.config import show
 from psp.settings.sources import Setting
+from psp.zoo.catalog import Entry, Score
 
 if TYPE_CHECKING:  # they bring torch and numpy, which the cards do without
     from psp.data.statistics import Census, SplitCensus

@@ -8,12 +8,12 @@ from plain_nets import MMSegmentation, randomize
 from torch import nn
 
 from psp.data.cardfile import find_card
-from psp.foreign import import_weights
 from psp.model.architecture import Architecture
 from psp.model.pspnet import build
 from psp.model.summary import examine
 from psp.model.weights import Header, save_weights
 from psp.runs import Model
+from psp.zoo.import_weights import import_weights
 
 
 def written(path, spec, crop=89):

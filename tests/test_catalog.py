@@ -9,11 +9,11 @@ import pytest
 import torch
 from plain_nets import CSAILDecoder, CSAILEncoder, MMSegmentation
 
-import psp.catalog
-from psp.catalog import entries
+import psp.zoo.catalog
 from psp.data.cardfile import find_card, shipped
 from psp.model.procedure import Protocol
 from psp.model.pspnet import build
+from psp.zoo.catalog import entries
 from psp.zoo.importers.csail import read_csail
 from psp.zoo.importers.mmseg import read_mmseg
 
@@ -79,9 +79,9 @@ def test_addresses_and_checksums_are_well_formed(entry):
 def test_nothing_stands_twice():
     addresses = [file.address for entry in CATALOG.values() for file in entry.files]
     assert len(set(addresses)) == len(addresses)
-    text = psp.catalog.CATALOG.read_text(encoding="utf-8")
+    text = psp.zoo.catalog.CATALOG.read_text(encoding="utf-8")
     assert len(re.findall(r"^\[weights\.", text, re.M)) == len(CATALOG)
-    assert psp.catalog.CATALOG.parent == Path(psp.catalog.__file__).parent  # in the package
+    assert psp.zoo.catalog.CATALOG.parent == Path(psp.zoo.catalog.__file__).parent  # in the package
 
 
 def test_the_docs_have_the_catalog():

@@ -5,10 +5,10 @@ import torch
 from plain_nets import MMSegmentation, randomize
 
 import psp as package
-from psp.classnames import differences, places
 from psp.data.cardfile import find_card
 from psp.errors import PspError
-from psp.foreign import import_weights
+from psp.zoo.import_weights import import_weights
+from psp.zoo.importers.classnames import differences, places
 
 CONTEXT = find_card("context60").names
 # mmsegmentation's names, by the alphabet as its converter numbers them.

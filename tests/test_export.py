@@ -9,11 +9,11 @@ import torch
 from plain_nets import randomize
 
 from psp.errors import PspError
-from psp.export import export, parse_size
 from psp.model.architecture import Architecture
 from psp.model.preprocessing import Preprocessing
 from psp.model.pspnet import build, upsample
 from psp.model.weights import Header, save_weights
+from psp.zoo.export import export, parse_size
 
 pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -91,7 +91,7 @@ def test_what_cannot_be_written_is_said(tmp_path, monkeypatch):
     with pytest.raises(PspError, match="--size 5x89: sides from 9 to 4097"):
         export(path, out, (5, 89))
     model(path, replace(spec, pooling="average"))
-    monkeypatch.setattr("psp.export._difference", lambda *arguments: float("nan"))
+    monkeypatch.setattr("psp.zoo.export._difference", lambda *arguments: float("nan"))
     with pytest.raises(PspError, match="not written: onnxruntime's logits differ"):
         export(path, out)
     assert not out.exists()

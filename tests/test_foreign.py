@@ -12,10 +12,10 @@ from safetensors.torch import save_file
 import psp as package
 from psp.data.cardfile import find_card
 from psp.errors import PspError
-from psp.foreign import import_weights
 from psp.model.architecture import Architecture
 from psp.model.pspnet import build
 from psp.model.weights import load_network, read_weights
+from psp.zoo.import_weights import import_weights
 from psp.zoo.importers.caffe import read_caffemodel
 from psp.zoo.importers.semseg import read_semseg
 

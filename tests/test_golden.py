@@ -14,10 +14,10 @@ from PIL import Image
 
 import psp as package
 from psp.data.cardfile import find_card
-from psp.foreign import import_weights
 from psp.model.procedure import Protocol
 from psp.model.pspnet import upsample
 from psp.predict.pipeline import predict
+from psp.zoo.import_weights import import_weights
 
 CARD = find_card("voc2012")
 

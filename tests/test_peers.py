@@ -8,9 +8,9 @@ from plain_nets import CSAILDecoder, CSAILEncoder, MMSegmentation, randomize
 import psp as package
 from psp.data.cardfile import find_card
 from psp.errors import PspError
-from psp.foreign import import_weights
 from psp.model.architecture import Architecture
 from psp.model.pspnet import build
+from psp.zoo.import_weights import import_weights
 from psp.zoo.importers.csail import read_csail
 from psp.zoo.importers.mmseg import read_mmseg
 

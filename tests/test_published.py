@@ -21,12 +21,17 @@ from plain_nets import CSAILDecoder, CSAILEncoder, MMSegmentation, randomize
 from trees import noise, save_picture
 
 import psp as package
-import psp.catalog
-from psp.catalog import cache_folder, entries
+import psp.zoo.catalog
 from psp.data.cardfile import find_card
 from psp.errors import PspError
-from psp.published import Fetching, FirstUse, Kept, obtain
-from psp.resolver import find_model
+from psp.zoo.catalog import cache_folder, entries
+from psp.zoo.find import find_model
+from psp.zoo.published import (
+    Fetching,
+    FirstUse,
+    Kept,
+    obtain,
+)
 
 VOC = find_card("voc2012")
 ENTRY = """
@@ -150,7 +155,7 @@ def catalog(tmp_path, monkeypatch, publisher, published, cache):
     text += entry("page", "mmsegmentation", ("page.pth", ""))
     path = tmp_path / "catalog.toml"
     path.write_text(text)
-    monkeypatch.setattr(psp.catalog, "CATALOG", path)
+    monkeypatch.setattr(psp.zoo.catalog, "CATALOG", path)
     return path
 
 
@@ -277,8 +282,8 @@ def test_a_full_disk_is_said_and_leaves_nothing(catalog, cache):
 def run(catalog, *arguments):
     """Start the command line in another process, with the test's catalog."""
     program = (
-        "import sys, pathlib, psp.catalog; from psp.cli import main\n"
-        f"psp.catalog.CATALOG = pathlib.Path({str(catalog)!r})\n"
+        "import sys, pathlib, psp.zoo.catalog; from psp.cli import main\n"
+        f"psp.zoo.catalog.CATALOG = pathlib.Path({str(catalog)!r})\n"
         f"sys.argv = ['psp', *{list(map(str, arguments))!r}]; main()"
     )
     return subprocess.Popen(

@@ -19,7 +19,6 @@ from psp.model.architecture import Architecture
 from psp.model.preprocessing import Preprocessing
 from psp.model.pspnet import build
 from psp.model.weights import Header, read_weights, save_weights
-from psp.resolver import find_model
 from psp.runs import Run
 from psp.settings.config import TrainConfig
 from psp.settings.sources import resolve
@@ -34,6 +33,7 @@ from psp.train.run_log import (
     describe,
     duration,
 )
+from psp.zoo.find import find_model
 
 CPU = torch.device("cpu")
 

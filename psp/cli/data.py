@@ -189,8 +189,8 @@ def inspect(
     debug: Debug = False,
 ) -> None:
     """Show what is in shards or a model: psp inspect data/voc2012 --sheet sheet.png"""
-    from psp.catalog import entries
-    from psp.resolver import is_published
+    from psp.zoo.catalog import entries
+    from psp.zoo.find import is_published
 
     if not thing.exists() and not is_published(thing):
         raise PspError(

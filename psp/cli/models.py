@@ -18,7 +18,7 @@ def models(ctx: typer.Context, as_json: Json = False, debug: Debug = False) -> N
     """List the published weights that psp fetches by name: psp models"""
     if ctx.invoked_subcommand is not None:
         return
-    from psp.catalog import entries
+    from psp.zoo.catalog import entries
 
     found = list(entries().values())
     if as_json:
@@ -36,7 +36,7 @@ def models_show(
     debug: Debug = False,
 ) -> None:
     """Show addresses, terms and scores of published weights: psp models show ade20k-r50-csail"""
-    from psp.catalog import entries
+    from psp.zoo.catalog import entries
 
     known = entries()
     if name not in known:

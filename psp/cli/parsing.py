@@ -118,8 +118,8 @@ def evaluate(
     from psp.display import progress, say
     from psp.files import json_line
     from psp.ranks import local_device, rank_part
-    from psp.resolver import is_published
     from psp.tables import show_evaluation
+    from psp.zoo.find import is_published
 
     if data is None and is_published(model):  # said before hundreds of MB are fetched
         raise PspError(f"{model}: published weights do not know your shards. Add --data SHARDS")

@@ -138,9 +138,9 @@ def _plan(
     from psp.data.manifest import read_manifest
     from psp.files import free_name
     from psp.ranks import launch_name, restarts
-    from psp.resolver import is_published
     from psp.runs import RUNS, Run, begun_by, newest_named
     from psp.settings.sources import overlay, resolve
+    from psp.zoo.find import is_published
 
     overrides = _overrides({k: v for k, v in given.items() if v is not None}, settings)
     card = card_from_dict(read_manifest(shards)["card"])

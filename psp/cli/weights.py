@@ -29,7 +29,7 @@ def import_(
 ) -> None:
     """Turn others' weights into psp's: psp import pspnet101_VOC2012.caffemodel voc.safetensors --card voc2012"""  # noqa: E501 - a help's first line
     from psp.display import say
-    from psp.foreign import import_weights
+    from psp.zoo.import_weights import import_weights
 
     _check_new(out, ".safetensors", overwrite)
     found = import_weights(source, out, card_named(card), recipe)
@@ -62,8 +62,8 @@ def export(
 
     _check_new(out, ".onnx", overwrite)
     found = model_named(model, quiet=quiet)
-    from psp.export import export as work
-    from psp.export import parse_size
+    from psp.zoo.export import export as work
+    from psp.zoo.export import parse_size
 
     remark = (lambda text: None) if quiet else say
     done = work(found.path, out, parse_size(size) if size else None, remark)

@@ -16,8 +16,8 @@ from psp.model.procedure import Protocol
 from psp.model.pspnet import PSPNet
 from psp.model.weights import Header, load_network
 from psp.predict.photos import decode_photo
-from psp.published import Report
-from psp.resolver import find_model
+from psp.zoo.find import find_model
+from psp.zoo.published import Report
 
 
 class Parser:

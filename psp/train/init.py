@@ -12,15 +12,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from psp.catalog import entries
 from psp.errors import PspError, nearest
 from psp.files import make_folder
 from psp.model.architecture import Architecture
 from psp.model.preprocessing import IMAGENET, Preprocessing
 from psp.model.pspnet import PSPNet
 from psp.model.weights import is_weights, read_header, read_weights
-from psp.resolver import find_model, is_published
-from psp.tensors import first_of, mismatches, read_tensors
+from psp.zoo.catalog import entries
+from psp.zoo.find import find_model, is_published
+from psp.zoo.tensors import first_of, mismatches, read_tensors
 
 WAYS_OUT = "give a weights file with --init PATH, or start from random weights with --init none"
 CLASSIFIER = ("fc.weight", "fc.bias")  # of an ImageNet network; the only tensors left aside

@@ -5,10 +5,10 @@ A path that exists wins over a name.
 
 from pathlib import Path
 
-from psp.catalog import entries
 from psp.errors import PspError, nearest
-from psp.published import Report, obtain
 from psp.runs import Model, beside, model_at, newest_run
+from psp.zoo.catalog import entries
+from psp.zoo.published import Report, obtain
 
 
 def find_model(

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from psp.catalog import Entry, Remote
 from psp.data.cardfile import find_card
 from psp.data.manifest import file_sha256
-from psp.download import DownloadError, download
 from psp.errors import PspError
 from psp.files import sync
+from psp.zoo.catalog import Entry, Remote
+from psp.zoo.fetch import DownloadError, download
 
 ABANDONED = 24 * 3600  # seconds after which a folder of a process that was killed is removed
 
@@ -99,7 +99,10 @@ def _bring(file: Remote, entry: Entry, folder: Path, report: Report) -> Path:
 
 def _import(entry: Entry, source: Path, out: Path) -> tuple[str, tuple[str, ...]]:
     """Import a network; return what it was recognized as. Raises PspError if it is not `entry`."""
-    from psp.foreign import View, import_weights  # brings torch; weights once kept need none here
+    from psp.zoo.import_weights import (  # brings torch; weights once kept need none here
+        View,
+        import_weights,
+    )
 
     addresses = ", ".join(file.address for file in entry.files)
     origin = f"published as {addresses} by {entry.publisher.title}; terms: {entry.publisher.terms}"

@@ -8,19 +8,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from psp.classnames import differences, places
 from psp.data.card import Card
 from psp.data.manifest import file_sha256
 from psp.errors import PspError
 from psp.model.pspnet import build
 from psp.model.weights import Header, is_weights, save_weights
 from psp.settings.sources import resolve
-from psp.tensors import first_of, mismatches, read_checkpoint, read_tensors
 from psp.zoo.importers.caffe import read_caffemodel
+from psp.zoo.importers.classnames import differences, places
 from psp.zoo.importers.csail import is_csail, read_csail
 from psp.zoo.importers.importer import Translated
 from psp.zoo.importers.mmseg import is_mmseg, read_mmseg
 from psp.zoo.importers.semseg import is_semseg, read_semseg
+from psp.zoo.tensors import (
+    first_of,
+    mismatches,
+    read_checkpoint,
+    read_tensors,
+)
 
 
 @dataclass(frozen=True)
