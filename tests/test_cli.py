@@ -11,8 +11,8 @@ import time
 import pytest
 from trees import run_psp
 
+from psp.cli.console import progress
 from psp.data.cardfile import shipped
-from psp.display import progress
 
 COMMANDS = [
     "prepare",

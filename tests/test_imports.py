@@ -44,11 +44,11 @@ LAYERS = [
     ["psp.train.checks", "psp.train.state"],
     ["psp.predict.predictor", "psp.train.memory", "psp.train.launch"],
     ["psp.train.loop", "psp.evaluate.evaluate", "psp.predict.pipeline", "psp.demo", "psp.prepare.pipeline"],
-    ["psp.prepare", "psp.display"],
-    ["psp.tables"],
+    ["psp.prepare", "psp.cli.console"],
+    ["psp.cli.tables"],
     ["psp.cli.options"],
-    ["psp.cli.cards", "psp.cli.data", "psp.cli.models", "psp.cli.parsing", "psp.cli.recipes",
-     "psp.cli.tour", "psp.cli.training", "psp.cli.weights"],
+    ["psp.cli.cards", "psp.cli.prepare", "psp.cli.models", "psp.cli.predict", "psp.cli.recipe",
+     "psp.cli.demo", "psp.cli.train", "psp.cli.import_weights"],
     ["psp.cli"],
     ["psp.__main__", "psp"],
 ]  # fmt: skip
@@ -57,7 +57,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # Libraries that only these modules may know, wherever the import stands in them.
 ONLY = {
     "typer": {name for name in LEVEL if name.startswith("psp.cli")},
-    "rich": {"psp.display", "psp.tables"},
+    "rich": {"psp.cli.console", "psp.cli.tables"},
     "h5py": {"psp.data.shards", "psp.prepare.matlab"},
     "scipy": {"psp.prepare.matlab"},
     "PIL": {"psp.images", "psp.predict.photos", "psp.render"},
@@ -68,11 +68,11 @@ ONLY = {
 }
 WITHOUT_TORCH = {
     "psp.data.augment", "psp.evaluate.boundary", "psp.data.cardfile", "psp.data.card", "psp.zoo.catalog", "psp.data.statistics",
-    "psp.zoo.importers.classnames", "psp.settings.config", "psp.data.contact_sheet", "psp.demo", "psp.display", "psp.zoo.fetch",
+    "psp.zoo.importers.classnames", "psp.settings.config", "psp.data.contact_sheet", "psp.demo", "psp.cli.console", "psp.zoo.fetch",
     "psp.errors", "psp.files", "psp.predict.inputs", "psp.train.run_log", "psp.evaluate.leaderboard", "psp.data.manifest",
     "psp.evaluate.metrics", "psp.predict.photos", "psp.images", "psp.predict.folder", "psp.model.procedure",
     "psp.zoo.published", "psp.render", "psp.zoo.find", "psp.runs", "psp.data.scenes", "psp.settings.sources",
-    "psp.data.shards", "psp.data.staging", "psp.tables", "psp.data.verify", "psp.workers",
+    "psp.data.shards", "psp.data.staging", "psp.cli.tables", "psp.data.verify", "psp.workers",
 }  # fmt: skip
 
 

@@ -13,14 +13,14 @@ import typer
 from typer.core import TyperGroup
 
 from psp.cli.cards import cards_app
-from psp.cli.data import inspect, prepare, verify
+from psp.cli.demo import demo
+from psp.cli.import_weights import export, import_
 from psp.cli.models import models_app
 from psp.cli.options import Debug, debugging, leave
-from psp.cli.parsing import evaluate, predict
-from psp.cli.recipes import recipe_app
-from psp.cli.tour import demo
-from psp.cli.training import train
-from psp.cli.weights import export, import_
+from psp.cli.predict import evaluate, predict
+from psp.cli.prepare import inspect, prepare, verify
+from psp.cli.recipe import recipe_app
+from psp.cli.train import train
 from psp.errors import PspError
 from psp.version import __version__
 
@@ -48,7 +48,7 @@ class Commands(TyperGroup):
 
 def _mistake(message: str) -> typer.Exit:
     """Show a user's mistake and return the exit that belongs to it."""
-    from psp.display import show_error
+    from psp.cli.console import show_error
 
     show_error(message)
     return typer.Exit(2)

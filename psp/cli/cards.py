@@ -23,7 +23,7 @@ def cards(ctx: typer.Context, as_json: Json = False, debug: Debug = False) -> No
     if as_json:
         print(json.dumps([json.loads(card.to_json()) for card in found], ensure_ascii=False))
         return
-    from psp.tables import show_cards
+    from psp.cli.tables import show_cards
 
     show_cards(found)
 
@@ -39,6 +39,6 @@ def cards_show(
     if as_json:
         print(card.to_json())
         return
-    from psp.tables import show_card
+    from psp.cli.tables import show_card
 
     show_card(card)

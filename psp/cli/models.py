@@ -24,7 +24,7 @@ def models(ctx: typer.Context, as_json: Json = False, debug: Debug = False) -> N
     if as_json:
         print(json.dumps([entry.to_dict() for entry in found], ensure_ascii=False))
         return
-    from psp.tables import show_models
+    from psp.cli.tables import show_models
 
     show_models(found)
 
@@ -46,6 +46,6 @@ def models_show(
     if as_json:
         print(json.dumps(known[name].to_dict(), ensure_ascii=False))
         return
-    from psp.tables import show_entry
+    from psp.cli.tables import show_entry
 
     show_entry(known[name])

@@ -48,7 +48,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 
 def model_named(name: Path | None, which: str | None = None, quiet: bool = False) -> "Model":
     """Return the model that a command names; published weights are fetched before the eyes."""
-    from psp.display import fetching
+    from psp.cli.console import fetching
     from psp.zoo.find import find_model
 
     with fetching(quiet) as report:

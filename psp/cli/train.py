@@ -171,8 +171,8 @@ def _train(
     quiet: bool,
 ) -> bool:
     """Train while the display shows it; return False where a signal has stopped it."""
+    from psp.cli.console import TrainingDisplay
     from psp.device import pick_device
-    from psp.display import TrainingDisplay
     from psp.ranks import training_device
     from psp.train.loop import train as work
 
@@ -195,7 +195,7 @@ def _train(
 
 
 def _say_how_to_go_on(shards: Path, plan: _Plan) -> None:
-    from psp.display import say
+    from psp.cli.console import say
 
     folder = shlex.quote(str(plan.run.folder))
     again = f"psp train {shlex.quote(str(shards))} -o {folder} --resume"
@@ -203,7 +203,7 @@ def _say_how_to_go_on(shards: Path, plan: _Plan) -> None:
 
 
 def _say_result(plan: _Plan, *, as_json: bool, quiet: bool) -> None:
-    from psp.display import say
+    from psp.cli.console import say
 
     if as_json:
         print(json.dumps({"run": str(plan.run.folder), **plan.run.last_validation()}))
@@ -241,7 +241,7 @@ def _one_voice(team: "Team") -> Iterator[None]:
     except PspError as error:
         if team.alone or debugging():
             raise
-        from psp.display import show_error
+        from psp.cli.console import show_error
 
         show_error(str(error))
         team.tell()

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from psp.cli.console import escape, out
 from psp.data.card import Card, Origin, SplitEntry
-from psp.display import escape, out
 from psp.settings.config import show
 from psp.settings.sources import Setting
 from psp.zoo.catalog import Entry, Score

@@ -39,7 +39,7 @@ def show(
         rows = [{"setting": s.name, "value": s.value, "from": s.source} for s in settings]
         print(json.dumps({"card": card.name, "recipe": name, "settings": rows}))
         return
-    from psp.tables import show_recipe
+    from psp.cli.tables import show_recipe
 
     show_recipe(f"{card.name}, recipe {name}", card.sources.get(name, ""), settings)
 
@@ -63,7 +63,7 @@ def diff(
     if as_json:
         print(json.dumps({a.name: [a.value, b.value] for a, b in pairs}))
         return
-    from psp.tables import show_recipe_difference
+    from psp.cli.tables import show_recipe_difference
 
     show_recipe_difference((titles[0], titles[1]), pairs)
 

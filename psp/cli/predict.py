@@ -115,10 +115,10 @@ def evaluate(
 
     Several GPUs share the pictures: torchrun --nproc-per-node 8 -m psp evaluate MODEL.
     """  # fmt: skip
-    from psp.display import progress, say
+    from psp.cli.console import progress, say
+    from psp.cli.tables import show_evaluation
     from psp.files import json_line
     from psp.ranks import local_device, rank_part
-    from psp.tables import show_evaluation
     from psp.zoo.find import is_published
 
     if data is None and is_published(model):  # said before hundreds of MB are fetched
@@ -216,12 +216,12 @@ def predict(
     A second call goes on where the first ended: what is finished with the same weights and settings
     is skipped. Results of several machines meet in one folder with --part.
     """
-    from psp.display import progress, say
+    from psp.cli.console import progress, say
+    from psp.cli.tables import protocol_line
     from psp.files import json_line
     from psp.predict.inputs import default_out, find_pictures
     from psp.predict.pipeline import Parsed
     from psp.ranks import local_device, part_from, rank_part, within
-    from psp.tables import protocol_line
 
     rank = rank_part()
     share = within(part_from(part), rank) if part else rank

@@ -28,7 +28,7 @@ def import_(
     debug: Debug = False,
 ) -> None:
     """Turn others' weights into psp's: psp import pspnet101_VOC2012.caffemodel voc.safetensors --card voc2012"""  # noqa: E501 - a help's first line
-    from psp.display import say
+    from psp.cli.console import say
     from psp.zoo.import_weights import import_weights
 
     _check_new(out, ".safetensors", overwrite)
@@ -58,7 +58,7 @@ def export(
     debug: Debug = False,
 ) -> None:
     """Write a model as ONNX, and check it: psp export runs/voc2012-resnet50 voc.onnx"""
-    from psp.display import say
+    from psp.cli.console import say
 
     _check_new(out, ".onnx", overwrite)
     found = model_named(model, quiet=quiet)
