@@ -115,6 +115,12 @@ def read_bytes(path: Path) -> bytes:
         raise PspError(f"{path}: cannot be read: {reason}.") from None
 
 
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def is_free(folder: Path) -> bool:
     """Whether nothing is there, or a folder without anything in it."""
     return not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir()))

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.trees import VOC_VOID, noise, run_psp, save_picture, save_voc_mask, small_card
 from PIL import Image
-from trees import VOC_VOID, noise, run_psp, save_picture, save_voc_mask, small_card
 
 from psp.cli import main
 

@@ -41,7 +41,7 @@ def test_cards_are_found_in_a_plain_checkout_too(monkeypatch, tmp_path):
 
     (tmp_path / "psp").mkdir()
     (tmp_path / "datasets").symlink_to(CHECKOUT / "datasets")
-    monkeypatch.setattr(psp.data.cardfile, "__file__", str(tmp_path / "psp/cardfile.py"))
+    monkeypatch.setattr(psp.data.cardfile, "__file__", str(tmp_path / "psp/data/cardfile.py"))
     assert "voc2012" in shipped()
     assert all(path.parent == tmp_path / "datasets" for path in shipped().values())
 

@@ -14,13 +14,17 @@ from typer.core import TyperGroup
 
 from psp.cli.cards import cards_app
 from psp.cli.demo import demo
-from psp.cli.import_weights import export, import_
+from psp.cli.evaluate import evaluate
+from psp.cli.export import export
+from psp.cli.import_weights import import_
+from psp.cli.inspect import inspect
 from psp.cli.models import models_app
 from psp.cli.options import Debug, debugging, leave
-from psp.cli.predict import evaluate, predict
-from psp.cli.prepare import inspect, prepare, verify
+from psp.cli.predict import predict
+from psp.cli.prepare import prepare
 from psp.cli.recipe import recipe_app
 from psp.cli.train import train
+from psp.cli.verify import verify
 from psp.errors import PspError
 from psp.version import __version__
 

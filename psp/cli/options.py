@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -13,9 +14,12 @@ from psp.errors import PspError
 
 if TYPE_CHECKING:
     from psp.data.card import Card
+    from psp.model.procedure import Protocol
+    from psp.model.weights import Header
     from psp.runs import Model
 
 ADVANCED = "Advanced"
+PRECISIONS = ("auto", "fp32", "bf16")
 _debug = False  # --debug: show the traceback of a user's mistake too
 
 
@@ -44,6 +48,51 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no rema
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Workers = Annotated[int | None, typer.Option(help="Processes; default: the cores.", min=1)]
+Precision = Annotated[
+    str, typer.Option(help="auto (bf16 where the hardware has it), fp32 or bf16.")
+]
+Which = Annotated[
+    str | None, typer.Option(help="Which of a run's weights: best (default) or last.")
+]
+Scales = Annotated[
+    str | None, typer.Option(help="Scales to average over, such as 0.75,1.0,1.25.", metavar="LIST")
+]
+MultiScale = Annotated[
+    bool, typer.Option("--multi-scale", help="The paper's scales 0.5 to 1.75, six of them.")
+]
+Flip = Annotated[bool, typer.Option("--flip/--no-flip", help="Average with the mirrored view.")]
+Crop = Annotated[
+    int | None, typer.Option(help="Side of the window; default: as trained.", metavar="N")
+]
+BaseSize = Annotated[
+    int | None,
+    typer.Option(help="Long side of pictures at scale 1; default: as trained.", metavar="N"),
+]
+Way = Annotated[
+    str,
+    typer.Option(
+        "--protocol",
+        help="Which of the authors' two test procedures: torch or caffe.",
+        rich_help_panel=ADVANCED,
+    ),
+]
+WindowBatch = Annotated[
+    int | None,
+    typer.Option(
+        help="Windows that go through the network at a time, mirrored ones counted.",
+        metavar="N",
+        rich_help_panel=ADVANCED,
+    ),
+]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="Compile the network first (a minute): for many pictures on a GPU.",
+        rich_help_panel=ADVANCED,
+    ),
+]
 
 
 def model_named(name: Path | None, which: str | None = None, quiet: bool = False) -> "Model":
@@ -89,3 +138,45 @@ def one_of(option: str, value: str, choices: tuple[str, ...]) -> str:
     if value not in choices:
         raise PspError(f"{option} {value}: one of {', '.join(choices)}.")
     return value
+
+
+def which_weights(weights: str | None) -> str | None:
+    return weights and one_of("--weights", weights, ("best", "last"))
+
+
+def procedure_of(
+    scales: str | None,
+    multi_scale: bool,
+    flip: bool,
+    crop: int | None,
+    base_size: int | None,
+    way: str,
+) -> Callable[["Header"], "Protocol"]:
+    """Return the test protocol as a function of what the weights say of themselves."""
+    from psp.model.procedure import PAPER_SCALES, Protocol
+
+    if scales and multi_scale:
+        raise PspError("--scales and --multi-scale: give one of them.")
+    try:
+        factors = tuple(float(part) for part in scales.split(",")) if scales else (1.0,)
+    except ValueError:
+        raise PspError(f"--scales {scales}: numbers such as 0.75,1.0,1.25.") from None
+
+    def choose(header: "Header") -> Protocol:
+        return Protocol(
+            crop=header.crop if crop is None else crop,
+            base_size=header.base_size if base_size is None else base_size,
+            scales=PAPER_SCALES if multi_scale else factors,
+            flip=flip,
+            way=way,
+        )
+
+    return choose
+
+
+def check_new_file(out: Path, suffix: str, overwrite: bool) -> None:
+    """Raise PspError for a file name of another kind, and for a file that stands there."""
+    if out.suffix != suffix:
+        raise PspError(f"{out}: must end in {suffix}")
+    if out.exists() and not overwrite:
+        raise PspError(f"{out}: exists already. Choose another name, or replace it: --overwrite")

@@ -1,162 +1,39 @@
-"""psp evaluate and psp predict: what a trained network makes of pictures."""
+"""psp predict: label maps and overlays of people's pictures."""
 
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from psp.cli.options import (
     ADVANCED,
+    PRECISIONS,
+    BaseSize,
+    Compile,
+    Crop,
     Debug,
     Device,
+    Flip,
     Json,
+    MultiScale,
+    Precision,
     Quiet,
+    Scales,
     Verbose,
+    Way,
+    Which,
+    WindowBatch,
     model_named,
     one_of,
+    procedure_of,
+    which_weights,
 )
 from psp.errors import PspError, printable
 
-if TYPE_CHECKING:
-    from psp.model.procedure import Protocol
-    from psp.model.weights import Header
-
-PRECISIONS = ("auto", "fp32", "bf16")
 STANDARD_INPUT = Path("-")
-
-Precision = Annotated[
-    str, typer.Option(help="auto (bf16 where the hardware has it), fp32 or bf16.")
-]
-Which = Annotated[
-    str | None, typer.Option(help="Which of a run's weights: best (default) or last.")
-]
-Scales = Annotated[
-    str | None, typer.Option(help="Scales to average over, such as 0.75,1.0,1.25.", metavar="LIST")
-]
-MultiScale = Annotated[
-    bool, typer.Option("--multi-scale", help="The paper's scales 0.5 to 1.75, six of them.")
-]
-Flip = Annotated[bool, typer.Option("--flip/--no-flip", help="Average with the mirrored view.")]
-Crop = Annotated[
-    int | None, typer.Option(help="Side of the window; default: as trained.", metavar="N")
-]
-BaseSize = Annotated[
-    int | None,
-    typer.Option(help="Long side of pictures at scale 1; default: as trained.", metavar="N"),
-]
-Way = Annotated[
-    str,
-    typer.Option(
-        "--protocol",
-        help="Which of the authors' two test procedures: torch or caffe.",
-        rich_help_panel=ADVANCED,
-    ),
-]
-WindowBatch = Annotated[
-    int | None,
-    typer.Option(
-        help="Windows that go through the network at a time, mirrored ones counted.",
-        metavar="N",
-        rich_help_panel=ADVANCED,
-    ),
-]
-Compile = Annotated[
-    bool,
-    typer.Option(
-        "--compile",
-        help="Compile the network first (a minute): for many pictures on a GPU.",
-        rich_help_panel=ADVANCED,
-    ),
-]
-
-
-def evaluate(
-    model: Annotated[
-        Path, typer.Argument(help="A run's folder, a weights file, or a name of psp models.")
-    ],
-    data: Annotated[
-        Path | None, typer.Option(help="Shards; default: those it was trained with.", metavar="DIR")
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option(help="Split; default: the validation split.", metavar="NAME")
-    ] = None,
-    weights: Which = None,
-    multi_scale: MultiScale = False,
-    scales: Scales = None,
-    flip: Flip = True,
-    crop: Crop = None,
-    base_size: BaseSize = None,
-    way: Way = "torch",
-    save_labels: Annotated[
-        Path | None,
-        typer.Option(help="Write label files for the set's leaderboard too.", metavar="DIR"),
-    ] = None,
-    worst: Annotated[
-        int,
-        typer.Option(
-            help="How many of the worst pictures to list.",
-            min=0,
-            metavar="N",
-            rich_help_panel=ADVANCED,
-        ),
-    ] = 5,
-    precision: Precision = "auto",
-    window_batch: WindowBatch = None,
-    compiled: Compile = False,
-    device: Device = "auto",
-    as_json: Json = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
-) -> None:
-    """Score a model on its own validation split: psp evaluate runs/voc2012-resnet50
-
-    Several GPUs share the pictures: torchrun --nproc-per-node 8 -m psp evaluate MODEL.
-    """  # fmt: skip
-    from psp.cli.console import progress, say
-    from psp.cli.tables import show_evaluation
-    from psp.files import json_line
-    from psp.ranks import local_device, rank_part
-    from psp.zoo.find import is_published
-
-    if data is None and is_published(model):  # said before hundreds of MB are fetched
-        raise PspError(f"{model}: published weights do not know your shards. Add --data SHARDS")
-    rank = rank_part()
-    found = model_named(model, _which(weights), quiet or not rank.first)
-    from psp.device import pick_device
-    from psp.evaluate.evaluate import evaluate as run
-
-    with progress("evaluating", quiet or not rank.first) as advance:
-        evaluation = run(
-            found,
-            data=data,
-            split=split,
-            protocol=_protocol(scales, multi_scale, flip, crop, base_size, way),
-            device=pick_device(local_device(device)),
-            precision=one_of("--precision", precision, PRECISIONS),
-            window_batch=window_batch,
-            compiled=compiled,
-            save_labels=save_labels,
-            rank=rank,
-            report=advance,
-        )
-    if evaluation is None:  # the first rank speaks for all
-        return
-    if as_json:
-        print(json_line(evaluation.to_dict()))
-    else:
-        show_evaluation(evaluation, worst)
-    if not quiet:
-        if not evaluation.same_data:
-            known = evaluation.header.data  # "" of imported weights
-            verb = "are not" if known else "may not be"
-            say(f"these {verb} the shards that the model was trained with")
-        if evaluation.saved:
-            say(f"saved: {evaluation.saved}")
-        if evaluation.labels:
-            say(f"label files: {evaluation.labels}")
 
 
 def predict(
@@ -228,7 +105,7 @@ def predict(
     listed = _list(images, rank.total)
     images = [path for path in images if path != STANDARD_INPUT]
     pictures = find_pictures(images, listed)
-    found = model_named(model, _which(weights), quiet or not rank.first)
+    found = model_named(model, which_weights(weights), quiet or not rank.first)
     from psp.device import pick_device
     from psp.predict.pipeline import predict as run
 
@@ -251,7 +128,7 @@ def predict(
                 overwrite=overwrite,
                 probabilities=probabilities,
                 part=share,
-                protocol=_protocol(scales, multi_scale, flip, crop, base_size, way),
+                protocol=procedure_of(scales, multi_scale, flip, crop, base_size, way),
                 device=pick_device(local_device(device)),
                 precision=one_of("--precision", precision, PRECISIONS),
                 window_batch=window_batch,
@@ -294,40 +171,6 @@ def _list(images: list[Path], ranks: int) -> list[Path]:
     if not listed:
         raise PspError("-: the list on standard input is empty.")
     return listed
-
-
-def _which(weights: str | None) -> str | None:
-    return weights and one_of("--weights", weights, ("best", "last"))
-
-
-def _protocol(
-    scales: str | None,
-    multi_scale: bool,
-    flip: bool,
-    crop: int | None,
-    base_size: int | None,
-    way: str,
-) -> Callable[["Header"], "Protocol"]:
-    """Return the test protocol as a function of what the weights say of themselves."""
-    from psp.model.procedure import PAPER_SCALES, Protocol
-
-    if scales and multi_scale:
-        raise PspError("--scales and --multi-scale: give one of them.")
-    try:
-        factors = tuple(float(part) for part in scales.split(",")) if scales else (1.0,)
-    except ValueError:
-        raise PspError(f"--scales {scales}: numbers such as 0.75,1.0,1.25.") from None
-
-    def choose(header: "Header") -> Protocol:
-        return Protocol(
-            crop=header.crop if crop is None else crop,
-            base_size=header.base_size if base_size is None else base_size,
-            scales=PAPER_SCALES if multi_scale else factors,
-            flip=flip,
-            way=way,
-        )
-
-    return choose
 
 
 def _pictures(items: Sequence[object]) -> str:

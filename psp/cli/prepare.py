@@ -1,4 +1,4 @@
-"""psp prepare, verify, inspect: from a download to shards, and what is in them."""
+"""psp prepare: from a download to shards."""
 
 import json
 import shlex
@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from psp.cli.options import ADVANCED, Debug, Json, Quiet, model_named, one_of
-from psp.errors import PspError, nearest
+from psp.cli.options import ADVANCED, Debug, Json, Quiet, Workers, one_of
+from psp.errors import PspError
 
 if TYPE_CHECKING:
     from psp.prepare.convert import Conversion
-
-Workers = Annotated[int | None, typer.Option(help="Processes; default: the cores.", min=1)]
 
 
 def prepare(
@@ -144,98 +142,3 @@ def _conversion(store: str, reencode: str | None, max_side: int | None) -> "Conv
     if store == "raw" and quality is not None:
         raise PspError("--store raw keeps arrays: --reencode does not go with it.")
     return Conversion(one_of("--store", store, ("encoded", "raw")), quality, max_side)
-
-
-def verify(
-    shards: Annotated[Path, typer.Argument(help="A folder that psp prepare wrote.")],
-    workers: Workers = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
-) -> None:
-    """Check every byte and every label value of shards: psp verify data/voc2012"""
-    from psp.cli.console import progress, say
-    from psp.data.verify import verify as run
-    from psp.workers import cores
-
-    with progress("verifying", quiet) as advance:
-        samples, problems = run(
-            shards, workers or cores(), lambda event: advance(event.done, event.total)
-        )
-    if as_json:
-        print(json.dumps({"samples": samples, "problems": problems}, ensure_ascii=False))
-    elif not problems:
-        print(f"{shards}: {samples} samples, all as they were written")
-    if problems:
-        for problem in problems[1:]:
-            say(problem)
-        more = f" (and {len(problems) - 1} more problems, listed above)" if problems[1:] else ""
-        raise PspError(problems[0] + more)
-
-
-def inspect(
-    thing: Annotated[
-        Path,
-        typer.Argument(help="A folder of shards, a run, a weights file, or a name of psp models."),
-    ],
-    sheet: Annotated[
-        Path | None,
-        typer.Option(help="Draw pictures and their labels into this PNG file.", metavar="PNG"),
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option(help="Split for --sheet; default: the first.", metavar="NAME")
-    ] = None,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Show what is in shards or a model: psp inspect data/voc2012 --sheet sheet.png"""
-    from psp.zoo.catalog import entries
-    from psp.zoo.find import is_published
-
-    if not thing.exists() and not is_published(thing):
-        raise PspError(
-            f"{thing}: nothing is there, and no published weights are called so."
-            f"{nearest(str(thing), entries())} See: psp models. Or make shards: "
-            f"psp prepare CARD RAW -o {thing}"
-        )
-    if not thing.is_dir() or (thing / "config.json").is_file():
-        if sheet is not None or split is not None:
-            raise PspError(f"{thing}: a model; --sheet and --split are for shards.")
-        _inspect_model(thing, as_json)
-        return
-    from psp.data.statistics import take_census
-
-    census = take_census(thing)
-    if split is not None and sheet is None:
-        raise PspError(f"--split {split}: chooses the pictures of --sheet; add --sheet PNG.")
-    if sheet is not None:
-        from psp.cli.console import say
-        from psp.data.contact_sheet import contact_sheet
-        from psp.data.shards import ShardSplit
-        from psp.files import whole_file
-        from psp.images import encode_png
-
-        if sheet.suffix.lower() != ".png":
-            raise PspError(f"--sheet {sheet}: must end in .png")
-        page = contact_sheet(ShardSplit(thing, split or census.splits[0].name))
-        with whole_file(sheet) as temporary:
-            temporary.write_bytes(encode_png(page))
-        say(f"drawn: {sheet}")
-    if as_json:
-        print(json.dumps(census.to_dict(), ensure_ascii=False))
-        return
-    from psp.cli.tables import show_census, show_source
-
-    show_source(census)
-    show_census(census)
-
-
-def _inspect_model(name: Path, as_json: bool) -> None:
-    from psp.cli.tables import show_model
-    from psp.model.summary import examine
-
-    found = examine(model_named(name))
-    if as_json:
-        print(json.dumps(found.to_dict(), ensure_ascii=False))
-    else:
-        show_model(found)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # they bring torch and numpy, which the cards do without
     from psp.evaluate.evaluate import Evaluation
     from psp.evaluate.metrics import Tally
     from psp.model.procedure import Protocol
-    from psp.model.summary import Anatomy
+    from psp.model.summary import Summary
     from psp.model.weights import Header
 
 
@@ -148,7 +148,7 @@ def _show_classes(tally: "Tally", names: Sequence[str]) -> None:
     out.print(table)
 
 
-def show_model(found: "Anatomy") -> None:
+def show_model(found: "Summary") -> None:
     """Print what a model is, in one screen."""
     header, spec = found.header, found.header.architecture
     details = ", ".join(f"{name}={show(value)}" for name, value in found.details.items())
@@ -168,7 +168,7 @@ def show_model(found: "Anatomy") -> None:
         ("trained", f"to step {header.step}" if header.step else ""),
         ("imported", header.source),
     ]
-    out.print(Text(f"{found.model.path}", "bold"))
+    out.print(Text(f"{found.path}", "bold"))
     for title, text in rows:
         if text:
             out.print(Text(f"{title:<11}", "dim") + Text(text))

@@ -29,7 +29,7 @@ def shipped() -> dict[str, Path]:
 
     An installed wheel has them inside the package, a checkout (or an editable install) beside it.
     """
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     for folder in (package / "datasets", package.parent / "datasets"):
         found = {path.stem: path for path in sorted(folder.glob("*.toml"))}
         if found:

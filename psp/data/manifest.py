@@ -10,7 +10,6 @@
 It is written last: a folder that has one is complete.
 """
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -26,12 +25,6 @@ ANEW = "Make the shards anew: psp prepare CARD RAW -o FOLDER --overwrite"
 
 class ShardError(PspError):
     """A shard folder that is missing, foreign or damaged."""
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -34,18 +34,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psp.data.card import Card, card_from_json
-from psp.data.manifest import (
-    ANEW,
-    FORMAT,
-    MANIFEST,
-    VERSION,
-    ShardError,
-    file_sha256,
-    read_manifest,
-)
+from psp.data.manifest import ANEW, FORMAT, MANIFEST, VERSION, ShardError, read_manifest
 from psp.data.staging import Spooled
 from psp.errors import nearest
-from psp.files import whole_file
+from psp.files import file_sha256, whole_file
 from psp.images import decode_image, decode_label
 
 ENCODED = {"store": "encoded", "reencode": None, "max_side": None}  # the files as they came

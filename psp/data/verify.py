@@ -14,13 +14,9 @@ from typing import Any
 import numpy as np
 
 from psp.data.card import IGNORE
-from psp.data.manifest import (
-    ANEW,
-    ShardError,
-    file_sha256,
-    read_manifest,
-)
+from psp.data.manifest import ANEW, ShardError, read_manifest
 from psp.data.shards import ShardSplit
+from psp.files import file_sha256
 from psp.images import PictureError, histogram
 from psp.workers import ordered
 

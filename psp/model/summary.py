@@ -1,6 +1,7 @@
 """What a trained model is: architecture, parameters, cost, classes, preprocessing, provenance."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,18 +10,18 @@ from torch.utils.flop_counter import FlopCounterMode
 from psp.model.architecture import Architecture
 from psp.model.pspnet import build
 from psp.model.weights import Header, read_header
-from psp.runs import Model
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class Summary:
     """A model as its weights file says it is.
 
     `parameters` without, `aux_parameters` of the auxiliary head, which only training runs. `flops`
     of one window of the crop: a multiplication and an addition count one each.
     """
 
-    model: Model
+    path: Path
+    which: str  # as the user named it: a run's best weights, a file, published weights
     header: Header
     size: int  # of the file, in bytes
     parameters: int
@@ -38,8 +39,8 @@ class Anatomy:
         """Return plain JSON types."""
         header = self.header
         return {
-            "model": str(self.model.path),
-            "weights": self.model.which,
+            "model": str(self.path),
+            "weights": self.which,
             "bytes": self.size,
             "architecture": header.architecture.to_dict(),
             "parameters": self.parameters,
@@ -57,22 +58,23 @@ class Anatomy:
         }
 
 
-def examine(model: Model) -> Anatomy:
+def summarize(path: Path, which: str) -> Summary:
     """Read a weights file's header and count what it describes; no tensor is loaded.
 
     Raises PspError for a file that is no psp weights, or damaged.
     """
-    header = read_header(model.path)
+    header = read_header(path)
     with torch.device("meta"):  # shapes alone: nothing is computed
         network = build(header.architecture).eval()
         window = torch.empty(1, 3, header.crop, header.crop)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         network(window)
     aux = 0 if network.aux is None else _count(network.aux)
-    return Anatomy(
-        model=model,
+    return Summary(
+        path=path,
+        which=which,
         header=header,
-        size=model.path.stat().st_size,
+        size=path.stat().st_size,
         parameters=_count(network) - aux,
         aux_parameters=aux,
         flops=counter.get_total_flops(),

@@ -16,10 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from psp.data.manifest import file_sha256
 from psp.device import memory_ran_out, pick_inference_precision, precision_name
 from psp.errors import PspError
-from psp.files import NameFaultError, numbered, read_bytes, write, writing
+from psp.files import NameFaultError, file_sha256, numbered, read_bytes, write, writing
 from psp.images import (
     encode_jpeg,
     encode_palette,

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from psp.data.card import Card
-from psp.data.manifest import file_sha256
 from psp.errors import PspError
+from psp.files import file_sha256
 from psp.model.pspnet import build
 from psp.model.weights import Header, is_weights, save_weights
 from psp.settings.sources import resolve

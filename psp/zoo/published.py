@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from psp.data.cardfile import find_card
-from psp.data.manifest import file_sha256
 from psp.errors import PspError
-from psp.files import sync
+from psp.files import file_sha256, sync
 from psp.zoo.catalog import Entry, Remote
 from psp.zoo.fetch import DownloadError, download
 

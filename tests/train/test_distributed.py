@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from trees import run_psp
+from helpers.trees import run_psp
 
 from psp.data.augment import Augmentation
 from psp.data.loader import Crops, batches
@@ -182,7 +182,7 @@ def test_ranks_share_the_stream_of_one_process(journey, accumulate):
 
 
 def test_batch_norm_over_ranks_is_that_of_the_whole_batch(tmp_path):
-    run(torchrun(3, Path(__file__).with_name("synced_script.py")), tmp_path, check=0)
+    run(torchrun(3, Path(__file__).parents[1] / "helpers/syncbn_script.py"), tmp_path, check=0)
 
 
 def test_dropout_differs_by_rank_and_that_of_the_first_is_one_processes():

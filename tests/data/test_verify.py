@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from psp.data.cardfile import find_card
-from psp.data.manifest import file_sha256, read_manifest
+from psp.data.manifest import read_manifest
 from psp.data.statistics import take_census
 from psp.data.verify import verify
+from psp.files import file_sha256
 from psp.prepare.convert import Conversion
 from psp.prepare.pipeline import prepare
 
@@ -42,8 +43,8 @@ def extent(path, kind):
 
 @pytest.mark.parametrize("kind", ["images", "labels"])
 def test_every_flipped_byte_of_a_payload_names_its_sample(shards, kind):
-    """200 flips here; `python tests/flips.py` makes 1,000 and aligned 0000 to FFFF."""
-    from flips import flip_all
+    """200 flips here; `python tests/fuzz/flips.py` makes 1,000 and aligned 0000 to FFFF."""
+    from fuzz.flips import flip_all
 
     rng = np.random.default_rng(3)
     missed = flip_all(shards, kind, rng, 100)

@@ -1,4 +1,6 @@
-"""Kill a training again and again, and compare its end: python tests/kills.py SHARDS --steps 200
+"""Kill a training again and again, and compare its end:
+
+    python tests/fuzz/kills.py SHARDS --steps 200
 
 One run is left alone; one with the same settings gets SIGKILL at a random moment, is resumed, and
 so on until it is finished. Both must end with the same bytes of weights. Options behind `--` go to

@@ -12,10 +12,10 @@ import zlib
 
 import h5py
 import numpy as np
+from helpers.trees import noise
 from PIL import Image
 from scipy import sparse
 from scipy.io import savemat
-from trees import noise
 
 IGNORE = 255
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from plain_nets import CSAILDecoder, CSAILEncoder, MMSegmentation
+from helpers.plain_nets import CSAILDecoder, CSAILEncoder, MMSegmentation
 
 import psp.zoo.catalog
 from psp.data.cardfile import find_card, shipped
@@ -18,7 +18,7 @@ from psp.zoo.importers.csail import read_csail
 from psp.zoo.importers.mmseg import read_mmseg
 
 CATALOG = entries()
-DOCS = (Path(__file__).parents[1] / "docs/weights.md").read_text(encoding="utf-8")
+DOCS = (Path(__file__).parents[2] / "docs/weights.md").read_text(encoding="utf-8")
 # The publishers who state their addresses as plain http, and no other way.
 PLAIN = {"http://sceneparsing.csail.mit.edu/model/pytorch/"}
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.trees import save_picture, save_voc_mask
 from PIL import Image
-from trees import save_picture, save_voc_mask
 
 import psp.prepare.output as place
 import psp.prepare.pipeline as walk

@@ -125,7 +125,7 @@ def test_more_than_255_classes_are_refused(tmp_path):
 
 
 def test_the_cards_in_the_docs_are_cards(tmp_path):
-    text = (Path(__file__).parents[1] / "datasets/README.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "datasets/README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     assert [read_card(write(tmp_path, block)).layout for block in blocks] == ["camvid", "folders"]
 

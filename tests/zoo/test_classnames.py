@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from plain_nets import MMSegmentation, randomize
+from helpers.plain_nets import MMSegmentation, randomize
 
 import psp as package
 from psp.data.cardfile import find_card

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from plain_nets import randomize
+from helpers.plain_nets import randomize
 
 from psp.errors import PspError
 from psp.model.architecture import Architecture

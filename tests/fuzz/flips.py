@@ -1,4 +1,4 @@
-"""Change bytes of shards, one place at a time: python tests/flips.py FOLDER --flips 1000
+"""Change bytes of shards, one place at a time: python tests/fuzz/flips.py FOLDER --flips 1000
 
 Every change in an image's or a label's payload must be found by psp verify and named: the shard and
 the sample.

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.trees import Double, run_psp, save_picture
 from PIL import Image
-from trees import Double, run_psp, save_picture
 
 from psp.data.cardfile import find_card
-from psp.data.manifest import file_sha256
 from psp.data.shards import ShardSplit
 from psp.errors import PspError
+from psp.files import file_sha256
 from psp.prepare.convert import Conversion
 from psp.prepare.pipeline import AuditError, BadPair, prepare
 from psp.workers import ordered

@@ -10,7 +10,7 @@ from itertools import pairwise
 import h5py
 import numpy as np
 import pytest
-from matlab_trees import (
+from helpers.matlab_trees import (
     CONTEXT_ALIASES,
     CONTEXT_NAMES,
     CONTEXT_NUMBERS,

@@ -1,12 +1,12 @@
 """Every way of breaking a data set, once: refused by name, or prepared as the files have it.
 
-`python tests/fuzz.py` runs many more of them. The number in a failure's first line gives the
-variant again: python tests/fuzz.py --only NUMBER
+`PYTHONPATH=tests python tests/fuzz/fuzz.py` runs many more of them. The number in a failure's
+first line gives the variant again: --only NUMBER
 """
 
 import pytest
-from damage import DAMAGES
-from fuzz import BUILDERS, Fuzzer, judge_shards
+from fuzz.fuzz import BUILDERS, Fuzzer, judge_shards
+from helpers.damage import DAMAGES
 
 SEED = 0
 

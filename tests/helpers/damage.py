@@ -16,11 +16,11 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from matlab_trees import gt_cls, save_mat
+from helpers.matlab_trees import gt_cls, save_mat
+from helpers.strict_labels import PNG, label_values
 from PIL import Image, ImageSequence
 from scipy import sparse
 from scipy.io import savemat
-from strict import PNG, label_values
 
 
 @dataclass(frozen=True)

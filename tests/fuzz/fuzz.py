@@ -1,11 +1,12 @@
 """Break miniature data sets in every way there is and see what `prepare` makes of them.
 
-    python tests/fuzz.py --variants 500 --seed 0
-    python tests/fuzz.py --seed 3 --only 17          # one variant again, with its message
+    PYTHONPATH=tests python tests/fuzz/fuzz.py --variants 500 --seed 0
+    PYTHONPATH=tests python tests/fuzz/fuzz.py --seed 3 --only 17          # one variant again, with its message
 
-A variant is a copy of a miniature official tree, broken in one way (damage.py). It must be refused
-by one line that names what is wrong, or be prepared so that the shards hold what the files hold, as
-strict.py reads them; nothing may be lost without a remark. Anything else is a failure.
+A variant is a copy of a miniature official tree, broken in one way (helpers/damage.py). It must be
+refused by one line that names what is wrong, or be prepared so that the shards hold what the files
+hold, as helpers/strict_labels.py reads them; nothing may be lost without a remark. Anything else is
+a failure.
 """
 
 import argparse
@@ -30,8 +31,8 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from damage import DAMAGES
-from matlab_trees import (
+from helpers.damage import DAMAGES
+from helpers.matlab_trees import (
     LMO_FOLDER,
     context_tree,
     jpeg_bytes,
@@ -42,9 +43,9 @@ from matlab_trees import (
     write,
     write_list,
 )
+from helpers.strict_labels import PNG, NotLabelError, label_values, png_chunks
+from helpers.trees import noise, save_picture
 from PIL import Image
-from strict import PNG, NotLabelError, label_values, png_chunks
-from trees import noise, save_picture
 
 from psp.data.card import Card
 from psp.data.cardfile import find_card, read_card

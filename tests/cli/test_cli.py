@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from trees import run_psp
+from helpers.trees import run_psp
 
 from psp.cli.console import progress
 from psp.data.cardfile import shipped

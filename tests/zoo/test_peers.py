@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from plain_nets import CSAILDecoder, CSAILEncoder, MMSegmentation, randomize
+from helpers.plain_nets import CSAILDecoder, CSAILEncoder, MMSegmentation, randomize
 
 import psp as package
 from psp.data.cardfile import find_card

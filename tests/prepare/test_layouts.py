@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from helpers.trees import noise, save_picture
 from PIL import Image
-from trees import noise, save_picture
 
 from psp.data.card import IGNORE
 from psp.data.cardfile import find_card, read_card

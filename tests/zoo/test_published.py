@@ -17,8 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 import torch
-from plain_nets import CSAILDecoder, CSAILEncoder, MMSegmentation, randomize
-from trees import noise, save_picture
+from helpers.plain_nets import CSAILDecoder, CSAILEncoder, MMSegmentation, randomize
+from helpers.trees import noise, save_picture
 
 import psp as package
 import psp.zoo.catalog

@@ -4,15 +4,14 @@ import json
 
 import pytest
 import torch
-from plain_nets import MMSegmentation, randomize
+from helpers.plain_nets import MMSegmentation, randomize
 from torch import nn
 
 from psp.data.cardfile import find_card
 from psp.model.architecture import Architecture
 from psp.model.pspnet import build
-from psp.model.summary import examine
+from psp.model.summary import summarize
 from psp.model.weights import Header, save_weights
-from psp.runs import Model
 from psp.zoo.import_weights import import_weights
 
 
@@ -23,14 +22,14 @@ def written(path, spec, crop=89):
     )  # fmt: skip
     network = build(spec)
     save_weights(path, network.state_dict(), header)
-    return network, Model(path, None, path.name)
+    return network, path
 
 
 def test_parameters_and_flops_are_counted(tmp_path):
     """The flops of a network without a pyramid: those of its convolutions, one by one."""
     spec = Architecture(classes=2, backbone="resnet18", stem="7x7", bins=())
     network, model = written(tmp_path / "w.safetensors", spec)
-    found = examine(model)
+    found = summarize(model, model.name)
     aux = sum(p.numel() for p in network.aux.parameters())
     assert found.aux_parameters == aux > 0
     assert found.parameters == sum(p.numel() for p in network.parameters()) - aux

@@ -1,0 +1,37 @@
+"""psp verify: is a folder of shards as it was written."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from psp.cli.options import Debug, Json, Quiet, Workers
+from psp.errors import PspError
+
+
+def verify(
+    shards: Annotated[Path, typer.Argument(help="A folder that psp prepare wrote.")],
+    workers: Workers = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Check every byte and every label value of shards: psp verify data/voc2012"""
+    from psp.cli.console import progress, say
+    from psp.data.verify import verify as run
+    from psp.workers import cores
+
+    with progress("verifying", quiet) as advance:
+        samples, problems = run(
+            shards, workers or cores(), lambda event: advance(event.done, event.total)
+        )
+    if as_json:
+        print(json.dumps({"samples": samples, "problems": problems}, ensure_ascii=False))
+    elif not problems:
+        print(f"{shards}: {samples} samples, all as they were written")
+    if problems:
+        for problem in problems[1:]:
+            say(problem)
+        more = f" (and {len(problems) - 1} more problems, listed above)" if problems[1:] else ""
+        raise PspError(problems[0] + more)
