@@ -2,8 +2,8 @@
 
 The command line is `psp` (also `python -m psp`); `psp.cli` holds it. In Python:
 
-    parser = psp.load("runs/voc2012-resnet50")
-    labels = parser("photo.jpg")          # uint8 (H, W)
+    predictor = psp.load("runs/voc2012-resnet50")
+    labels = predictor("photo.jpg")          # uint8 (H, W)
 
 Importing the package itself loads nothing heavy.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from psp.version import __version__
 
 if TYPE_CHECKING:
-    from psp.predict.predictor import Parser
+    from psp.predict.predictor import Predictor
     from psp.zoo.published import Report
 
 __all__ = ["__version__", "load"]
@@ -27,7 +27,7 @@ def load(
     *,
     compiled: bool = False,
     report: "Report" = lambda event: None,
-) -> "Parser":
+) -> "Predictor":
     """Load a run's best weights, a weights file, or published weights, as a function of pictures.
 
     Published weights have a name of `psp models`; at their first use they are fetched and kept,

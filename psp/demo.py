@@ -11,7 +11,7 @@ from psp.data.card import Card
 from psp.data.cardfile import find_card
 from psp.data.contact_sheet import most_varied
 from psp.data.scenes import paint_set
-from psp.files import whole_file
+from psp.files import atomic_write
 from psp.images import decode_image, decode_label, encode_jpeg
 from psp.render import legend, overlay, sheet
 
@@ -93,7 +93,7 @@ class Demo:
             )
         key = legend(card.names, card.palette, width=700)
         page = sheet(rows, ["scene", "label", "psp"], 170, key)
-        with whole_file(self.sheet) as temporary:
+        with atomic_write(self.sheet) as temporary:
             temporary.write_bytes(encode_jpeg(page))
 
 

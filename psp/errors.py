@@ -16,7 +16,7 @@ class PspError(Exception):
         return printable(super().__str__())
 
 
-class HeardError(PspError):
+class ReportedError(PspError):
     """Another rank of a training has this error, and says it."""
 
 

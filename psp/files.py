@@ -25,7 +25,7 @@ class NameFaultError(PspError):
 
 
 @contextlib.contextmanager
-def whole_file(path: Path, mark: str = "") -> Iterator[Path]:
+def atomic_write(path: Path, mark: str = "") -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and renamed to `path`.
 
     If the block raises, the temporary file is removed and whatever stood at `path` stays. Processes
@@ -49,7 +49,7 @@ def whole_file(path: Path, mark: str = "") -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def sole_user(path: Path) -> Iterator[None]:
+def file_lock(path: Path) -> Iterator[None]:
     """Hold the lock file `path` for the block; it is removed behind it.
 
     The system gives it up with the process, however that ends. Raises PspError while another
@@ -88,10 +88,10 @@ def write(path: Path, data: bytes, mark: str = "") -> None:
 
 @contextlib.contextmanager
 def writing(path: Path, mark: str = "") -> Iterator[Path]:
-    """Yield a temporary path as `whole_file`, with the errors of `write`; folders are made."""
+    """Yield a temporary path as `atomic_write`, with the errors of `write`; folders are made."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path, mark) as temporary:
+        with atomic_write(path, mark) as temporary:
             yield temporary
     except OSError as error:
         raise _fault(path, error) from error
@@ -137,7 +137,7 @@ def make_folder(path: Path) -> None:
 
 def write_json(path: Path, value: Any, mark: str = "") -> None:
     """Write `value` as indented JSON with sorted keys (the same value gives the same bytes)."""
-    with whole_file(path, mark) as temporary:
+    with atomic_write(path, mark) as temporary:
         temporary.write_text(
             json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
         )
@@ -162,7 +162,7 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def numbered(path: Path) -> Iterator[Path]:
+def numbered_names(path: Path) -> Iterator[Path]:
     """Yield `path`, `path-2`, `path-3`, … without end."""
     yield path
     for number in itertools.count(2):
@@ -171,4 +171,4 @@ def numbered(path: Path) -> Iterator[Path]:
 
 def free_name(path: Path) -> Path:
     """Return the first of `path`, `path-2`, `path-3`, … that does not exist yet."""
-    return next(candidate for candidate in numbered(path) if not candidate.exists())
+    return next(candidate for candidate in numbered_names(path) if not candidate.exists())

@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Part:
+class Share:
     """The share `number` of `total`, counted from 1."""
 
     number: int = 1
@@ -36,27 +36,27 @@ class Part:
         return f"{self.number}-of-{self.total}"
 
 
-def part_from(text: str) -> Part:
+def share_from(text: str) -> Share:
     """Return the part that a text such as 3/64 means. Raises PspError."""
     found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
     if not found or not 1 <= int(found[1]) <= int(found[2]):
         raise PspError(
             f"--part {text}: a part and how many there are, such as 3/64; 999999 at most."
         )
-    return Part(int(found[1]), int(found[2]))
+    return Share(int(found[1]), int(found[2]))
 
 
-def rank_part() -> Part:
+def rank_share() -> Share:
     """Return this process's part among those that torchrun started, 1 of 1 without it.
 
     Raises PspError when the environment contradicts itself.
     """
     rank, world = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
     if rank is None or world is None:
-        return Part()
+        return Share()
     if not (rank.isdigit() and world.isdigit() and int(rank) < int(world)):
         raise PspError(f"RANK={rank} and WORLD_SIZE={world} in the environment: not as torchrun's.")
-    return Part(int(rank) + 1, int(world))
+    return Share(int(rank) + 1, int(world))
 
 
 def under_torchrun() -> bool:
@@ -85,9 +85,9 @@ def launch_name() -> str | None:
     return f"{socket.gethostname()}-{os.getppid()}" if name in ("", "none") else name
 
 
-def within(part: Part, rank: Part) -> Part:
+def within(part: Share, rank: Share) -> Share:
     """Return a rank's part of a part: 3/64 on 2 ranks is 3/128 and 67/128."""
-    return Part(part.number + part.total * (rank.number - 1), part.total * rank.total)
+    return Share(part.number + part.total * (rank.number - 1), part.total * rank.total)
 
 
 def training_device(device: str) -> str:
@@ -95,7 +95,7 @@ def training_device(device: str) -> str:
 
     Ranks that share a GPU would wait for each other: NCCL knows one rank a device.
     """
-    if rank_part().total == 1 or device == "cpu":
+    if rank_share().total == 1 or device == "cpu":
         return device
     if device.startswith("cuda:"):
         raise PspError(f"--device {device}: each rank takes the GPU of its own. Leave :N out")
@@ -113,7 +113,7 @@ def training_device(device: str) -> str:
 def local_device(device: str) -> str:
     """Return the GPU of this rank where `device` leaves open which: auto and cuda."""
     local = os.environ.get("LOCAL_RANK", "")
-    if device in ("auto", "cuda") and local.isdigit() and rank_part().total > 1:
+    if device in ("auto", "cuda") and local.isdigit() and rank_share().total > 1:
         import torch
 
         if torch.cuda.is_available():

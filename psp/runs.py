@@ -1,7 +1,7 @@
 """A run's folder: what training leaves behind.
 
 runs/NAME/  config.json  metrics.jsonl  log.txt  checkpoints/{step}.pt
-            best.safetensors  last.safetensors  evaluations/{split}-{protocol}.json
+            best.safetensors  last.safetensors  evaluations/{split}-{procedure}.json
 """
 
 import json

@@ -35,7 +35,7 @@ def warm_up(make: Callable[..., Callable[[Any], Any]]) -> None:
     forkserver.ensure_running()
 
 
-def ahead(
+def prefetch_map(
     work: Callable[[Item], Result],
     items: Iterable[Item],
     threads: int,
@@ -45,7 +45,7 @@ def ahead(
     """Yield work(item) for each item, in order, while threads are at work on the next ones.
 
     `items` are taken from this thread. As many are under way as there are threads, but no more than
-    weigh `most` together. What `work` raises comes through in its turn. Closing the generator waits
+    total_weight `most` together. What `work` raises comes through in its turn. Closing the generator waits
     for what is under way.
     """
     pool = ThreadPoolExecutor(threads, "ahead")
@@ -62,7 +62,7 @@ def ahead(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def ordered(
+def map_in_processes(
     make: Callable[..., Callable[[Item], Result]],
     arguments: tuple[Any, ...],
     items: Iterable[tuple[Item, int]],

@@ -53,8 +53,10 @@ def test_camvid_as_png_with_its_lists(real_data, tmp_path):
         find_card("camvid"), real_data / "camvid-png", tmp_path / "out", allow_incomplete=True
     )
     assert {k: v["images"] for k, v in manifest["splits"].items()} == {
-        "train": 4, "val": 4, "test": 4,
-    }  # fmt: skip
+        "train": 4,
+        "val": 4,
+        "test": 4,
+    }
 
 
 def test_voc(real_data, tmp_path):

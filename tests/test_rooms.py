@@ -18,8 +18,16 @@ PACKAGE = Path(psp.__file__).parent
 # The ground knows no room. Everything else says which rooms it may import; a room that is not named
 # here may be imported by none and fails the test.
 GROUND = {
-    "errors", "version", "files", "workers", "device", "ranks", "settings", "images", "render",
-}  # fmt: skip
+    "errors",
+    "version",
+    "files",
+    "workers",
+    "device",
+    "ranks",
+    "settings",
+    "images",
+    "render",
+}
 MAY_IMPORT = {
     "runs": set(),
     "data": set(),
@@ -48,8 +56,16 @@ ONLY = {
     "onnxruntime": {"zoo.export"},
 }
 MAY_IMPORT_TORCH = {
-    "device", "ranks", "model", "zoo", "train", "evaluate", "predict", "data.loader", "cli",
-}  # fmt: skip
+    "device",
+    "ranks",
+    "model",
+    "zoo",
+    "train",
+    "evaluate",
+    "predict",
+    "data.loader",
+    "cli",
+}
 
 
 def modules():

@@ -108,9 +108,16 @@ def _shown(title: str, quiet: bool) -> Iterator[Advance]:
         yield _lines(title)
         return
     bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        TextColumn("·"), TimeRemainingColumn(), TextColumn("left"), console=err, transient=True,
-    )  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("·"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=err,
+        transient=True,
+    )
     with bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
@@ -138,9 +145,16 @@ def fetching(quiet: bool) -> Iterator[Report]:
         yield lambda event: None
         return
     bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-        TextColumn("·"), TimeRemainingColumn(), TextColumn("left"), console=err, transient=True,
-    )  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TextColumn("·"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=err,
+        transient=True,
+    )
     tasks: dict[str, TaskID] = {}
     lines = _lines("fetching", 1_000_000, "MB")
 
@@ -185,9 +199,12 @@ class TrainingDisplay:
         self.quiet, self.verbose = quiet, verbose
         self.live: Live | None = None
         self.step = Progress(
-            TextColumn("training  "), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            TextColumn("training  "),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
             console=err,
-        )  # fmt: skip
+        )
         self.task: TaskID = self.step.add_task("", total=steps)
         self.validation = Progress(
             TextColumn("validating"), BarColumn(), MofNCompleteColumn(), console=err

@@ -17,9 +17,9 @@ from psp.cli.options import (
     Json,
     MultiScale,
     Precision,
+    ProcedureName,
     Quiet,
     Scales,
-    Way,
     Which,
     WindowBatch,
     model_named,
@@ -46,7 +46,7 @@ def evaluate(
     flip: Flip = True,
     crop: Crop = None,
     base_size: BaseSize = None,
-    way: Way = "torch",
+    procedure: ProcedureName = "torch",
     save_labels: Annotated[
         Path | None,
         typer.Option(help="Write label files for the set's leaderboard too.", metavar="DIR"),
@@ -71,16 +71,16 @@ def evaluate(
     """Score a model on its own validation split: psp evaluate runs/voc2012-resnet50
 
     Several GPUs share the pictures: torchrun --nproc-per-node 8 -m psp evaluate MODEL.
-    """  # fmt: skip
+    """
     from psp.cli.console import progress, say
     from psp.cli.tables import show_evaluation
     from psp.files import json_line
-    from psp.ranks import local_device, rank_part
+    from psp.ranks import local_device, rank_share
     from psp.zoo.find import is_published
 
     if data is None and is_published(model):  # said before hundreds of MB are fetched
         raise PspError(f"{model}: published weights do not know your shards. Add --data SHARDS")
-    rank = rank_part()
+    rank = rank_share()
     found = model_named(model, which_weights(weights), quiet or not rank.first)
     from psp.device import pick_device
     from psp.evaluate.evaluate import evaluate as run
@@ -90,7 +90,7 @@ def evaluate(
             found,
             data=data,
             split=split,
-            protocol=procedure_of(scales, multi_scale, flip, crop, base_size, way),
+            procedure=procedure_of(scales, multi_scale, flip, crop, base_size, procedure),
             device=pick_device(local_device(device)),
             precision=one_of("--precision", precision, PRECISIONS),
             window_batch=window_batch,

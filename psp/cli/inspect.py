@@ -40,31 +40,31 @@ def inspect(
             raise PspError(f"{thing}: a model; --sheet and --split are for shards.")
         _inspect_model(thing, as_json)
         return
-    from psp.data.statistics import take_census
+    from psp.data.statistics import read_statistics
 
-    census = take_census(thing)
+    statistics = read_statistics(thing)
     if split is not None and sheet is None:
         raise PspError(f"--split {split}: chooses the pictures of --sheet; add --sheet PNG.")
     if sheet is not None:
         from psp.cli.console import say
         from psp.data.contact_sheet import contact_sheet
         from psp.data.shards import ShardSplit
-        from psp.files import whole_file
+        from psp.files import atomic_write
         from psp.images import encode_png
 
         if sheet.suffix.lower() != ".png":
             raise PspError(f"--sheet {sheet}: must end in .png")
-        page = contact_sheet(ShardSplit(thing, split or census.splits[0].name))
-        with whole_file(sheet) as temporary:
+        page = contact_sheet(ShardSplit(thing, split or statistics.splits[0].name))
+        with atomic_write(sheet) as temporary:
             temporary.write_bytes(encode_png(page))
         say(f"drawn: {sheet}")
     if as_json:
-        print(json.dumps(census.to_dict(), ensure_ascii=False))
+        print(json.dumps(statistics.to_dict(), ensure_ascii=False))
         return
-    from psp.cli.tables import show_census, show_source
+    from psp.cli.tables import show_source, show_statistics
 
-    show_source(census)
-    show_census(census)
+    show_source(statistics)
+    show_statistics(statistics)
 
 
 def _inspect_model(name: Path, as_json: bool) -> None:

@@ -14,7 +14,7 @@ from psp.errors import PspError
 
 if TYPE_CHECKING:
     from psp.data.card import Card
-    from psp.model.procedure import Protocol
+    from psp.model.procedure import Procedure
     from psp.model.weights import Header
     from psp.runs import Model
 
@@ -61,7 +61,7 @@ Scales = Annotated[
 MultiScale = Annotated[
     bool, typer.Option("--multi-scale", help="The paper's scales 0.5 to 1.75, six of them.")
 ]
-Flip = Annotated[bool, typer.Option("--flip/--no-flip", help="Average with the mirrored view.")]
+Flip = Annotated[bool, typer.Option("--flip/--no-flip", help="Ema with the mirrored view.")]
 Crop = Annotated[
     int | None, typer.Option(help="Side of the window; default: as trained.", metavar="N")
 ]
@@ -69,10 +69,10 @@ BaseSize = Annotated[
     int | None,
     typer.Option(help="Long side of pictures at scale 1; default: as trained.", metavar="N"),
 ]
-Way = Annotated[
+ProcedureName = Annotated[
     str,
     typer.Option(
-        "--protocol",
+        "--procedure",
         help="Which of the authors' two test procedures: torch or caffe.",
         rich_help_panel=ADVANCED,
     ),
@@ -150,10 +150,10 @@ def procedure_of(
     flip: bool,
     crop: int | None,
     base_size: int | None,
-    way: str,
-) -> Callable[["Header"], "Protocol"]:
-    """Return the test protocol as a function of what the weights say of themselves."""
-    from psp.model.procedure import PAPER_SCALES, Protocol
+    name: str,
+) -> Callable[["Header"], "Procedure"]:
+    """Return the test procedure as a function of what the weights say of themselves."""
+    from psp.model.procedure import PAPER_SCALES, Procedure
 
     if scales and multi_scale:
         raise PspError("--scales and --multi-scale: give one of them.")
@@ -162,13 +162,13 @@ def procedure_of(
     except ValueError:
         raise PspError(f"--scales {scales}: numbers such as 0.75,1.0,1.25.") from None
 
-    def choose(header: "Header") -> Protocol:
-        return Protocol(
+    def choose(header: "Header") -> Procedure:
+        return Procedure(
             crop=header.crop if crop is None else crop,
             base_size=header.base_size if base_size is None else base_size,
             scales=PAPER_SCALES if multi_scale else factors,
             flip=flip,
-            way=way,
+            name=name,
         )
 
     return choose

@@ -20,10 +20,10 @@ from psp.cli.options import (
     Json,
     MultiScale,
     Precision,
+    ProcedureName,
     Quiet,
     Scales,
     Verbose,
-    Way,
     Which,
     WindowBatch,
     model_named,
@@ -60,7 +60,7 @@ def predict(
     flip: Flip = False,
     crop: Crop = None,
     base_size: BaseSize = None,
-    way: Way = "torch",
+    procedure: ProcedureName = "torch",
     probabilities: Annotated[
         bool,
         typer.Option("--probabilities", help="Also every class's, as probabilities/NAME.npz."),
@@ -94,14 +94,14 @@ def predict(
     is skipped. Results of several machines meet in one folder with --part.
     """
     from psp.cli.console import progress, say
-    from psp.cli.tables import protocol_line
+    from psp.cli.tables import procedure_line
     from psp.files import json_line
     from psp.predict.inputs import default_out, find_pictures
-    from psp.predict.pipeline import Parsed
-    from psp.ranks import local_device, part_from, rank_part, within
+    from psp.predict.pipeline import Predicted
+    from psp.ranks import local_device, rank_share, share_from, within
 
-    rank = rank_part()
-    share = within(part_from(part), rank) if part else rank
+    rank = rank_share()
+    share = within(share_from(part), rank) if part else rank
     listed = _list(images, rank.total)
     images = [path for path in images if path != STANDARD_INPUT]
     pictures = find_pictures(images, listed)
@@ -114,7 +114,7 @@ def predict(
         remark(f"model: {found.path.parent}, the newest run")
     with progress("predicting", quiet or not rank.first) as advance:
 
-        def report(event: Parsed) -> None:
+        def report(event: Predicted) -> None:
             if event.error or verbose:
                 say(printable(event.error or f"{event.name}: {event.seconds:.2f}s"))
             advance(event.done, event.total)
@@ -128,7 +128,7 @@ def predict(
                 overwrite=overwrite,
                 probabilities=probabilities,
                 part=share,
-                protocol=procedure_of(scales, multi_scale, flip, crop, base_size, way),
+                procedure=procedure_of(scales, multi_scale, flip, crop, base_size, procedure),
                 device=pick_device(local_device(device)),
                 precision=one_of("--precision", precision, PRECISIONS),
                 window_batch=window_batch,
@@ -141,16 +141,19 @@ def predict(
     if as_json:
         failed = [{"name": name, "error": error} for name, error in result.failed]
         record = {
-            "out": str(result.out), "part": str(share), "parsed": list(result.parsed),
-            "skipped": list(result.skipped), "failed": failed,
-        }  # fmt: skip
+            "out": str(result.out),
+            "part": str(share),
+            "parsed": list(result.parsed),
+            "skipped": list(result.skipped),
+            "failed": failed,
+        }
         print(json_line(record))
     elif rank.first:
         print(printable(str(result.out)))
     if result.skipped:
         remark(f"{_pictures(result.skipped)} parsed already, and skipped")
     remark(f"{_pictures(result.parsed)} parsed: labels/, overlays/ and more in {result.out}")
-    how = protocol_line(found.which, result.header, result.protocol, result.precision)
+    how = procedure_line(found.which, result.header, result.procedure, result.precision)
     remark(f"{found.path.parent if found.run else found.path}: {how}")
     if result.failed:
         say(f"{_pictures(result.failed)} failed, listed above")

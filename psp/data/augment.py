@@ -108,9 +108,13 @@ def apply(
     to_picture = matrix(choice, height, width)
     size = (spec.crop, spec.crop)
     target = cv2.warpAffine(
-        label, to_picture, size,
-        flags=_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=IGNORE,
-    )  # fmt: skip
+        label,
+        to_picture,
+        size,
+        flags=_NEAREST,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=IGNORE,
+    )
     # OpenCV warps four channels in 2/3 of the time it takes for three, to the same values.
     rgba = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)
     # A constant border would bleed into the picture's edge, so the edge is repeated and what lies
@@ -121,9 +125,13 @@ def apply(
         crop = cv2.GaussianBlur(crop, (5, 5), 0)
     if not _inside(to_picture, spec.crop, height, width):
         outside = cv2.warpAffine(
-            np.zeros_like(label), to_picture, size,
-            flags=_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=1,
-        )  # fmt: skip
+            np.zeros_like(label),
+            to_picture,
+            size,
+            flags=_NEAREST,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=1,
+        )
         cv2.copyTo(_plain(spec.crop, spec.fill), outside, crop)
     return crop, target  # type: ignore[return-value]  # OpenCV's types do not keep uint8
 

@@ -19,9 +19,13 @@ from psp.settings.sources import resolve
 
 LARGEST_RAW = 65_535  # labels on disk have 8 or 16 bits
 NOUNS = {
-    str: "a text", list: "a list", dict: "a table", int: "a whole number", float: "a number",
+    str: "a text",
+    list: "a list",
+    dict: "a table",
+    int: "a whole number",
+    float: "a number",
     bool: "true or false",
-}  # fmt: skip
+}
 
 
 def shipped() -> dict[str, Path]:
@@ -79,9 +83,14 @@ class _Reader:
     def card(self, value: dict[str, Any]) -> Card:
         needed = {"name": str, "title": str, "layout": str, "classes": list, "splits": dict}
         optional = {
-            "ignore_from": list, "labels": str, "drop": list, "origin": dict, "folders": dict,
-            "recipe": dict, "recipes": dict,
-        }  # fmt: skip
+            "ignore_from": list,
+            "labels": str,
+            "drop": list,
+            "origin": dict,
+            "folders": dict,
+            "recipe": dict,
+            "recipes": dict,
+        }
         self.keys(value, needed, optional, "")
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", value["name"]):
             raise self.fail(f"name '{value['name']}' must be lower-case letters, digits, - and _.")

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from psp.data.augment import Augmentation, apply, choose
 from psp.data.shards import ShardSplit
 from psp.errors import PspError
-from psp.ranks import Part
+from psp.ranks import Share
 
 # Different purposes draw from different streams of one seed.
 _ORDER, _CHOICES = 1, 2
@@ -70,7 +70,7 @@ def _permutation(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
 
 
 def batches(
-    crops: Crops, batch: int, steps: range, workers: int, *, pin: bool, part: Part | None = None
+    crops: Crops, batch: int, steps: range, workers: int, *, pin: bool, part: Share | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the batches of `steps`: images uint8 (batch, crop, crop, 3), labels uint8 (…).
 
@@ -79,7 +79,7 @@ def batches(
 
     Raises PspError when a sample of the shards is damaged.
     """
-    part = part or Part()
+    part = part or Share()
     own = batch // part.total
     loader: DataLoader[Crop | PspError] = DataLoader(
         crops,

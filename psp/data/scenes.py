@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psp.data.card import IGNORE
-from psp.files import make_folder, whole_file
+from psp.files import atomic_write, make_folder
 from psp.images import encode_label, encode_png
 
 # Raw label values, those of the card `scenes`.
@@ -80,7 +80,7 @@ def paint_set(
             for kind, data in (("images", encode_png(image)), ("labels", encode_label(label))):
                 path = folder / kind / split / f"{number:04d}.png"
                 make_folder(path.parent)
-                with whole_file(path) as temporary:
+                with atomic_write(path) as temporary:
                     temporary.write_bytes(data)
             yield folder / "images" / split / f"{number:04d}.png"
 
@@ -147,8 +147,10 @@ def _hull(
     roof = [(0.26, 0), (0.36, -1), (0.66, -1), (0.76, 0)]
     corners = [(left + x * width, low - body + y * body) for x, y in outline]
     top = [(left + x * width, low - body + y * cabin) for x, y in roof]
-    window = [(left + x * width, low - body + y * cabin) for x, y in
-              [(0.36, -0.2), (0.41, -0.8), (0.61, -0.8), (0.66, -0.2)]]  # fmt: skip
+    window = [
+        (left + x * width, low - body + y * cabin)
+        for x, y in [(0.36, -0.2), (0.41, -0.8), (0.61, -0.8), (0.66, -0.2)]
+    ]
     paint_body = objects.uniform(30, 230, 3)
     paint_roof = objects.uniform(30, 230, 3)
     glass = objects.uniform(20, 70)
@@ -167,17 +169,21 @@ def _box(
     gray = objects.uniform(115, 175)
 
     def rectangle(x0: float, y0: float, x1: float, y1: float) -> list[tuple[float, float]]:
-        return [(left + x * width, low - height + y * height)
-                for x, y in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))]  # fmt: skip
+        return [
+            (left + x * width, low - height + y * height)
+            for x, y in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
+        ]
 
     parts = [(rectangle(0, 0, 1, 1), np.full(3, gray))]
     columns, rows = int(objects.integers(2, 5)), int(objects.integers(2, 4))
     for column in range(columns):
         for row in range(rows):
             panel = rectangle(
-                (column + 0.2) / columns, (row + 0.2) / rows,
-                (column + 0.8) / columns, (row + 0.8) / rows,
-            )  # fmt: skip
+                (column + 0.2) / columns,
+                (row + 0.2) / rows,
+                (column + 0.8) / columns,
+                (row + 0.8) / rows,
+            )
             parts.append((panel, np.full(3, gray - 45)))
     _stand(canvas, spec, parts, label)
 

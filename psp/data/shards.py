@@ -35,9 +35,9 @@ from numpy.typing import NDArray
 
 from psp.data.card import Card, card_from_json
 from psp.data.manifest import ANEW, FORMAT, MANIFEST, VERSION, ShardError, read_manifest
-from psp.data.staging import Spooled
+from psp.data.staging import Staged
 from psp.errors import nearest
-from psp.files import file_sha256, whole_file
+from psp.files import atomic_write, file_sha256
 from psp.images import decode_image, decode_label
 
 ENCODED = {"store": "encoded", "reencode": None, "max_side": None}  # the files as they came
@@ -47,7 +47,7 @@ def write_shard(
     path: Path,
     split: str,
     card: Card,
-    samples: Sequence[Spooled],
+    samples: Sequence[Staged],
     *,
     labeled: bool = True,
     conversion: Mapping[str, Any] | None = None,
@@ -57,7 +57,7 @@ def write_shard(
     The samples' spools lie beside it, and stay; memory holds some megabytes of them at a time.
     """
     with contextlib.ExitStack() as stack:
-        temporary = stack.enter_context(whole_file(path))
+        temporary = stack.enter_context(atomic_write(path))
         spools = {
             name: stack.enter_context((path.parent / name).open("rb", buffering=0))
             for name in {sample.spool for sample in samples}
@@ -296,11 +296,18 @@ def _read_header(path: Path, entry: dict[str, Any]) -> _Header:
         with h5py.File(path, "r") as file:
             names = [name.decode() for name in file["name"][:]]
             return _Header(
-                path, file.attrs["split"].decode(), card_from_json(file.attrs["card"].decode()),
-                file.attrs["labels"] == b"yes", json.loads(file.attrs["conversion"]), names,
-                file["size"][:], file["pixels"][:],
-                _extents(file["images"]), _extents(file["labels"]), file["crc32"][:],
-            )  # fmt: skip
+                path,
+                file.attrs["split"].decode(),
+                card_from_json(file.attrs["card"].decode()),
+                file.attrs["labels"] == b"yes",
+                json.loads(file.attrs["conversion"]),
+                names,
+                file["size"][:],
+                file["pixels"][:],
+                _extents(file["images"]),
+                _extents(file["labels"]),
+                file["crc32"][:],
+            )
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise ShardError(f"{path}: damaged shard ({error}). {ANEW}") from None
 

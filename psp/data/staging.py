@@ -29,7 +29,7 @@ class Sample:
     pixels: NDArray[np.int64]  # (classes + 1,)
 
 
-class Spooled(NamedTuple):
+class Staged(NamedTuple):
     """Where a sample lies: in the file `spool`, from `start`, its image, label and histogram."""
 
     name: str
@@ -40,7 +40,7 @@ class Spooled(NamedTuple):
     size: tuple[int, int]  # height, width
 
 
-def spool(folder: Path, shard: str, sample: Sample) -> Spooled:
+def spool(folder: Path, shard: str, sample: Sample) -> Staged:
     """Append a sample of the shard of that name to the spool of this process in `folder`.
 
     Raises PspError when it cannot be written: a full disk.
@@ -55,7 +55,11 @@ def spool(folder: Path, shard: str, sample: Sample) -> Spooled:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
         raise PspError(f"{path}: cannot be written: {error.strerror or error}.") from None
-    return Spooled(
-        sample.name, path.name, start, (len(sample.image), len(sample.label), len(pixels)),
-        (zlib.crc32(sample.image), zlib.crc32(sample.label)), sample.size,
-    )  # fmt: skip
+    return Staged(
+        sample.name,
+        path.name,
+        start,
+        (len(sample.image), len(sample.label), len(pixels)),
+        (zlib.crc32(sample.image), zlib.crc32(sample.label)),
+        sample.size,
+    )

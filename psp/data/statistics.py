@@ -14,7 +14,7 @@ from psp.data.shards import ShardSplit
 
 
 @dataclass(frozen=True)
-class SplitCensus:
+class SplitStatistics:
     """One split.
 
     `pixels` int64 (classes + 1,): of each class, and of none in the last place; `pictures` int64
@@ -51,13 +51,13 @@ class SplitCensus:
 
 
 @dataclass(frozen=True)
-class Census:
+class Statistics:
     """A folder of shards: the card, how pictures are stored, and its splits."""
 
     folder: Path
     card: Card
     conversion: Mapping[str, Any]
-    splits: tuple[SplitCensus, ...]
+    splits: tuple[SplitStatistics, ...]
 
     def absent(self) -> tuple[str, ...]:
         """Return the classes that no labeled picture shows."""
@@ -79,12 +79,12 @@ class Census:
         }
 
 
-def take_census(folder: Path) -> Census:
+def read_statistics(folder: Path) -> Statistics:
     """Count a folder of shards. Raises ShardError when it is missing or damaged."""
     manifest = read_manifest(folder)
     card = card_from_dict(manifest["card"])
     order = [split.name for split in card.splits if split.name in manifest["splits"]]
-    return Census(
+    return Statistics(
         folder=folder,
         card=card,
         conversion=manifest["conversion"],
@@ -92,7 +92,7 @@ def take_census(folder: Path) -> Census:
     )
 
 
-def _count(folder: Path, split: str, card: Card, entry: Mapping[str, Any]) -> SplitCensus:
+def _count(folder: Path, split: str, card: Card, entry: Mapping[str, Any]) -> SplitStatistics:
     """Count one split; one shard's tables are in memory at a time."""
     pixels = np.zeros(len(card.classes) + 1, np.int64)
     pictures = np.zeros(len(card.classes), np.int64)
@@ -109,7 +109,7 @@ def _count(folder: Path, split: str, card: Card, entry: Mapping[str, Any]) -> Sp
         height, width = every[order[position]]
         return int(height), int(width)
 
-    return SplitCensus(
+    return SplitStatistics(
         name=split,
         images=len(every),
         labeled=entry["labels"],

@@ -18,13 +18,13 @@ from psp.data.manifest import ANEW, ShardError, read_manifest
 from psp.data.shards import ShardSplit
 from psp.files import file_sha256
 from psp.images import PictureError, histogram
-from psp.workers import ordered
+from psp.workers import map_in_processes
 
 SAMPLES = 64  # so many are checked between two reports
 
 
 @dataclass(frozen=True)
-class Part:
+class Chunk:
     """Samples start..stop of one shard; `entry` is what the manifest says of the shard."""
 
     split: str
@@ -53,7 +53,7 @@ def verify(
     total, done = sum(part.stop - part.start for part in parts), 0
     problems = _strays(folder, {part.entry["file"] for part in parts})
     items = ((part, part.entry["bytes"]) for part in parts)
-    results = ordered(Checker, (folder, manifest), items, min(workers, len(parts)))
+    results = map_in_processes(Checker, (folder, manifest), items, min(workers, len(parts)))
     for part, found in zip(parts, results, strict=True):
         problems += found
         done += part.stop - part.start
@@ -70,14 +70,14 @@ def _strays(folder: Path, known: set[str]) -> list[str]:
     ]
 
 
-def _parts(folder: Path, manifest: dict[str, Any]) -> Iterator[Part]:
+def _parts(folder: Path, manifest: dict[str, Any]) -> Iterator[Chunk]:
     for split, record in manifest["splits"].items():
         for entry in record["shards"]:
             path = folder / entry["file"]
             size = path.stat().st_size if path.is_file() else 0
             count = min(entry["images"], size)  # a damaged number makes no endless list
             for start in range(0, max(1, count), SAMPLES):
-                yield Part(split, entry, start, min(start + SAMPLES, count))
+                yield Chunk(split, entry, start, min(start + SAMPLES, count))
 
 
 class Checker:
@@ -87,7 +87,7 @@ class Checker:
         self.folder, self.manifest = folder, manifest
         self.opened: tuple[str, ShardSplit | None] = ("", None)
 
-    def __call__(self, part: Part) -> list[str]:
+    def __call__(self, part: Chunk) -> list[str]:
         """Return the problems of a part; those of the whole file come with its first."""
         path = self.folder / part.entry["file"]
         problems: list[str] = []
@@ -103,18 +103,19 @@ class Checker:
             problems += _sample(path, shards, index)
         return problems
 
-    def _open(self, part: Part) -> ShardSplit:
+    def _open(self, part: Chunk) -> ShardSplit:
         if self.opened[0] != part.entry["file"]:
             if self.opened[1] is not None:
                 self.opened[1].close()
             self.opened = ("", None)
             self.opened = (
-                part.entry["file"], ShardSplit(self.folder, part.split, only=part.entry["file"])
-            )  # fmt: skip
+                part.entry["file"],
+                ShardSplit(self.folder, part.split, only=part.entry["file"]),
+            )
         assert self.opened[1] is not None
         return self.opened[1]
 
-    def _file(self, path: Path, part: Part) -> list[str]:
+    def _file(self, path: Path, part: Chunk) -> list[str]:
         try:
             found = file_sha256(path)
         except OSError:
@@ -123,7 +124,7 @@ class Checker:
             return []
         return [f"{path}: its SHA-256 is not the manifest's: it was changed. {ANEW}"]
 
-    def _header(self, path: Path, part: Part, shards: ShardSplit) -> list[str]:
+    def _header(self, path: Path, part: Chunk, shards: ShardSplit) -> list[str]:
         differs = {
             "card": json.loads(shards.card.to_json()) != self.manifest["card"],
             "split": shards.stored_split != part.split,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from psp.data.card import IGNORE
 
 TOLERANCE = 0.0075  # of the diagonal; one pixel at least
-NEAR_GUESSED, GUESSED, NEAR_TRUE, TRUE = range(4)  # the columns of the counts
+NEAR_PREDICTED, PREDICTED, NEAR_TARGET, TARGET = range(4)  # the columns of the counts
 
 
 def boundary_counts(
@@ -31,10 +31,10 @@ def boundary_counts(
     prediction is too, so that along void the class beside it decides.
     """
     guess = np.where(truth == IGNORE, np.uint8(IGNORE), guess)
-    true, guessed = _borders(truth), _borders(guess)
-    near_guessed, all_guessed = _near(guessed, true)
-    near_true, all_true = _near(true, guessed)
-    return np.stack([near_guessed, all_guessed, near_true, all_true], axis=1)[:classes]
+    true, predicted = _borders(truth), _borders(guess)
+    near_predicted, all_predicted = _near(predicted, true)
+    near_true, all_true = _near(true, predicted)
+    return np.stack([near_predicted, all_predicted, near_true, all_true], axis=1)[:classes]
 
 
 def tolerance(shape: tuple[int, ...]) -> int:

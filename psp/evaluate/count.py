@@ -16,17 +16,17 @@ from psp.device import memory_ran_out
 from psp.errors import PspError
 from psp.evaluate.metrics import Confusion
 from psp.images import quiet
-from psp.model.inference import Segmenter
-from psp.model.procedure import Protocol
-from psp.workers import ahead, cores
+from psp.model.inference import SlidingWindow
+from psp.model.procedure import Procedure
+from psp.workers import cores, prefetch_map
 
 THREADS = 4  # that decode, where there are as many cores
 
 
 def score_split(
-    model: Segmenter,
+    model: SlidingWindow,
     split: ShardSplit,
-    protocol: Protocol,
+    procedure: Procedure,
     report: Callable[[int], None] = lambda done: None,
     indices: Sequence[int] | None = None,
 ) -> Confusion:
@@ -34,7 +34,7 @@ def score_split(
     of pictures done."""
     chosen = range(len(split)) if indices is None else indices
     total = torch.zeros(model.classes**2, dtype=torch.int64, device=model.device)
-    with closing(looked_at(model, split, protocol, chosen)) as looks:
+    with closing(predictions_of(model, split, procedure, chosen)) as looks:
         for done, look in enumerate(looks, start=1):
             total += look.counts(model.classes)
             report(done)
@@ -66,8 +66,8 @@ class Look:
             raise PspError(f"{self.where}: its label has {error}. {ANEW}") from None
 
 
-def looked_at(
-    model: Segmenter, split: ShardSplit, protocol: Protocol, indices: Iterable[int]
+def predictions_of(
+    model: SlidingWindow, split: ShardSplit, procedure: Procedure, indices: Iterable[int]
 ) -> Generator[Look, None, None]:
     """Yield what the model makes of samples, while threads decode the next ones.
 
@@ -77,17 +77,17 @@ def looked_at(
     def decoded(index: int) -> tuple[int, NDArray[np.uint8], NDArray[np.uint8] | None]:
         return index, split.image(index), split.label(index) if split.labeled else None
 
-    with quiet(), closing(ahead(decoded, indices, min(THREADS, cores()))) as samples:
+    with quiet(), closing(prefetch_map(decoded, indices, min(THREADS, cores()))) as samples:
         for index, image, truth in samples:
             where = f"{split.folder}: sample '{split.names[index]}'"
             try:
-                guess = model.label_map(image, protocol)
+                guess = model.label_map(image, procedure)
             except Exception as error:
                 if not memory_ran_out(error):
                     raise
                 raise PspError(
                     f"{where}: not enough memory on {model.device} for this picture of "
-                    f"{image.shape[1]}x{image.shape[0]} with windows of {protocol.crop}. Try a "
+                    f"{image.shape[1]}x{image.shape[0]} with windows of {procedure.crop}. Try a "
                     "smaller --crop, or --device cpu"
                 ) from None
             yield Look(index, where, guess, truth)

@@ -22,17 +22,17 @@ from psp.evaluate.count import (
     Look,
     check_classes,
     check_labeled,
-    looked_at,
+    predictions_of,
 )
 from psp.evaluate.leaderboard import Leaderboard
 from psp.evaluate.metrics import Counts, Tally, joined
 from psp.files import is_free, make_folder, write_json
-from psp.model.inference import Segmenter, load_segmenter
-from psp.model.procedure import Protocol
+from psp.model.inference import SlidingWindow, load_sliding_window
+from psp.model.procedure import Procedure
 from psp.model.weights import Header
-from psp.ranks import Part
+from psp.ranks import Share
 from psp.runs import Model
-from psp.workers import ahead, cores
+from psp.workers import cores, prefetch_map
 
 THREADS = 4  # that measure borders and write label files, where there are as many cores
 HELD = 256 << 20  # bytes of label maps that may wait for them
@@ -45,7 +45,7 @@ class Evaluation:
 
     tally: Tally | None  # None: the split has no labels
     header: Header
-    protocol: Protocol
+    procedure: Procedure
     model: Model
     dataset: str
     split: str
@@ -65,10 +65,10 @@ class Evaluation:
             "weights": self.model.which,
             "step": self.header.step,
             "trained_on_these_shards": self.same_data,
-            "protocol": {
-                **asdict(self.protocol),
-                "name": self.protocol.name,
-                "scales": list(self.protocol.scales),
+            "procedure": {
+                **asdict(self.procedure),
+                "label": self.procedure.label,
+                "scales": list(self.procedure.scales),
                 "precision": self.precision,
                 "miou": "mean over all classes; one without any pixel counts 0",
             },
@@ -98,7 +98,7 @@ def _numbers(tally: Tally, names: tuple[str, ...]) -> dict[str, Any]:
                 "accuracy": _number(scores.accuracy[number]),
                 "boundary_f": _number(borders[number]),
                 "pixels": int(scores.pixels[number]),
-                "predicted": int(scores.guessed[number]),
+                "predicted": int(scores.predicted[number]),
                 "images": int(tally.images[number]),
             }
             for number, name in enumerate(names)
@@ -119,25 +119,25 @@ def evaluate(
     *,
     data: Path | None = None,
     split: str | None = None,
-    protocol: Callable[[Header], Protocol],
+    procedure: Callable[[Header], Procedure],
     device: torch.device,
     precision: str = "auto",
     window_batch: int | None = None,
     compiled: bool = False,
     save_labels: Path | None = None,
-    rank: Part | None = None,
+    rank: Share | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation | None:
     """Score `model` on a split of the shards it was trained with, or of `data`.
 
-    `protocol` makes the test protocol from what the weights say of themselves; `report` gets the
+    `procedure` makes the test procedure from what the weights say of themselves; `report` gets the
     pictures done and their total. The result is written into the run's `evaluations` folder, label
     files for a leaderboard into the new folder `save_labels`. Several processes that torchrun
     started share the pictures, each as its `rank`; the first returns what all have counted, the
     others None. Raises PspError when the shards are missing, have other classes, or no labels and
     `save_labels` is None.
     """
-    rank = rank or Part()
+    rank = rank or Share()
     config = model.run.read_config() if model.run else {}
     folder = data or (Path(config["data"]) if config else None)
     if folder is None:
@@ -150,11 +150,11 @@ def evaluate(
     else:
         check_labeled(shards)
     dtype = pick_inference_precision(precision, device)
-    segmenter, header = load_segmenter(
+    sliding_window, header = load_sliding_window(
         model.path, device, dtype, window_batch=window_batch, compiled=compiled
     )
     check_classes(shards, header.classes, str(model.path))
-    chosen = protocol(header)
+    chosen = procedure(header)
     same_data = shards.fingerprint == header.data
     saved = None
     if model.run and shards.labeled:
@@ -169,7 +169,7 @@ def evaluate(
         make_folder(board.folder)
     if rank.total > 1:
         distributed.barrier()
-    part = _tally(segmenter, shards, chosen, share, board, report)
+    part = _tally(sliding_window, shards, chosen, share, board, report)
     tally = _gathered(part, rank)
     shards.close()
     if tally is None:
@@ -177,19 +177,27 @@ def evaluate(
     if board and save_labels:
         board.folder.rename(save_labels)
     evaluation = Evaluation(
-        tally=tally if shards.labeled else None, header=header, protocol=chosen, model=model,
-        dataset=shards.card.name, split=split, images=len(shards), same_data=same_data,
-        precision=precision_name(dtype), saved=saved, labels=save_labels,
-    )  # fmt: skip
+        tally=tally if shards.labeled else None,
+        header=header,
+        procedure=chosen,
+        model=model,
+        dataset=shards.card.name,
+        split=split,
+        images=len(shards),
+        same_data=same_data,
+        precision=precision_name(dtype),
+        saved=saved,
+        labels=save_labels,
+    )
     if evaluation.saved:
         write_json(evaluation.saved, evaluation.to_dict())
     return evaluation
 
 
 def _tally(
-    segmenter: Segmenter,
+    sliding_window: SlidingWindow,
     shards: ShardSplit,
-    protocol: Protocol,
+    procedure: Procedure,
     share: Sequence[int],
     board: Leaderboard | None,
     report: Callable[[int, int], None],
@@ -198,7 +206,7 @@ def _tally(
 
     The confusion is counted on the device; borders and files are for threads.
     """
-    classes = segmenter.classes
+    classes = sliding_window.classes
     tally = Tally(classes)
 
     def counted(look: Look) -> tuple[Look, Counts, NDArray[np.uint8]]:
@@ -215,9 +223,11 @@ def _tally(
             return look.index, counts, None
         return look.index, counts, boundary_counts(look.truth, guess, classes)
 
-    with closing(looked_at(segmenter, shards, protocol, share)) as looks:
+    with closing(predictions_of(sliding_window, shards, procedure, share)) as looks:
         threads = min(THREADS, cores())
-        waiting = ahead(finished, map(counted, looks), threads, lambda i: 2 * i[2].nbytes, HELD)
+        waiting = prefetch_map(
+            finished, map(counted, looks), threads, lambda i: 2 * i[2].nbytes, HELD
+        )
         with closing(waiting) as results:
             for done, (index, counts, borders) in enumerate(results, start=1):
                 if borders is not None:
@@ -226,7 +236,7 @@ def _tally(
     return tally
 
 
-def _meet(rank: Part) -> None:
+def _meet(rank: Share) -> None:
     """Let the ranks that torchrun started talk to each other; counts are small, so by the CPU.
 
     They can do so until the process ends, as gloo now and then hangs where it is taken down.
@@ -235,7 +245,7 @@ def _meet(rank: Part) -> None:
         distributed.init_process_group("gloo", timeout=PATIENCE)
 
 
-def _gathered(part: Tally, rank: Part) -> Tally | None:
+def _gathered(part: Tally, rank: Share) -> Tally | None:
     """Return what all ranks have counted together, on the first; None on the others."""
     if rank.total == 1:
         return part
@@ -251,13 +261,15 @@ def _partial(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.partial")
 
 
-def _file_name(model: Model, header: Header, protocol: Protocol, split: str, precision: str) -> str:
-    """Return {split}-{protocol}; what the user asked for beyond the default is in the name."""
-    name = f"{split}-{protocol.name}"
-    if protocol.crop != header.crop:
-        name += f"-crop{protocol.crop}"
-    if protocol.base_size != header.base_size:
-        name += f"-base{protocol.base_size}"
+def _file_name(
+    model: Model, header: Header, procedure: Procedure, split: str, precision: str
+) -> str:
+    """Return {split}-{procedure}; what the user asked for beyond the default is in the name."""
+    name = f"{split}-{procedure.label}"
+    if procedure.crop != header.crop:
+        name += f"-crop{procedure.crop}"
+    if procedure.base_size != header.base_size:
+        name += f"-base{procedure.base_size}"
     if precision != "auto":
         name += f"-{precision}"
     if model.which != "best":

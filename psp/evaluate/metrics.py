@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psp.evaluate.boundary import (
-    GUESSED,
-    NEAR_GUESSED,
-    NEAR_TRUE,
-    TRUE,
+    NEAR_PREDICTED,
+    NEAR_TARGET,
+    PREDICTED,
+    TARGET,
 )
 
 Numbers = NDArray[np.float64]
@@ -43,7 +43,7 @@ class Scores:
     iou: Numbers  # (classes,)
     accuracy: Numbers  # (classes,) recall
     pixels: Counts  # (classes,) in the labels
-    guessed: Counts  # (classes,) predicted, of the scored pixels
+    predicted: Counts  # (classes,) predicted, of the scored pixels
 
     @property
     def ade_score(self) -> float:
@@ -52,7 +52,7 @@ class Scores:
 
 
 class Confusion:
-    """counts[t, g] = pixels of true class t that were guessed as class g; int64."""
+    """counts[t, g] = pixels of true class t that were predicted as class g; int64."""
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
@@ -72,8 +72,8 @@ class Confusion:
     def scores(self) -> Scores:
         """Return the scores of everything counted so far."""
         hit = np.diag(self.counts)
-        true, guessed = self.counts.sum(1), self.counts.sum(0)
-        union = true + guessed - hit
+        true, predicted = self.counts.sum(1), self.counts.sum(0)
+        union = true + predicted - hit
         with np.errstate(invalid="ignore"):
             iou, accuracy = hit / union, hit / true
         weighted = (true * np.nan_to_num(iou)).sum()
@@ -87,7 +87,7 @@ class Confusion:
             iou=iou,
             accuracy=accuracy,
             pixels=true,
-            guessed=guessed,
+            predicted=predicted,
         )
 
 
@@ -135,10 +135,10 @@ class Tally:
         """Return each class's boundary F-score, (classes,): NaN where it has no border anywhere."""
         counts = self.boundary
         with np.errstate(invalid="ignore"):
-            precision = counts[:, NEAR_GUESSED] / counts[:, GUESSED]
-            recall = counts[:, NEAR_TRUE] / counts[:, TRUE]
+            precision = counts[:, NEAR_PREDICTED] / counts[:, PREDICTED]
+            recall = counts[:, NEAR_TARGET] / counts[:, TARGET]
             found = 2 * precision * recall / (precision + recall)
-        borders = counts[:, GUESSED] + counts[:, TRUE] > 0
+        borders = counts[:, PREDICTED] + counts[:, TARGET] > 0
         return np.where(borders, np.nan_to_num(found), np.nan)
 
     @property

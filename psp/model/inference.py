@@ -27,18 +27,11 @@ from psp.device import compiled as compile_network
 from psp.errors import PspError
 from psp.model.fold import fold
 from psp.model.preprocessing import Preprocessing
-from psp.model.procedure import PAPER_SCALES, Protocol
+from psp.model.procedure import Procedure
 from psp.model.pspnet import Logits, PSPNet
 from psp.model.resample import resample, upsampling
 from psp.model.weights import Header, load_network
-from psp.model.windows import (
-    View,
-    Window,
-    see,
-    windows,
-)
-
-__all__ = ["PAPER_SCALES", "Protocol", "Segmenter", "load_segmenter", "segmenter"]
+from psp.model.windows import ScaledView, Window, scaled_view, windows
 
 # Numbers (float32) in a tile of the result: on a CPU so few that it stays in the cache, on a GPU
 # enough to keep it busy. A tile has all the columns, or TILE_ROWS rows and as many as that leaves.
@@ -54,7 +47,7 @@ KEPT = 1 << 28
 
 
 @dataclass(frozen=True)
-class Segmenter:
+class SlidingWindow:
     """A network with all that is needed to run it on pictures.
 
     `network` maps normalized (B, 3, crop, crop) in `precision` to logits. `window_batch` is how
@@ -72,51 +65,54 @@ class Segmenter:
     constant: bool = False
 
     @torch.inference_mode()
-    def label_map(self, image: NDArray[np.uint8], protocol: Protocol) -> Tensor:
+    def label_map(self, image: NDArray[np.uint8], procedure: Procedure) -> Tensor:
         """Return the most probable class ids, uint8 (H, W), on the device, for uint8 (H, W, 3) RGB.
 
         They are the argmax of `probabilities`, exactly, but in memory that stays bounded.
         """
         labels = torch.empty(image.shape[:2], dtype=torch.uint8, device=self.device)
-        for rows, columns, found in self._tiles(image, protocol):
+        for rows, columns, found in self._tiles(image, procedure):
             labels[rows, columns] = found.argmax(2)
         return labels
 
     @torch.inference_mode()
-    def probabilities(self, image: NDArray[np.uint8], protocol: Protocol) -> Tensor:
+    def probabilities(self, image: NDArray[np.uint8], procedure: Procedure) -> Tensor:
         """Return float32 (classes, H, W), summing to 1 over classes, for a uint8 (H, W, 3) RGB.
 
         In memory the classes of a pixel lie side by side.
         """
         whole = torch.empty(*image.shape[:2], self.classes, device=self.device)
-        for rows, columns, found in self._tiles(image, protocol):
+        for rows, columns, found in self._tiles(image, procedure):
             whole[rows, columns] = found
         return whole.permute(2, 0, 1)
 
     def _tiles(
-        self, image: NDArray[np.uint8], protocol: Protocol
+        self, image: NDArray[np.uint8], procedure: Procedure
     ) -> Iterator[tuple[slice, slice, Tensor]]:
         """Yield probabilities (rows, columns, classes) of parts of the picture, topmost first."""
         height, width = image.shape[:2]
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
         views = [
-            see(
-                (height, width), scale,
-                crop=protocol.crop, base_size=protocol.base_size, way=protocol.way,
+            scaled_view(
+                (height, width),
+                scale,
+                crop=procedure.crop,
+                base_size=procedure.base_size,
+                procedure=procedure.name,
             )
-            for scale in protocol.scales
-        ]  # fmt: skip
-        averaged = 2 if protocol.flip and protocol.way == "torch" else 1  # views of a window
+            for scale in procedure.scales
+        ]
+        averaged = 2 if procedure.flip and procedure.name == "torch" else 1  # views of a window
         tile = TILE.get(self.device.type, TILE_ELSEWHERE) // self.classes  # pixels
-        for strip in _pieces(slice(0, width), self._strip(views, protocol)):
+        for strip in _pieces(slice(0, width), self._strip(views, procedure)):
             high = max(tile // (strip.stop - strip.start), TILE_ROWS)
             waiting = deque(windows(views, strip))
             scores: dict[Window, Tensor] = {}
             for rows in _pieces(slice(0, height), high):
                 while waiting and waiting[0].first < rows.stop:
-                    together = max(1, self.window_batch // (1 + protocol.flip))
+                    together = max(1, self.window_batch // (1 + procedure.flip))
                     group = [waiting.popleft() for _ in range(min(together, len(waiting)))]
-                    found = self._scores(pixels, views, group, protocol)
+                    found = self._scores(pixels, views, group, procedure)
                     scores |= zip(group, found, strict=True)
                 for columns in _pieces(strip, max(1, tile // high)):
                     total = self._tile(views[0], 0, rows, columns, scores)
@@ -125,28 +121,28 @@ class Segmenter:
                     yield rows, columns, total.div_(len(views) * averaged)
                 scores = {key: value for key, value in scores.items() if key.last >= rows.stop}
 
-    def _strip(self, views: Sequence[View], protocol: Protocol) -> int:
+    def _strip(self, views: Sequence[ScaledView], procedure: Procedure) -> int:
         """Return how many columns of the result are made at a time, so that scores fit `KEPT`."""
-        side = -(-protocol.crop // 8)
-        window = (1 + protocol.flip) * side * side * self.classes
+        side = -(-procedure.crop // 8)
+        window = (1 + procedure.flip) * side * side * self.classes
         # Up to three rows of windows meet, and windows are two thirds of their side apart.
-        densest = sum(view.columns.length for view in views) * 3 * 1.5 / protocol.crop * window
+        densest = sum(view.columns.length for view in views) * 3 * 1.5 / procedure.crop * window
         width = len(views[0].columns.back.source)
-        return max(protocol.crop, int(width * KEPT / densest))
+        return max(procedure.crop, int(width * KEPT / densest))
 
     def _scores(
         self,
         pixels: Tensor,
-        views: Sequence[View],
+        views: Sequence[ScaledView],
         group: Sequence[Window],
-        protocol: Protocol,
+        procedure: Procedure,
     ) -> list[Tensor]:
         """Return each window's logits, float32 (1 or 2, h, w, classes): as seen, and mirrored.
 
         The mirrored ones are turned back. Their sum alone is there the Caffe way.
         """
         images = torch.stack([self._window(pixels, views[one.view], one) for one in group])
-        if protocol.flip:
+        if procedure.flip:
             images = torch.cat([images, images.flip(3)])  # (B, 3, crop, crop)
         count = len(images)
         if self.constant and count < self.window_batch:
@@ -155,14 +151,14 @@ class Segmenter:
         with _exact(self.device, self.precision):
             logits = self.network(images).main[:count]
         found = logits.float().permute(0, 2, 3, 1).contiguous()  # (B, h, w, classes)
-        if not protocol.flip:
+        if not procedure.flip:
             return list(found[:, None])
         seen, mirrored = found.chunk(2)
-        if protocol.way == "caffe":
+        if procedure.name == "caffe":
             return list((seen + mirrored.flip(2))[:, None])
         return list(torch.stack([seen, mirrored.flip(2)], dim=1))
 
-    def _window(self, pixels: Tensor, view: View, window: Window) -> Tensor:
+    def _window(self, pixels: Tensor, view: ScaledView, window: Window) -> Tensor:
         """Return a window as the network sees it, float32 (3, crop, crop), padded with 0."""
         (down, across), crop = view, view.rows.crop
         rows, columns = down.inside(window.top), across.inside(window.left)
@@ -178,7 +174,12 @@ class Segmenter:
         return padded
 
     def _tile(
-        self, view: View, number: int, rows: slice, columns: slice, scores: dict[Window, Tensor]
+        self,
+        view: ScaledView,
+        number: int,
+        rows: slice,
+        columns: slice,
+        scores: dict[Window, Tensor],
     ) -> Tensor:
         """Return what one view gives for a part of the result: (rows, columns, classes).
 
@@ -222,7 +223,7 @@ def _mean(
     row_counts: NDArray[np.float32],
     column_counts: NDArray[np.float32],
 ) -> Tensor:
-    """Average (rows, columns, classes) parts in their places; so many lie over each row, column."""
+    """Ema (rows, columns, classes) parts in their places; so many lie over each row, column."""
     first = parts[0][1]
     if len(parts) == 1:
         return first
@@ -252,21 +253,21 @@ def _pieces(whole: slice, size: int) -> Iterator[slice]:
         yield slice(whole.start + first, whole.start + stop)
 
 
-def segmenter(
+def sliding_window(
     network: PSPNet, preprocessing: Preprocessing, device: torch.device, precision: torch.dtype
-) -> Segmenter:
-    """Return a Segmenter of a network as it is now; the network itself stays as it is."""
-    return _segmenter(deepcopy(network), preprocessing, device, precision)
+) -> SlidingWindow:
+    """Return a SlidingWindow of a network as it is now; the network itself stays as it is."""
+    return _sliding_window(deepcopy(network), preprocessing, device, precision)
 
 
-def load_segmenter(
+def load_sliding_window(
     path: Path,
     device: torch.device,
     precision: torch.dtype,
     *,
     window_batch: int | None = None,
     compiled: bool = False,
-) -> tuple[Segmenter, Header]:
+) -> tuple[SlidingWindow, Header]:
     """Load a weights file onto a device, ready to run, with its header.
 
     `window_batch` None is the device's own. `compiled` runs the network through torch.compile: the
@@ -275,7 +276,7 @@ def load_segmenter(
     if window_batch is not None and not 1 <= window_batch <= 1024:
         raise PspError(f"--window-batch {window_batch}: 1 to 1024.")
     network, header = load_network(path)
-    found = _segmenter(network, header.preprocessing, device, precision)
+    found = _sliding_window(network, header.preprocessing, device, precision)
     if window_batch:
         found = replace(found, window_batch=window_batch)
     if compiled:
@@ -283,11 +284,11 @@ def load_segmenter(
     return found, header
 
 
-def _segmenter(
+def _sliding_window(
     network: PSPNet, preprocessing: Preprocessing, device: torch.device, precision: torch.dtype
-) -> Segmenter:
+) -> SlidingWindow:
     spec = network.spec
-    return Segmenter(
+    return SlidingWindow(
         fold(network, precision).to(device),
         spec.classes,
         preprocessing,

@@ -6,22 +6,22 @@ from psp.errors import PspError
 from psp.settings.config import nearest_crops
 
 PAPER_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-WAYS = ("torch", "caffe")
+PROCEDURES = ("torch", "caffe")
 
 
 @dataclass(frozen=True)
-class Protocol:
+class Procedure:
     """How pictures are seen. `base_size` is the long side at scale 1; None leaves it as it is.
 
-    `way` is which of the authors' two procedures: in `torch` the probabilities of the mirrored
-    views are averaged, in `caffe` their logits are summed; psp.model.windows has the other differences.
+    `name` is which of the authors' two procedures: in `torch` the probabilities of the mirrored
+    windows are averaged, in `caffe` their logits are summed; windows.py has the other differences.
     """
 
     crop: int
     base_size: int | None = None
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
-    way: str = "torch"
+    name: str = "torch"
 
     def __post_init__(self) -> None:
         for name, value in (("crop", self.crop), ("base-size", self.base_size)):
@@ -40,16 +40,16 @@ class Protocol:
             raise PspError(f"--scales {self.scales}: one of them stands twice.")
         if self.base_size is not None and not 1 <= self.base_size <= 32768:
             raise PspError(f"--base-size {self.base_size}: 1 to 32768.")
-        if self.way not in WAYS:
-            raise PspError(f"--protocol {self.way}: one of {', '.join(WAYS)}.")
+        if self.name not in PROCEDURES:
+            raise PspError(f"--procedure {self.name}: one of {', '.join(PROCEDURES)}.")
 
     @property
-    def name(self) -> str:
+    def label(self) -> str:
         """A short name for files: ss, ss-flip, ms-flip, ms-flip-caffe, …"""
         scales = {(1.0,): "ss", PAPER_SCALES: "ms"}.get(
             self.scales, "s" + "_".join(f"{scale:g}" for scale in self.scales)
         )
-        return scales + "-flip" * self.flip + "-caffe" * (self.way == "caffe")
+        return scales + "-flip" * self.flip + "-caffe" * (self.name == "caffe")
 
     @property
     def description(self) -> str:
@@ -59,5 +59,5 @@ class Protocol:
         )
         size = f"long side {self.base_size}" if self.base_size else "pictures at their own size"
         flip = "with flip" if self.flip else "without flip"
-        way = " · the Caffe release's procedure" if self.way == "caffe" else ""
-        return f"{scales} {flip} · windows of {self.crop} · {size}{way}"
+        release = " · the Caffe release's procedure" if self.name == "caffe" else ""
+        return f"{scales} {flip} · windows of {self.crop} · {size}{release}"

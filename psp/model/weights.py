@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from psp.errors import PspError
-from psp.files import whole_file
+from psp.files import atomic_write
 from psp.model.architecture import Architecture, architecture_from
 from psp.model.preprocessing import IMAGENET, Preprocessing
 from psp.model.pspnet import PSPNet, build
@@ -52,7 +52,7 @@ def save_weights(path: Path, state: Mapping[str, Tensor], header: Header) -> Non
     """Write a weights file, whole or not at all. The same tensors give the same bytes."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     data = save(tensors, metadata={"psp": header.to_json()})
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(data)
 
 

@@ -64,7 +64,7 @@ class Axis:
         return found
 
 
-class View(NamedTuple):
+class ScaledView(NamedTuple):
     """A picture at one scale."""
 
     rows: Axis
@@ -81,26 +81,28 @@ class Window(NamedTuple):
     left: int
 
 
-def see(size: tuple[int, int], scale: float, *, crop: int, base_size: int | None, way: str) -> View:
+def scaled_view(
+    size: tuple[int, int], scale: float, *, crop: int, base_size: int | None, procedure: str
+) -> ScaledView:
     """Return a picture of `size` (H, W) at a scale; `base_size` None leaves scale 1 as it is."""
-    caffe = way == "caffe"
+    caffe = procedure == "caffe"
     axes = []
-    for before, after in zip(size, scaled_size(size, scale, base_size, way), strict=True):
+    for before, after in zip(size, scaled_size(size, scale, base_size, procedure), strict=True):
         padding = max(crop - after, 0)
         front = 0 if caffe else padding // 2
         into = taps(before, after, antialias=caffe)
         back = taps(after, before, antialias=caffe).moved(front)
         axes.append(Axis(after, front, tuple(starts(after + padding, crop)), crop, into, back))
-    return View(*axes)
+    return ScaledView(*axes)
 
 
 def scaled_size(
-    size: tuple[int, int], scale: float, base_size: int | None, way: str
+    size: tuple[int, int], scale: float, base_size: int | None, procedure: str
 ) -> tuple[int, int]:
-    """Return the size at a scale: the long side by the way's rule, the other in proportion."""
+    """Return the size at a scale: the long side by the procedure's rule, the other in proportion."""
     longest = max(size)
     long = max(1, round(scale * (base_size or longest)))
-    long += way == "caffe"
+    long += procedure == "caffe"
     height, width = (
         long if side == longest else max(1, round(long / longest * side)) for side in size
     )
@@ -114,7 +116,7 @@ def starts(length: int, crop: int) -> Iterator[int]:
         yield min(number * stride, length - crop)
 
 
-def windows(views: Sequence[View], columns: slice) -> list[Window]:
+def windows(views: Sequence[ScaledView], columns: slice) -> list[Window]:
     """Return the windows of all views that some columns of the result need, topmost first."""
     found = []
     for number, (down, across) in enumerate(views):

@@ -26,7 +26,7 @@ from typing import IO, Any
 
 from psp.errors import PspError
 from psp.files import is_free, json_line, make_folder, write, write_json, writing
-from psp.ranks import Part
+from psp.ranks import Share
 
 SETTINGS, RECORDS, LEGEND = "settings.json", "predictions.jsonl", "legend.png"
 FORMAT, VERSION = "psp-predictions", 1
@@ -39,7 +39,7 @@ class Settings:
 
     weights: str
     sha256: str  # of the weights
-    protocol: Mapping[str, Any]
+    procedure: Mapping[str, Any]
     precision: str
     dataset: str
     step: int
@@ -48,24 +48,33 @@ class Settings:
     @property
     def deciding(self) -> dict[str, Any]:
         """Everything on which a result depends, as plain JSON types."""
-        chosen = dict(self.protocol)
-        way = {"protocol": chosen.pop("way")}  # as the option is called
-        found = {"weights": self.sha256, **way, **chosen, "precision": self.precision}
+        chosen = dict(self.procedure)
+        name = chosen.pop("name")
+        found = {"weights": self.sha256, "procedure": name, **chosen, "precision": self.precision}
         return dict(json.loads(json.dumps(found)))
 
     @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that stand for `deciding`."""
-        text = json.dumps([VERSION, self.deciding], sort_keys=True)
+        deciding = self.deciding
+        # psp 0.1.0 called it protocol. The word stays in here, so that its folders can be gone on
+        # with.
+        deciding["protocol"] = deciding.pop("procedure")
+        text = json.dumps([VERSION, deciding], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
         """Return what settings.json holds."""
         return {
-            "format": FORMAT, "version": VERSION, "fingerprint": self.fingerprint,
-            "weights": self.weights, "dataset": self.dataset, "step": self.step,
-            "classes": list(self.classes), "deciding": self.deciding,
-        }  # fmt: skip
+            "format": FORMAT,
+            "version": VERSION,
+            "fingerprint": self.fingerprint,
+            "weights": self.weights,
+            "dataset": self.dataset,
+            "step": self.step,
+            "classes": list(self.classes),
+            "deciding": self.deciding,
+        }
 
 
 def is_predictions(folder: Path) -> bool:
@@ -87,7 +96,7 @@ class Predictions:
     """One part's view of a folder of predictions. The folder is made by `open`, not before."""
 
     def __init__(
-        self, out: Path, settings: Settings, part: Part, suffixes: Mapping[str, str]
+        self, out: Path, settings: Settings, part: Share, suffixes: Mapping[str, str]
     ) -> None:
         """`suffixes` are the kinds of files that a finished picture has: folder to suffix."""
         self.out, self.settings, self.part, self.suffixes = out, settings, part, suffixes
@@ -108,7 +117,7 @@ class Predictions:
             return "exists already, and holds other things"
         if there.get("fingerprint") == self.settings.fingerprint:
             return None
-        theirs, ours = there.get("deciding", {}), self.settings.deciding
+        theirs, ours = _renamed(there.get("deciding", {})), self.settings.deciding
         differing = [key for key in ours if theirs.get(key) != ours[key]]
         shown = ", ".join(
             key if key == "weights" else f"{key} {_show(theirs.get(key))}, now {_show(ours[key])}"
@@ -197,9 +206,13 @@ class Predictions:
         assert self._file is not None
         place, size, changed = fingerprint_of(source)
         line = {
-            "name": name, "source": place, "bytes": size, "changed": changed, **found,
+            "name": name,
+            "source": place,
+            "bytes": size,
+            "changed": changed,
+            **found,
             "made_with": self.settings.fingerprint,
-        }  # fmt: skip
+        }
         self._file.write(json_line(line).encode() + b"\n")
         self._file.flush()
 
@@ -259,7 +272,7 @@ class Predictions:
 def choose(
     places: Iterable[Path],
     settings: Settings,
-    part: Part,
+    part: Share,
     suffixes: Mapping[str, str],
     pictures: Mapping[str, Path],
     overwrite: bool,
@@ -290,6 +303,11 @@ def fingerprint_of(source: Path) -> tuple[str, int, int]:
     except (OSError, ValueError):
         return place, -1, -1
     return place, found.st_size, found.st_mtime_ns
+
+
+def _renamed(deciding: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a folder by today's names: psp 0.1.0 called the procedure protocol."""
+    return {"procedure" if key == "protocol" else key: value for key, value in deciding.items()}
 
 
 def _is_whole(path: Path) -> bool:

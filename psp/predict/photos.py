@@ -23,21 +23,62 @@ from psp.images import (
 )
 
 PHOTO_SUFFIXES = SUFFIXES | {
-    ".apng", ".avif", ".dds", ".dib", ".gif", ".hdr", ".icns", ".ico", ".j2k", ".jfif", ".jp2",
-    ".jpe", ".jpx", ".mpo", ".pam", ".pbm", ".pcx", ".pic", ".pnm", ".psd", ".qoi", ".ras",
-    ".sgi", ".sr", ".tga", ".xbm", ".xpm",
-}  # fmt: skip
+    ".apng",
+    ".avif",
+    ".dds",
+    ".dib",
+    ".gif",
+    ".hdr",
+    ".icns",
+    ".ico",
+    ".j2k",
+    ".jfif",
+    ".jp2",
+    ".jpe",
+    ".jpx",
+    ".mpo",
+    ".pam",
+    ".pbm",
+    ".pcx",
+    ".pic",
+    ".pnm",
+    ".psd",
+    ".qoi",
+    ".ras",
+    ".sgi",
+    ".sr",
+    ".tga",
+    ".xbm",
+    ".xpm",
+}
 # What Pillow may take a file for. The last has no mark at the beginning of its files.
 _FORMATS = (
-    *FORMATS, "AVIF", "DDS", "DIB", "ICNS", "ICO", "JPEG2000", "PCX", "PSD", "QOI", "SGI", "SUN",
-    "XBM", "XPM", "TGA",
-)  # fmt: skip
+    *FORMATS,
+    "AVIF",
+    "DDS",
+    "DIB",
+    "ICNS",
+    "ICO",
+    "JPEG2000",
+    "PCX",
+    "PSD",
+    "QOI",
+    "SGI",
+    "SUN",
+    "XBM",
+    "XPM",
+    "TGA",
+)
 _ORIENTATION = 0x0112
 _TURNS = {  # what undoes an EXIF orientation
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
-}  # fmt: skip
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def decode_photo(data: bytes, where: str) -> NDArray[np.uint8]:

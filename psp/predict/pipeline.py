@@ -18,7 +18,7 @@ from torch import Tensor
 
 from psp.device import memory_ran_out, pick_inference_precision, precision_name
 from psp.errors import PspError
-from psp.files import NameFaultError, file_sha256, numbered, read_bytes, write, writing
+from psp.files import NameFaultError, file_sha256, numbered_names, read_bytes, write, writing
 from psp.images import (
     encode_jpeg,
     encode_palette,
@@ -26,14 +26,14 @@ from psp.images import (
     histogram,
     quiet,
 )
-from psp.model.inference import Segmenter, load_segmenter
-from psp.model.procedure import Protocol
+from psp.model.inference import SlidingWindow, load_sliding_window
+from psp.model.procedure import Procedure
 from psp.model.weights import Header, read_header
 from psp.predict.folder import Predictions, Settings, choose
 from psp.predict.photos import decode_photo
-from psp.ranks import Part
+from psp.ranks import Share
 from psp.render import legend, overlay
-from psp.workers import ahead, cores
+from psp.workers import cores, prefetch_map
 
 THREADS = 4  # that decode, and as many that encode, where there are as many cores
 HELD = 256 << 20  # bytes that may wait to be encoded
@@ -41,7 +41,7 @@ LARGEST = 2_000_000_000  # bytes of one picture's probabilities
 
 
 @dataclass(frozen=True)
-class Parsed:
+class Predicted:
     """A picture is done; or `error` says why not. `seconds` are those of all the work on it."""
 
     name: str
@@ -63,7 +63,7 @@ class Prediction:
     skipped: tuple[str, ...]
     failed: tuple[tuple[str, str], ...]
     header: Header
-    protocol: Protocol
+    procedure: Procedure
     precision: str
 
 
@@ -75,13 +75,13 @@ def predict(
     numbering: bool = False,
     overwrite: bool = False,
     probabilities: bool = False,
-    part: Part | None = None,
-    protocol: Callable[[Header], Protocol],
+    part: Share | None = None,
+    procedure: Callable[[Header], Procedure],
     device: torch.device,
     precision: str = "auto",
     window_batch: int | None = None,
     compiled: bool = False,
-    report: Callable[[Parsed], None] = lambda event: None,
+    report: Callable[[Predicted], None] = lambda event: None,
 ) -> Prediction:
     """Write labels/NAME.png, overlays/NAME.jpg and more for every picture into `out`.
 
@@ -93,7 +93,7 @@ def predict(
     that cannot be read or written is reported and the others are done. Raises PspError when none
     could be, or `out` holds something else.
     """
-    part = part or Part()
+    part = part or Share()
     pictures = {  # not what an earlier call wrote inside the folder
         name: path
         for name, path in pictures.items()
@@ -103,30 +103,34 @@ def predict(
         raise PspError(f"{out}: all the pictures lie in this folder. Choose another -o")
     dtype = pick_inference_precision(precision, device)
     header = read_header(weights)
-    chosen = protocol(header)
+    chosen = procedure(header)
     settings = Settings(
-        weights=str(weights), sha256=file_sha256(weights), protocol=asdict(chosen),
-        precision=precision_name(dtype), dataset=header.dataset, step=header.step,
+        weights=str(weights),
+        sha256=file_sha256(weights),
+        procedure=asdict(chosen),
+        precision=precision_name(dtype),
+        dataset=header.dataset,
+        step=header.step,
         classes=header.classes,
-    )  # fmt: skip
+    )
     kinds = {"labels": ".png", "overlays": ".jpg"}
     kinds |= {"probabilities": ".npz"} if probabilities else {}
     share = dict(part.of(list(pictures.items())))
-    places = numbered(out) if numbering and not overwrite and part.total == 1 else [out]
+    places = numbered_names(out) if numbering and not overwrite and part.total == 1 else [out]
     folder, left = choose(places, settings, part, kinds, share, overwrite)
     work = _Work(folder, header, overwrite)
     with closing(folder):
         if left:
-            segmenter, _ = load_segmenter(
+            sliding_window, _ = load_sliding_window(
                 weights, device, dtype, window_batch=window_batch, compiled=compiled
             )
-            look = _Look(segmenter, chosen, probabilities)
+            look = _Look(sliding_window, chosen, probabilities)
             with closing(work.run(left, look)) as results:
                 for done, picture in enumerate(results, start=1):
                     if picture.error and len(pictures) == 1:
                         raise PspError(picture.error)
                     seconds = round(picture.seconds, 4)
-                    report(Parsed(picture.name, done, len(left), seconds, picture.error))
+                    report(Predicted(picture.name, done, len(left), seconds, picture.error))
             if not work.parsed and len(left) == len(share) and part.total == 1:
                 raise PspError(
                     f"{folder.out}: nothing new in it, as none of the {len(left)} pictures could "
@@ -136,9 +140,14 @@ def predict(
         folder.merge(pictures)
     skipped = tuple(name for name in share if name not in left)
     return Prediction(
-        folder.out, tuple(work.parsed), skipped, tuple(work.failed), header, chosen,
+        folder.out,
+        tuple(work.parsed),
+        skipped,
+        tuple(work.failed),
+        header,
+        chosen,
         settings.precision,
-    )  # fmt: skip
+    )
 
 
 @dataclass
@@ -183,10 +192,10 @@ class _Work:
             return picture
 
         fresh = (_Picture(name, path) for name, path in pictures.items())
-        with quiet(), closing(ahead(_loaded, fresh, threads)) as images:
+        with quiet(), closing(prefetch_map(_loaded, fresh, threads)) as images:
             seen_ones = map(seen, images)
             with closing(
-                ahead(self._written, seen_ones, threads, lambda picture: picture.size, HELD)
+                prefetch_map(self._written, seen_ones, threads, lambda picture: picture.size, HELD)
             ) as results:
                 for picture in results:
                     self._record(picture)
@@ -246,17 +255,19 @@ class _Work:
 class _Look:
     """What the network makes of a picture, on the host."""
 
-    segmenter: Segmenter
-    protocol: Protocol
+    sliding_window: SlidingWindow
+    procedure: Procedure
     probabilities: bool
 
     def __call__(self, picture: _Picture) -> None:
         assert picture.image is not None
         height, width = picture.image.shape[:2]
-        classes, device = self.segmenter.classes, self.segmenter.device
+        classes, device = self.sliding_window.classes, self.sliding_window.device
         try:
             if not self.probabilities:
-                picture.label = _on_host(self.segmenter.label_map(picture.image, self.protocol))
+                picture.label = _on_host(
+                    self.sliding_window.label_map(picture.image, self.procedure)
+                )
                 return
             size = 2 * classes * height * width
             if size > LARGEST:
@@ -265,7 +276,7 @@ class _Look:
                     f"classes, {width}x{height}); 2 GB at most. Shrink it, or leave out "
                     "--probabilities"
                 )
-            found = self.segmenter.probabilities(picture.image, self.protocol)
+            found = self.sliding_window.probabilities(picture.image, self.procedure)
             picture.label = _on_host(found.argmax(0).to(torch.uint8))
             picture.probabilities = _on_host(found.to(torch.float16))
         except Exception as error:
@@ -273,7 +284,7 @@ class _Look:
                 raise
             raise PspError(
                 f"{picture.path}: not enough memory on {device} for this picture of "
-                f"{width}x{height} with windows of {self.protocol.crop}. Try a smaller --crop, or "
+                f"{width}x{height} with windows of {self.procedure.crop}. Try a smaller --crop, or "
                 "--device cpu"
             ) from None
 

@@ -11,8 +11,8 @@ from psp.device import pick_device, pick_inference_precision
 from psp.errors import PspError
 from psp.files import read_bytes
 from psp.images import as_rgb
-from psp.model.inference import Segmenter, load_segmenter
-from psp.model.procedure import Protocol
+from psp.model.inference import SlidingWindow, load_sliding_window
+from psp.model.procedure import Procedure
 from psp.model.pspnet import PSPNet
 from psp.model.weights import Header, load_network
 from psp.predict.photos import decode_photo
@@ -20,15 +20,15 @@ from psp.zoo.find import find_model
 from psp.zoo.published import Report
 
 
-class Parser:
-    """Parses pictures: `parser(image)` gives a label map.
+class Predictor:
+    """Parses pictures: `predictor(image)` gives a label map.
 
     An image is a path, a Pillow picture, or a uint8 (H, W, 3) RGB array. Of a file, an EXIF
     orientation is honored.
     """
 
-    def __init__(self, segmenter: Segmenter, header: Header, path: Path) -> None:
-        self._segmenter, self.header, self._path = segmenter, header, path
+    def __init__(self, sliding_window: SlidingWindow, header: Header, path: Path) -> None:
+        self._sliding_window, self.header, self._path = sliding_window, header, path
 
     @cached_property
     def network(self) -> PSPNet:
@@ -37,7 +37,7 @@ class Parser:
         It is read from the file when first asked for: pictures are parsed by a copy with batch norm
         folded into the convolutions, which cannot be trained on.
         """
-        return load_network(self._path)[0].to(self._segmenter.device)
+        return load_network(self._path)[0].to(self._sliding_window.device)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -51,7 +51,7 @@ class Parser:
 
     def __call__(self, image: object) -> NDArray[np.uint8]:
         """Return the most probable class ids, uint8 (H, W): single scale, no flip."""
-        found = self._segmenter.label_map(_pixels(image), self._protocol())
+        found = self._sliding_window.label_map(_pixels(image), self._procedure())
         return np.asarray(found.cpu().numpy(), np.uint8)
 
     def probabilities(
@@ -61,32 +61,32 @@ class Parser:
         flip: bool = False,
         crop: int | None = None,
         base_size: int | None = None,
-        protocol: str = "torch",
+        procedure: str = "torch",
     ) -> NDArray[np.float32]:
         """Return class probabilities, float32 (classes, H, W), that sum to 1 over the classes.
 
         The authors' test procedure, as in psp evaluate; `crop` and `base_size` are the weights' own
-        if None. `protocol`: torch or caffe, which of their two. Raises PspError for a protocol that
+        if None. `procedure`: torch or caffe, which of their two. Raises PspError for a procedure that
         cannot be.
         """
-        chosen = self._protocol(tuple(scales), flip, crop, base_size, protocol)
-        found = self._segmenter.probabilities(_pixels(image), chosen)
+        chosen = self._procedure(tuple(scales), flip, crop, base_size, procedure)
+        found = self._sliding_window.probabilities(_pixels(image), chosen)
         return np.asarray(found.cpu().numpy(), np.float32)
 
-    def _protocol(
+    def _procedure(
         self,
         scales: tuple[float, ...] = (1.0,),
         flip: bool = False,
         crop: int | None = None,
         base_size: int | None = None,
-        way: str = "torch",
-    ) -> Protocol:
-        return Protocol(
+        name: str = "torch",
+    ) -> Procedure:
+        return Procedure(
             crop=self.header.crop if crop is None else crop,
             base_size=self.header.base_size if base_size is None else base_size,
             scales=scales,
             flip=flip,
-            way=way,
+            name=name,
         )
 
 
@@ -97,7 +97,7 @@ def load(
     *,
     compiled: bool = False,
     report: Report = lambda event: None,
-) -> Parser:
+) -> Predictor:
     """Load a run's best weights, a weights file, or published weights by name (psp models).
 
     `device`: auto, cpu, cuda, cuda:N or mps. `precision`: auto, fp32 or bf16. `compiled`: through
@@ -109,7 +109,7 @@ def load(
     chosen = pick_device(device)
     found = find_model(path, report=report)
     dtype = pick_inference_precision(precision, chosen)
-    return Parser(*load_segmenter(found.path, chosen, dtype, compiled=compiled), found.path)
+    return Predictor(*load_sliding_window(found.path, chosen, dtype, compiled=compiled), found.path)
 
 
 def _pixels(image: object) -> NDArray[np.uint8]:

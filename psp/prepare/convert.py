@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psp.data.card import IGNORE, Card
-from psp.data.staging import Sample, Spooled, spool
+from psp.data.staging import Sample, Staged, spool
 from psp.errors import PspError
 from psp.files import read_bytes
 from psp.images import (
@@ -83,7 +83,7 @@ class Converter:
         self.keeps_files = conversion == Conversion()
         cv2.setNumThreads(1)  # there is a process for every core
 
-    def __call__(self, task: tuple[str, Pair]) -> Spooled | BadPairError:
+    def __call__(self, task: tuple[str, Pair]) -> Staged | BadPairError:
         """Convert a pair for the shard of a name; return where its sample lies, or what is wrong.
 
         That is returned, not raised, so that others go on.

@@ -27,7 +27,7 @@ class OccupiedError(PspError):
     """The output folder holds something else."""
 
 
-def check_place(out: Path, inputs: Iterable[Path]) -> Path:
+def check_output(out: Path, inputs: Iterable[Path]) -> Path:
     """Return where to write. Raises PspError for a folder that cannot be replaced."""
     if out.is_symlink():
         out = out.resolve()  # what stands behind a link is replaced, never the link

@@ -16,8 +16,8 @@ from typing import Any
 from psp.data.card import Card
 from psp.data.manifest import FORMAT, MANIFEST, VERSION
 from psp.data.shards import shard_entry, write_shard
-from psp.data.staging import Spooled
-from psp.data.statistics import take_census
+from psp.data.staging import Staged
+from psp.data.statistics import read_statistics
 from psp.errors import PspError
 from psp.files import write_json
 from psp.prepare.convert import BadPairError, Conversion, Converter
@@ -26,7 +26,7 @@ from psp.prepare.output import (
     AUDIT,
     OccupiedError,
     begin,
-    check_place,
+    check_output,
     check_room,
     finish,
     is_occupied,
@@ -37,7 +37,7 @@ from psp.prepare.output import (
     read_note,
 )
 from psp.prepare.plan import MissingError, Plan, PlannedShard, make_plan
-from psp.workers import ordered, warm_up
+from psp.workers import map_in_processes, warm_up
 
 SHARD_MB = 256
 Problem = dict[str, str]  # split, name, problem
@@ -96,7 +96,7 @@ def prepare(
     every problem is listed in OUT.partial/audit.json.
     """
     inputs = [raw, sbd] if sbd else [raw]
-    out = check_place(out, inputs)
+    out = check_output(out, inputs)
     if workers > 1:
         warm_up(Converter)
     try:
@@ -153,7 +153,7 @@ def _convert(
         for problem in found:
             report(BadPair(problem["problem"]))
 
-    def good(shard: PlannedShard, bad: list[Problem]) -> Iterator[Spooled]:
+    def good(shard: PlannedShard, bad: list[Problem]) -> Iterator[Staged]:
         nonlocal done
         for item, result in zip(shard.items, islice(stream, len(shard.items)), strict=True):
             if isinstance(result, BadPairError):
@@ -168,7 +168,7 @@ def _convert(
     # While one shard is written, the pairs of the next are converted.
     writing: list[Future[dict[str, Any] | None]] = []
     with (
-        closing(ordered(Converter, arguments, tasks, workers)) as stream,
+        closing(map_in_processes(Converter, arguments, tasks, workers)) as stream,
         ThreadPoolExecutor(1) as writer,
     ):
         for shard in shards:
@@ -192,23 +192,27 @@ def _convert(
     _audit(plan, partial, problems, skip_bad)
     manifest = _manifest(plan, entries, problems)
     write_json(partial / MANIFEST, manifest)
-    census = take_census(partial).to_dict()
+    statistics = read_statistics(partial).to_dict()
     found = {"remarks": plan.remarks, "missing": plan.missing, "problems": problems}
-    write_json(partial / AUDIT, {**census, **found})
+    write_json(partial / AUDIT, {**statistics, **found})
     return manifest
 
 
 def _write(
-    folder: Path, plan: Plan, shard: PlannedShard, samples: list[Spooled], bad: list[Problem]
+    folder: Path, plan: Plan, shard: PlannedShard, samples: list[Staged], bad: list[Problem]
 ) -> dict[str, Any] | None:
     """Write one shard and the note of it; return its entry, if any of its pairs was good."""
     path, entry = folder / shard.file, None
     path.unlink(missing_ok=True)
     if samples:
         entry = write_shard(
-            path, shard.split.name, plan.card, samples,
-            labeled=shard.split.labels, conversion=plan.conversion.to_dict(),
-        )  # fmt: skip
+            path,
+            shard.split.name,
+            plan.card,
+            samples,
+            labeled=shard.split.labels,
+            conversion=plan.conversion.to_dict(),
+        )
     write_json(note_of(path), {"digest": shard.digest, "problems": bad, "empty": not samples})
     for spool in {sample.spool for sample in samples}:
         (folder / spool).unlink()

@@ -96,9 +96,13 @@ class Plan:
                 digest = self._digest()
                 for item in group:
                     record = [
-                        str(item.pair.image), str(item.pair.label), item.image_bytes,
-                        item.label_bytes, item.image_time, item.label_time,
-                    ]  # fmt: skip
+                        str(item.pair.image),
+                        str(item.pair.label),
+                        item.image_bytes,
+                        item.label_bytes,
+                        item.image_time,
+                        item.label_time,
+                    ]
                     digest.update(json.dumps(record).encode())
                 yield PlannedShard(split, number, group, digest.hexdigest())
 

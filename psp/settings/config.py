@@ -123,7 +123,7 @@ class TrainConfig:
     )
     class_weights: str = _setting(
         "none",
-        "median, log: weigh rare classes up, by the shards' histograms (SegNet's rule, ENet's)",
+        "median, log: total_weight rare classes up, by the shards' histograms (SegNet's rule, ENet's)",
         choices=("none", "median", "log"),
     )
     ohem: float = _setting(

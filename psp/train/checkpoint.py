@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from psp.errors import PspError
-from psp.files import make_folder, whole_file
+from psp.files import atomic_write, make_folder
 
 KEPT = 2
 
@@ -26,7 +26,7 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
     path = folder / f"{step:08d}.pt"
     buffer = io.BytesIO()  # torch's own writer answers a full disk with an error of its own
     torch.save({"step": step, **state}, buffer)
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
     known = _newest_first(folder)
     place = known.index(path)

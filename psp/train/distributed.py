@@ -22,9 +22,9 @@ from torch import Tensor, distributed, nn
 from torch.distributed.distributed_c10d import Store
 from torch.nn.parallel import DistributedDataParallel
 
-from psp.errors import HeardError, PspError
+from psp.errors import PspError, ReportedError
 from psp.model.pspnet import PSPNet, build
-from psp.ranks import Part
+from psp.ranks import Share
 from psp.train.syncbn import synchronize
 
 Found = TypeVar("Found")
@@ -40,11 +40,11 @@ _BUFFERS = next(
 )
 
 
-class Team:
-    """This process among the ranks that train together. `Team()` is one that trains alone."""
+class Ranks:
+    """This process among the ranks that train together. `Ranks()` is one that trains alone."""
 
-    def __init__(self, part: Part | None = None, store: Store | None = None) -> None:
-        self.part = part or Part()
+    def __init__(self, part: Share | None = None, store: Store | None = None) -> None:
+        self.part = part or Share()
         self.rank, self.total, self.first = self.part.number - 1, self.part.total, self.part.first
         self._store = store
         self._group: distributed.ProcessGroup | None = None
@@ -74,10 +74,10 @@ class Team:
     # What one rank knows
 
     @contextmanager
-    def settled(self) -> Iterator[None]:
+    def all_or_raise(self) -> Iterator[None]:
         """Make an error of any rank in the block one of all; all leave the block together.
 
-        The lowest rank that failed raises its own error, the others HeardError.
+        The lowest rank that failed raises its own error, the others ReportedError.
         """
         if self.alone:
             yield
@@ -94,14 +94,14 @@ class Team:
             return
         if error is not None and failed[0] == self.rank:
             raise error
-        raise HeardError(str(said[failed[0]]))
+        raise ReportedError(str(said[failed[0]]))
 
     def share(self, make: Callable[[], Found]) -> Found:
         """Return what `make` returns on the first rank. Its PspError is raised on all."""
         if self.alone:
             return make()
         box: list[Found | None] = [None]
-        with self.settled():
+        with self.all_or_raise():
             if self.first:
                 box = [make()]
         distributed.broadcast_object_list(box)
@@ -122,7 +122,7 @@ class Team:
             return
         box = [value]
         distributed.broadcast_object_list(box)
-        with self.settled():
+        with self.all_or_raise():
             if pickle.dumps(box[0]) != pickle.dumps(value):
                 raise PspError(
                     f"rank {self.rank} has another {what} ({value}) than rank 0 ({box[0]}): all "
@@ -224,13 +224,13 @@ class Team:
 
     # An end before its time
 
-    def voiced(self, error: PspError) -> PspError:
+    def report_failure(self, error: PspError) -> PspError:
         """Return the error to raise for one in a step: the first rank that has one speaks."""
         if self._store is None:
             return error
         with suppress(distributed.DistError):  # the store's host may be gone
             if self._store.add("failed", 1) > 1:
-                return HeardError(str(error))
+                return ReportedError(str(error))
         return error if self.first else PspError(f"rank {self.rank}: {error}")
 
     def lost(self, error: RuntimeError) -> PspError | None:
@@ -238,7 +238,7 @@ class Team:
         broken = isinstance(error, distributed.DistError) or "gloo" in str(error).lower()
         if self._store is None or not broken:
             return None
-        return self.voiced(
+        return self.report_failure(
             PspError(
                 "another rank has ended. If it said nothing, it was killed (out of memory?). What "
                 "was reached is in the newest checkpoint: go on with --resume"

@@ -8,7 +8,7 @@ from torch import Tensor
 from psp.model.pspnet import PSPNet
 
 
-class Average:
+class Ema:
     """Holds `network`, a copy in evaluation mode whose tensors follow those of another.
 
     After `update` number k, an average moves towards the weights by 1 - decay, by more at first

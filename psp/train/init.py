@@ -29,9 +29,15 @@ CLASSIFIER = ("fc.weight", "fc.bias")  # of an ImageNet network; the only tensor
 # What no setting names, and published weights differ in: a run takes it from the model it starts
 # from, as tensors of the same shapes mean something else without.
 DETAILS = (
-    "stem_widths", "stride_in", "first_dilation", "basic_dilation", "level_width", "head_width",
-    "aux_width", "align_corners",
-)  # fmt: skip
+    "stem_widths",
+    "stride_in",
+    "first_dilation",
+    "basic_dilation",
+    "level_width",
+    "head_width",
+    "aux_width",
+    "align_corners",
+)
 
 
 def inherit(spec: Architecture, init: str) -> tuple[Architecture, Preprocessing]:
@@ -201,9 +207,13 @@ def _from_model(network: PSPNet, path: Path, classes: tuple[str, ...]) -> str:
 
 # Where timm's deep stem, conv1.0 to conv1.6 and bn1, lies in ours.
 TIMM_STEM = {
-    "conv1.0": "conv1", "conv1.1": "bn1", "conv1.3": "conv2", "conv1.4": "bn2", "conv1.6": "conv3",
+    "conv1.0": "conv1",
+    "conv1.1": "bn1",
+    "conv1.3": "conv2",
+    "conv1.4": "bn2",
+    "conv1.6": "conv3",
     "bn1": "bn3",
-}  # fmt: skip
+}
 
 
 def _named(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

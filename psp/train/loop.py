@@ -16,9 +16,9 @@ from psp.device import autocast, kernels, memory_ran_out
 from psp.errors import PspError
 from psp.evaluate.count import score_split
 from psp.evaluate.metrics import Confusion
-from psp.files import sole_user
-from psp.model.inference import segmenter
-from psp.model.procedure import Protocol
+from psp.files import file_lock
+from psp.model.inference import sliding_window
+from psp.model.procedure import Procedure
 from psp.model.weights import Header, save_weights
 from psp.ranks import ranks_here
 from psp.runs import Run
@@ -33,7 +33,7 @@ from psp.train.checks import (
     open_splits,
     refuse_existing,
 )
-from psp.train.distributed import Team, twin
+from psp.train.distributed import Ranks, twin
 from psp.train.freeze import training_mode
 from psp.train.memory import advice, fit_batch
 from psp.train.optim import poly
@@ -45,8 +45,8 @@ from psp.train.run_log import (
     Validation,
     not_finite,
 )
-from psp.train.state import Job, begin, introduce
-from psp.train.tensorboard import Board
+from psp.train.state import Job, begin, begin_log
+from psp.train.tensorboard import TensorBoardLog
 from psp.workers import cores
 
 
@@ -64,50 +64,52 @@ def train(
     resume: bool = False,
     report: Callable[[Event], None] = lambda event: None,
     stop: Callable[[], bool] = lambda: False,
-    team: Team | None = None,
+    ranks: Ranks | None = None,
 ) -> bool:
     """Train on the shards and write the run's folder; return False if `stop` ended it early.
 
     At the end, and when `stop` says so, a checkpoint is written that `resume` goes on from; the
-    result is then that of an undisturbed run. Every rank of a `team` calls it; the first one writes
+    result is then that of an undisturbed run. Every rank of a `ranks` calls it; the first one writes
     and reports, and what stops one stops all. Raises PspError for anything that is the user's to
     mend, before the first step where that can be known; of several ranks, one raises it and the
-    others HeardError.
+    others ReportedError.
     """
-    team = team or Team()
+    ranks = ranks or Ranks()
     if resume and config.accumulate is None:  # as it was found at the beginning
-        config = team.share(lambda: replace(config, accumulate=run.training_config().accumulate))
-    with team.settled():
+        config = ranks.share(lambda: replace(config, accumulate=run.training_config().accumulate))
+    with ranks.all_or_raise():
         data, val_data = open_splits(shards, config)
-        check_batch(config, team.total)
-        check_compile(config, team.total)
+        check_batch(config, ranks.total)
+        check_compile(config, ranks.total)
         check_freezing(config)
         check_deterministic(config, device)
-        if resume and team.first:
+        if resume and ranks.first:
             check_resume(run, data, config)
-        elif team.first:
+        elif ranks.first:
             refuse_existing(run)
-    team.check_same(data.fingerprint, "set of shards")
+    ranks.check_same(data.fingerprint, "set of shards")
     with ExitStack() as around:
         around.enter_context(kernels(deterministic=config.deterministic))
         listeners = [report]
-        with team.settled():
-            if resume and team.first:
-                around.enter_context(sole_user(run.lock))
-            if config.tensorboard and team.first:
-                listeners.append(around.enter_context(Board(run.board)))
-        job = begin(run, config, data, val_data, team=team, device=device, resume=resume, stop=stop)
+        with ranks.all_or_raise():
+            if resume and ranks.first:
+                around.enter_context(file_lock(run.lock))
+            if config.tensorboard and ranks.first:
+                listeners.append(around.enter_context(TensorBoardLog(run.board)))
+        job = begin(
+            run, config, data, val_data, ranks=ranks, device=device, resume=resume, stop=stop
+        )
         fit_batch(job)
-        with team.settled():
-            introduce(job, command, resume, listeners)
-            if not resume and team.first:  # the folder is there since now
-                around.enter_context(sole_user(run.lock))
+        with ranks.all_or_raise():
+            begin_log(job, command, resume, listeners)
+            if not resume and ranks.first:  # the folder is there since now
+                around.enter_context(file_lock(run.lock))
         try:
             return _loop(job)
         except PspError as error:
-            raise team.voiced(error) from error.__cause__
+            raise ranks.report_failure(error) from error.__cause__
         except RuntimeError as error:
-            if (found := team.lost(error)) is not None:
+            if (found := ranks.lost(error)) is not None:
                 raise found from None
             raise
 
@@ -119,7 +121,7 @@ def _loop(job: Job) -> bool:
     meter = Meter(
         config,
         lambda step: crops.names(range(step * config.batch, (step + 1) * config.batch)),
-        job.team.rows,
+        job.ranks.rows,
     )
     training_mode(job.network, config.freeze, config.freeze_norm)
     for step in range(job.start, config.steps + 1):
@@ -128,10 +130,10 @@ def _loop(job: Job) -> bool:
             _check_finite(job, meter, step)
             with meter.paused():
                 _validate(job, step)
-        stopped = job.team.stopped(job.stop())
+        stopped = job.ranks.stopped(job.stop())
         if done or stopped or (step > job.start and step % config.save_interval == 0):
             _check_finite(job, meter, step)
-            if job.team.first:
+            if job.ranks.first:
                 save_checkpoint(job.run.checkpoints, step, job.state())
         if done or stopped:
             return done and job.best["validated"] == config.steps
@@ -149,7 +151,7 @@ def _loop(job: Job) -> bool:
 def _try_step(job: Job, parts: list[tuple[Tensor, Tensor]], step: int, lr: float) -> Tensor | None:
     """Do `_step`; return None when it does not fit the memory, with its tensors let go."""
     try:
-        if step == job.start and not job.team.alone:
+        if step == job.start and not job.ranks.alone:
             _order_buckets(job, parts[0])
         return _step(job, parts, step, lr)
     except (RuntimeError, MemoryError) as error:
@@ -161,22 +163,22 @@ def _try_step(job: Job, parts: list[tuple[Tensor, Tensor]], step: int, lr: float
 def _step(job: Job, parts: list[tuple[Tensor, Tensor]], step: int, lr: float) -> Tensor:
     """Do one optimizer step; return the (3,) losses total, main, aux, on the device."""
     # What is random in a step (dropout) is a function of the seed, the step and the rank alone.
-    torch.manual_seed(step_seed(job.config.seed, step, job.team.rank))
+    torch.manual_seed(step_seed(job.config.seed, step, job.ranks.rank))
     for group in job.optimizer.param_groups:
         group["lr"] = lr * group["factor"]
     job.optimizer.zero_grad(set_to_none=True)
     here = [tuple(tensor.to(job.device, non_blocking=True) for tensor in part) for part in parts]
-    whole = torch.stack([job.criterion.weigh(labels) for _, labels in here]).sum()
-    whole = job.team.whole(whole, job.stop)
+    whole = torch.stack([job.criterion.total_weight(labels) for _, labels in here]).sum()
+    whole = job.ranks.whole(whole, job.stop)
     found = torch.zeros(3, device=job.device)
     for number, (images, labels) in enumerate(here, start=1):
         # Gradients travel once a step, while the last part's are computed.
-        with nullcontext() if number == len(here) else job.team.unsynced():
+        with nullcontext() if number == len(here) else job.ranks.unsynced():
             with autocast(job.device, job.precision):
                 logits = job.parallel(job.preprocessing(images))  # (B, classes, crop / 8, crop / 8)
             loss = job.criterion(logits, labels, whole)
             # The mean over the ranks that comes out is then the sum over all pixels.
-            (loss.total * job.team.total).backward()  # type: ignore[no-untyped-call]
+            (loss.total * job.ranks.total).backward()  # type: ignore[no-untyped-call]
         found += torch.stack([loss.total.detach(), loss.main, loss.aux])
     job.optimizer.step()
     if job.average is not None:
@@ -232,7 +234,7 @@ def _stream(job: Job, crops: Crops) -> Iterator[tuple[Tensor, Tensor]]:
         range(job.start * parts, config.steps * parts),
         _workers(config, job.device),
         pin=job.device.type == "cuda",
-        part=job.team.part,
+        part=job.ranks.part,
     )
 
 
@@ -265,11 +267,11 @@ def _confusion(job: Job) -> Confusion | None:
     """Count over all ranks, each its share of the pictures; None where a stop ends it."""
     try:
         job.kept.eval()
-        with job.team.settled():
+        with job.ranks.all_or_raise():
             own = _share(job)
     finally:
         training_mode(job.network, job.config.freeze, job.config.freeze_norm)
-    return None if (counts := job.team.counted(own)) is None else Confusion.of(counts.numpy())
+    return None if (counts := job.ranks.counted(own)) is None else Confusion.of(counts.numpy())
 
 
 def _share(job: Job) -> Tensor | None:
@@ -277,22 +279,24 @@ def _share(job: Job) -> Tensor | None:
     total = len(job.val_data)
 
     def progress(done: int) -> None:
-        job.journal(Validating(min(done * job.team.total, total), total))
-        if job.team.calls_off(job.stop()):
+        job.journal(Validating(min(done * job.ranks.total, total), total))
+        if job.ranks.calls_off(job.stop()):
             raise _Stopped
 
-    network = job.kept if job.team.alone else twin(job.kept)
-    model = segmenter(network, job.preprocessing, job.device, job.precision)
-    protocol = Protocol(job.config.crop, job.config.base_size)
+    network = job.kept if job.ranks.alone else twin(job.kept)
+    model = sliding_window(network, job.preprocessing, job.device, job.precision)
+    procedure = Procedure(job.config.crop, job.config.base_size)
     try:
-        found = score_split(model, job.val_data, protocol, progress, job.team.part.of(range(total)))
+        found = score_split(
+            model, job.val_data, procedure, progress, job.ranks.part.of(range(total))
+        )
     except _Stopped:
         return None
     return torch.from_numpy(found.counts)
 
 
 def _save(job: Job, which: str, step: int) -> None:
-    if not job.team.first:
+    if not job.ranks.first:
         return
     card = job.data.card
     header = Header(

@@ -42,7 +42,7 @@ class Criterion:
     ohem: float = 0.0
     ohem_keep: float = 0.1
 
-    def weigh(self, labels: Tensor) -> Tensor:
+    def total_weight(self, labels: Tensor) -> Tensor:
         """Return what a loss over these labels is divided by: their valid pixels, or the sum of
         their classes' weights; float32, a scalar on the labels' device."""
         coarse = self._coarse(labels)
@@ -53,12 +53,12 @@ class Criterion:
     def __call__(self, logits: Logits, labels: Tensor, whole: Tensor | None = None) -> Losses:
         """Return the losses of one part of a step's batch.
 
-        `whole` is the sum of `weigh` over all parts of the step, which makes the parts' losses add
+        `whole` is the sum of `total_weight` over all parts of the step, which makes the parts' losses add
         up to the batch's; None where this is all of it.
         """
         coarse = self._coarse(labels)
         # At least a tiny number, so that a crop of nothing but void gives 0 and not NaN.
-        whole = (self.weigh(labels) if whole is None else whole).clamp(min=1e-6)
+        whole = (self.total_weight(labels) if whole is None else whole).clamp(min=1e-6)
         main = self._sum(logits.main, coarse) / whole
         aux = torch.zeros_like(main)
         if logits.aux is not None:

@@ -27,14 +27,14 @@ def fit_batch(job: Job) -> None:
     Of several ranks, the one with the least memory decides for all. Raises PspError when not even
     the smallest part fits.
     """
-    config, ranks = job.config, job.team.total
+    config, ranks = job.config, job.ranks.total
     if config.accumulate is not None:
         return
     sizes = _shares(job, config.batch // ranks)
-    misses = job.team.most(_misses(_apart(job), sizes))
+    misses = job.ranks.most(_misses(_apart(job), sizes))
     part = sizes[min(misses, len(sizes) - 1)]
     job.config = replace(config, accumulate=config.batch // (part * ranks))
-    with job.team.settled():
+    with job.ranks.all_or_raise():
         if misses == len(sizes):
             raise PspError(advice(job))
     job.remarks.append(f"batch=auto: {part} pictures of {config.crop} fit {job.device} at once")
@@ -55,8 +55,8 @@ def advice(job: Job) -> str:
     config = job.config
     job.optimizer.state.clear()
     job.optimizer.zero_grad(set_to_none=True)
-    job = job if job.team.alone else _apart(job)
-    ranks = job.team.total
+    job = job if job.ranks.alone else _apart(job)
+    ranks = job.ranks.total
     part = config.batch // (config.parts * ranks)
     peak = ""
     if job.device.type == "cuda":
@@ -93,12 +93,12 @@ def advice(job: Job) -> str:
 def _shares(job: Job, most: int) -> list[int]:
     """Return into how many pictures a rank its batch can be cut, `most` at most, falling."""
     sizes = range(most, _least(job) - 1, -1)
-    return [size for size in sizes if job.config.batch % (size * job.team.total) == 0]
+    return [size for size in sizes if job.config.batch % (size * job.ranks.total) == 0]
 
 
 def _least(job: Job) -> int:
     """Return how many pictures a rank needs at a time."""
-    return 2 if job.team.alone and needs_two(job.config) else 1
+    return 2 if job.ranks.alone and needs_two(job.config) else 1
 
 
 def _apart(job: Job) -> Job:
@@ -110,7 +110,7 @@ def _apart(job: Job) -> Job:
     config = job.config
     network = twin(job.network)
     freeze(network, config.freeze)
-    training_mode(network, config.freeze, config.freeze_norm if job.team.alone else "all")
+    training_mode(network, config.freeze, config.freeze_norm if job.ranks.alone else "all")
     return replace(job, network=network, optimizer=torch.optim.SGD(network.parameters()))
 
 

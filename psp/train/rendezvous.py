@@ -13,21 +13,21 @@ from torch import distributed
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from psp.ranks import Part, restarts
-from psp.train.distributed import HANG, TOLD, Team
+from psp.ranks import Share, restarts
+from psp.train.distributed import HANG, TOLD, Ranks
 
 PATIENCE = timedelta(hours=6)  # a validation
 
 
 @contextmanager
-def meeting(part: Part) -> Iterator[Team]:
+def meeting(part: Share) -> Iterator[Ranks]:
     """Let the ranks that torchrun started find each other.
 
     What they talk through is never taken down, as gloo now and then hangs in that (seen with torch
     2.6 and three ranks): the process is to end at once.
     """
     if part.total == 1:
-        yield Team(part)
+        yield Ranks(part)
         return
     store = _store()
     distributed.init_process_group(
@@ -38,11 +38,11 @@ def meeting(part: Part) -> Iterator[Team]:
     over = Event()
     own = PrefixStore("words", _store())
     Thread(target=_follow, args=(own, over), daemon=True).start()
-    team = Team(part, words)
+    ranks = Ranks(part, words)
     try:
-        yield team
+        yield ranks
     except BaseException:
-        team.tell()
+        ranks.tell()
         raise
     over.set()
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from psp.errors import PspError
-from psp.files import make_folder, whole_file
+from psp.files import atomic_write, make_folder
 from psp.runs import Run
 from psp.settings.config import TrainConfig
 
@@ -67,7 +67,7 @@ class Validation:
 Event = Notice | Tick | Step | Validating | Validation
 
 
-class Journal:
+class RunLog:
     """metrics.jsonl and log.txt of a run; every event also goes to the listeners."""
 
     def __init__(
@@ -80,7 +80,7 @@ class Journal:
             lines = run.metrics.read_text(encoding="utf-8", errors="replace").splitlines(
                 keepends=True
             )
-            with whole_file(run.metrics) as temporary:
+            with atomic_write(run.metrics) as temporary:
                 text = "".join(line for line in lines if _step_of(line) <= resumed)
                 temporary.write_text(text, encoding="utf-8")
 

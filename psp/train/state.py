@@ -19,13 +19,13 @@ from psp.ranks import launch_name
 from psp.runs import Run
 from psp.settings.config import TrainConfig
 from psp.train.checkpoint import load_checkpoint
-from psp.train.distributed import Team
-from psp.train.ema import Average
+from psp.train.distributed import Ranks
+from psp.train.ema import Ema
 from psp.train.freeze import freeze
 from psp.train.init import inherit, initialize
 from psp.train.loss import Criterion, class_weights
 from psp.train.optim import parameter_groups
-from psp.train.run_log import Event, Journal, Notice
+from psp.train.run_log import Event, Notice, RunLog
 from psp.version import __version__
 
 
@@ -42,8 +42,8 @@ class Job:
     val_data: ShardSplit
     network: PSPNet
     parallel: Callable[[Tensor], Logits]
-    team: Team
-    average: Average | None
+    ranks: Ranks
+    average: Ema | None
     criterion: Criterion
     optimizer: torch.optim.SGD
     device: torch.device
@@ -78,7 +78,7 @@ def begin(
     data: ShardSplit,
     val_data: ShardSplit,
     *,
-    team: Team,
+    ranks: Ranks,
     device: torch.device,
     resume: bool,
     stop: Callable[[], bool],
@@ -93,19 +93,19 @@ def begin(
     spec = _architecture(config, len(data.card.classes))
     state: dict[str, Any] = {}
     if resume:
-        with team.settled():
+        with ranks.all_or_raise():
             state, remarks = load_checkpoint(run.checkpoints)
             network, preprocessing = _network_from(state, spec, run, config)
-        team.check_same(state["step"], "newest checkpoint, of step")
+        ranks.check_same(state["step"], "newest checkpoint, of step")
         if state["step"] == state["best"]["validated"] == config.steps:
             remarks.append(f"nothing to do: finished at step {config.steps}")
         else:
             remarks.append(f"resumed at step {state['step']} of {config.steps}")
-            remarks += _drift(run, config, device, team.total) if team.first else []
+            remarks += _drift(run, config, device, ranks.total) if ranks.first else []
     else:
-        spec, preprocessing = team.share(lambda: inherit(spec, config.init))
+        spec, preprocessing = ranks.share(lambda: inherit(spec, config.init))
         network = build(spec)
-        remarks = [team.share(lambda: initialize(network, config.init, data.card.names))]
+        remarks = [ranks.share(lambda: initialize(network, config.init, data.card.names))]
         _check_statistics(network, config)
     if config.deterministic:
         how = "slower kernels" if device.type == "cuda" else "on a CPU, what every run does"
@@ -115,16 +115,16 @@ def begin(
     freeze(network, config.freeze)
     # torch's type stubs lack this form of to().
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    team.spread(network)
-    average = Average(network, config.ema) if config.ema > 0 else None
+    ranks.spread(network)
+    average = Ema(network, config.ema) if config.ema > 0 else None
     job = Job(
         run,
         config,
         data,
         val_data,
         network,
-        _parallel(network, config, team, device),
-        team,
+        _parallel(network, config, ranks, device),
+        ranks,
         average,
         _criterion(network, config, data, device),
         _optimizer(network, config, device),
@@ -142,13 +142,13 @@ def begin(
     return job
 
 
-def introduce(
+def begin_log(
     job: Job, command: str, resume: bool, listeners: Sequence[Callable[[Event], None]]
 ) -> None:
     """Begin the journal, and config.json of a new run: the first rank writes and is heard."""
-    if not job.team.first:
+    if not job.ranks.first:
         return
-    job.journal = Journal(job.run, job.start, listeners)
+    job.journal = RunLog(job.run, job.start, listeners)
     if not resume:
         write_json(job.run.config, _description(job, command))
     remarks = [f"run folder: {job.run.folder}", _introduction(job), *job.remarks]
@@ -205,10 +205,10 @@ def _criterion(
 
 
 def _parallel(
-    network: PSPNet, config: TrainConfig, team: Team, device: torch.device
+    network: PSPNet, config: TrainConfig, ranks: Ranks, device: torch.device
 ) -> Callable[[Tensor], Logits]:
-    parallel: Callable[[Tensor], Logits] = team.parallel(network, device)
-    with team.settled():
+    parallel: Callable[[Tensor], Logits] = ranks.parallel(network, device)
+    with ranks.all_or_raise():
         if config.compile:
             parallel = compiled(parallel, device)
     return parallel
@@ -216,9 +216,13 @@ def _parallel(
 
 def _optimizer(network: PSPNet, config: TrainConfig, device: torch.device) -> torch.optim.SGD:
     groups = parameter_groups(
-        network, pretrained="backbone.", head_lr=config.head_lr, bias_lr=config.bias_lr,
-        weight_decay=config.weight_decay, norm_decay=config.norm_decay,
-    )  # fmt: skip
+        network,
+        pretrained="backbone.",
+        head_lr=config.head_lr,
+        bias_lr=config.bias_lr,
+        weight_decay=config.weight_decay,
+        norm_decay=config.norm_decay,
+    )
     fused = device.type in ("cuda", "cpu")  # one kernel for all weights
     return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, fused=fused)
 
@@ -271,7 +275,7 @@ def _drift(run: Run, config: TrainConfig, device: torch.device, ranks: int) -> l
 
 def _introduction(job: Job) -> str:
     count = sum(parameter.numel() for parameter in job.network.parameters())
-    ranks = "" if job.team.alone else f"{job.team.total} ranks, this one "
+    ranks = "" if job.ranks.alone else f"{job.ranks.total} ranks, this one "
     text = (
         f"{job.config.backbone}, {len(job.data.card.classes)} classes, {count / 1e6:.1f} M "
         f"parameters, {ranks}on {job.device} in {precision_name(job.precision)}; "
@@ -291,7 +295,7 @@ def _description(job: Job, command: str) -> dict[str, Any]:
         "data_fingerprint": job.data.fingerprint,
         "command": command,
         "launch": launch_name(),
-        "ranks": job.team.total,
+        "ranks": job.ranks.total,
         "device": f"{device} {name}".strip(),
         "threads": torch.get_num_threads(),
         "precision": precision_name(job.precision),

@@ -6,7 +6,7 @@ from psp.errors import PspError
 from psp.train.run_log import Event, Step, Validation
 
 
-class Board:
+class TensorBoardLog:
     """Writes losses, learning rate, speed and scores as event files into a folder.
 
     A resumed run goes on in a file of its own; TensorBoard shows the newer value of a step.
@@ -23,7 +23,7 @@ class Board:
         self.folder, self.open = folder, SummaryWriter
         self.writer: SummaryWriter | None = None
 
-    def __enter__(self) -> "Board":
+    def __enter__(self) -> "TensorBoardLog":
         return self
 
     def __exit__(self, *error: object) -> None:

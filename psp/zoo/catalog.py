@@ -20,7 +20,7 @@ class Publisher:
 
     title: str
     page: str
-    kind: str  # the importer that reads their files, a `Translated.kind`
+    kind: str  # the importer that reads their files, a `ImportedNetwork.kind`
     terms: str
     read_in: str
     remark: str = ""  # on the terms
@@ -44,7 +44,7 @@ class Score:
     """What the publisher measured on the data set's validation split, in percent."""
 
     miou: float
-    protocol: str
+    procedure: str
     pixel_accuracy: float | None = None
 
 
@@ -92,7 +92,7 @@ class Entry:
             "files": [{"address": f.address, "sha256": f.sha256 or None} for f in self.files],
             "terms": self.publisher.terms,
             "scores": [
-                {"miou": s.miou, "pixel_accuracy": s.pixel_accuracy, "protocol": s.protocol}
+                {"miou": s.miou, "pixel_accuracy": s.pixel_accuracy, "procedure": s.procedure}
                 for s in self.scores
             ],
             "read_in": self.publisher.read_in,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from psp.errors import PspError
-from psp.files import whole_file
+from psp.files import atomic_write
 from psp.model.pspnet import PSPNet, upsample
 from psp.model.weights import Header, load_network
 
@@ -68,7 +68,7 @@ def export(
             f"{out}: not written: onnxruntime's logits differ from torch's by {worst:.1e} of their "
             f"range. Another version of onnxruntime (this is {onnxruntime.__version__}) may agree"
         )
-    with whole_file(out) as temporary:
+    with atomic_write(out) as temporary:
         temporary.write_bytes(data)
     return Exported(out, size, worst, header)
 

@@ -17,7 +17,7 @@ from psp.settings.sources import resolve
 from psp.zoo.importers.caffe import read_caffemodel
 from psp.zoo.importers.classnames import differences, places
 from psp.zoo.importers.csail import is_csail, read_csail
-from psp.zoo.importers.importer import Translated
+from psp.zoo.importers.importer import ImportedNetwork
 from psp.zoo.importers.mmseg import is_mmseg, read_mmseg
 from psp.zoo.importers.semseg import is_semseg, read_semseg
 from psp.zoo.tensors import (
@@ -29,7 +29,7 @@ from psp.zoo.tensors import (
 
 
 @dataclass(frozen=True)
-class View:
+class PictureSizes:
     """How a published network is to see pictures, where that is known: window, and long side."""
 
     crop: int
@@ -42,9 +42,9 @@ def import_weights(
     card: Card,
     recipe: str | None = None,
     *,
-    view: View | None = None,
+    sizes: PictureSizes | None = None,
     origin: str = "",
-) -> Translated:
+) -> ImportedNetwork:
     """Write another program's PSPNet as a psp weights file; return what it was recognized as.
 
     Names and colors are the card's, in the card's order: where the file names its classes, its
@@ -65,9 +65,9 @@ def import_weights(
     except PspError as error:
         known = any(str(error).startswith(str(file)) for file in files)
         raise error if known else PspError(f"{source}: {error}") from None
-    if view is None:
+    if sizes is None:
         config = resolve(card.recipe_named(recipe), {}, recipe or card.recipe_name)
-        view = View(found.crop or config.crop, config.base_size)
+        sizes = PictureSizes(found.crop or config.crop, config.base_size)
     parts = [f"{file.name}, SHA-256 {file_sha256(file)}" for file in files]
     header = Header(
         architecture=found.architecture,
@@ -75,8 +75,8 @@ def import_weights(
         palette=card.palette,
         dataset=card.name,
         data="",
-        crop=view.crop,
-        base_size=view.base_size,
+        crop=sizes.crop,
+        base_size=sizes.base_size,
         step=0,
         preprocessing=found.preprocessing,
         source="; ".join([found.what, *parts, *found.remarks, *filter(None, [origin])]),
@@ -110,7 +110,7 @@ def source_files(source: Path) -> list[Path]:
     return pair
 
 
-def _translate(files: list[Path]) -> Translated:
+def _translate(files: list[Path]) -> ImportedNetwork:
     """Say what the files are. Raises PspError when they are no PSPNet that psp knows."""
     first = files[0]
     if len(files) == 2:
@@ -158,7 +158,7 @@ def _what_else(tensors: dict[str, Tensor]) -> str:
     return f"no PSPNet that psp knows; its tensors begin with {first}"
 
 
-def _check_classes(found: Translated, card: Card) -> None:
+def _check_classes(found: ImportedNetwork, card: Card) -> None:
     if found.architecture.classes != len(card.classes):
         raise PspError(
             f"{found.what}, with {found.architecture.classes} classes, but card {card.name} has "
@@ -166,7 +166,7 @@ def _check_classes(found: Translated, card: Card) -> None:
         )
 
 
-def _in_the_cards_order(found: Translated, card: Card) -> Translated:
+def _in_the_cards_order(found: ImportedNetwork, card: Card) -> ImportedNetwork:
     """Put the classifiers' channels into the card's order, where the file names its classes.
 
     Raises PspError when its names are not the card's, and where they would be no proof.
@@ -193,7 +193,7 @@ def _in_the_cards_order(found: Translated, card: Card) -> Translated:
     return replace(found, tensors=tensors, remarks=tuple(differences(names, card.names, where)))
 
 
-def _check_context(found: Translated) -> None:
+def _check_context(found: ImportedNetwork) -> None:
     """Refuse an mmsegmentation network of PASCAL Context whose order of classes is in doubt.
 
     Its converter numbers them by their raw values, that is by the alphabet
@@ -209,7 +209,7 @@ def _check_context(found: Translated) -> None:
         )
 
 
-def _complete(found: Translated) -> dict[str, Tensor]:
+def _complete(found: ImportedNetwork) -> dict[str, Tensor]:
     """Return the network's tensors. Raises PspError unless each is there, in shape, and no other.
 
     Files from before torch counted them lack batch norm's steps, which nothing computes with.

@@ -83,8 +83,14 @@ class _Writer:
         weight, bias = _folded(conv.weight, conv.bias, norm)
         inputs = [x, self.constant(weight)] + ([] if bias is None else [self.constant(bias)])
         pads = [int(n) for n in conv.padding] * 2
-        return self.node("Conv", *inputs, kernel_shape=list(conv.kernel_size), pads=pads,
-                         strides=list(conv.stride), dilations=list(conv.dilation))  # fmt: skip
+        return self.node(
+            "Conv",
+            *inputs,
+            kernel_shape=list(conv.kernel_size),
+            pads=pads,
+            strides=list(conv.stride),
+            dilations=list(conv.dilation),
+        )
 
     def block(self, x: str, block: nn.Module) -> str:
         assert isinstance(block, (BasicBlock, Bottleneck))
@@ -103,8 +109,14 @@ class _Writer:
         weight, bias = _folded(pyramid.conv.weight, None, norm)
         assert bias is not None
         here, *parts = torch.split(weight, pyramid.widths, dim=1)
-        y = self.node("Conv", x, self.constant(here), self.constant(bias), kernel_shape=[3, 3],
-                      pads=[1, 1, 1, 1])  # fmt: skip
+        y = self.node(
+            "Conv",
+            x,
+            self.constant(here),
+            self.constant(bias),
+            kernel_shape=[3, 3],
+            pads=[1, 1, 1, 1],
+        )
         like = torch.zeros(())
         for level, part in zip(pyramid.levels, parts, strict=True):
             assert isinstance(level, PyramidLevel)

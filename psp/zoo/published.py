@@ -99,15 +99,15 @@ def _bring(file: Remote, entry: Entry, folder: Path, report: Report) -> Path:
 def _import(entry: Entry, source: Path, out: Path) -> tuple[str, tuple[str, ...]]:
     """Import a network; return what it was recognized as. Raises PspError if it is not `entry`."""
     from psp.zoo.import_weights import (  # brings torch; weights once kept need none here
-        View,
+        PictureSizes,
         import_weights,
     )
 
     addresses = ", ".join(file.address for file in entry.files)
     origin = f"published as {addresses} by {entry.publisher.title}; terms: {entry.publisher.terms}"
-    view = View(entry.crop, entry.base_size)
+    sizes = PictureSizes(entry.crop, entry.base_size)
     try:
-        found = import_weights(source, out, find_card(entry.card), view=view, origin=origin)
+        found = import_weights(source, out, find_card(entry.card), sizes=sizes, origin=origin)
         spec = found.architecture
         if (found.kind, spec.backbone) != (entry.publisher.kind, entry.backbone):
             raise PspError(f"{found.what}, not the {entry.backbone} of {entry.publisher.kind}.")

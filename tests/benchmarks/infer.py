@@ -26,9 +26,9 @@ import torch
 
 from psp.device import pick_inference_precision
 from psp.model.architecture import Architecture
-from psp.model.inference import Segmenter, segmenter
+from psp.model.inference import SlidingWindow, sliding_window
 from psp.model.preprocessing import IMAGENET
-from psp.model.procedure import PAPER_SCALES, Protocol
+from psp.model.procedure import PAPER_SCALES, Procedure
 from psp.model.pspnet import Logits, build, upsample
 from psp.zoo.importers.semseg import read_semseg
 
@@ -79,18 +79,18 @@ def authors_procedure(folder, network):
     def window(image):
         return theirs.net_process(network, image.astype(np.float32), mean, std)
 
-    def whole(image, protocol, classes):
+    def whole(image, procedure, classes):
         height, width = image.shape[:2]
         total = np.zeros((height, width, classes))
-        for scale in protocol.scales:
-            long = round(scale * protocol.base_size)
+        for scale in procedure.scales:
+            long = round(scale * procedure.base_size)
             size = [round(long / max(height, width) * side) for side in (width, height)]
             scaled = by_parts(image.astype(np.float32), size, theirs.cv2.INTER_LINEAR)
-            crop = protocol.crop
+            crop = procedure.crop
             total += theirs.scale_process(
                 network, scaled, classes, crop, crop, height, width, mean, std
             )
-        return total / len(protocol.scales)
+        return total / len(procedure.scales)
 
     return window, whole
 
@@ -151,15 +151,15 @@ def tail(options):
     side = -(-options.crop // 8)
     logits = 3 * torch.randn(2, options.classes, side, side)
     image = np.zeros((options.crop, options.crop, 3), np.uint8)
-    parse = Segmenter(lambda images: Logits(logits, None), options.classes, IMAGENET, CPU)
-    protocol = Protocol(options.crop, flip=True)
+    parse = SlidingWindow(lambda images: Logits(logits, None), options.classes, IMAGENET, CPU)
+    procedure = Procedure(options.crop, flip=True)
 
     @torch.inference_mode()
     def plain():
         found = upsample(logits, image.shape[:2]).softmax(1)
         return ((found[0] + found[1].flip(2)) / 2).argmax(0).numpy()
 
-    calls = {"plain": plain, "psp": lambda: parse.label_map(image, protocol).numpy()}
+    calls = {"plain": plain, "psp": lambda: parse.label_map(image, procedure).numpy()}
     report("tail", measure(calls, options.runs))
 
 
@@ -179,10 +179,10 @@ def agreement(path, pictures, device):
 def huge(side, base_size, classes):
     """Print the peak memory of this process for a square picture to labels."""
     network = build(Architecture(classes=classes, backbone="resnet18", stem="7x7")).eval()
-    parse = segmenter(network, IMAGENET, CPU, pick_inference_precision("auto", CPU))
+    parse = sliding_window(network, IMAGENET, CPU, pick_inference_precision("auto", CPU))
     image = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     start = time.perf_counter()
-    parse.label_map(image, Protocol(473, base_size))
+    parse.label_map(image, Procedure(473, base_size))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     size = f"long side {base_size}" if base_size else "its own size"
     print(
@@ -234,15 +234,15 @@ def speed(options):
         kinds["psp bfloat16"] = torch.bfloat16
     else:
         print("bfloat16: this processor has no instructions for it")
-    ours = {kind: segmenter(network, IMAGENET, CPU, dtype) for kind, dtype in kinds.items()}
+    ours = {kind: sliding_window(network, IMAGENET, CPU, dtype) for kind, dtype in kinds.items()}
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (options.crop, options.crop, 3), dtype=np.uint8)
-    protocol = Protocol(options.crop, flip=True)
+    procedure = Procedure(options.crop, flip=True)
     calls = {name: lambda: window(image).argmax(2)}
     for kind, parse in ours.items():
-        calls[kind] = lambda parse=parse: parse.label_map(image, protocol).numpy()
+        calls[kind] = lambda parse=parse: parse.label_map(image, procedure).numpy()
         expected = window(image)
-        found = parse.probabilities(image, protocol).permute(1, 2, 0).numpy()
+        found = parse.probabilities(image, procedure).permute(1, 2, 0).numpy()
         worst = np.abs(found - expected).max() / np.ptp(expected)
         print(f"window · {kind}: probabilities differ by {worst:.1e} of their range at most")
     report("window", measure(calls, options.runs))
@@ -251,7 +251,7 @@ def speed(options):
         if whole is None:
             raise SystemExit("--whole needs --authors")
         image = rng.integers(0, 256, (*options.size, 3), dtype=np.uint8)
-        scales = Protocol(options.crop, 512, PAPER_SCALES, flip=True)
+        scales = Procedure(options.crop, 512, PAPER_SCALES, flip=True)
         calls = {name: lambda: whole(image, scales, options.classes).argmax(2)}
         for kind, parse in ours.items():
             calls[kind] = lambda parse=parse: parse.label_map(image, scales).numpy()

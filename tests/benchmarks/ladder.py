@@ -49,10 +49,20 @@ def main() -> None:
         for number, (name, settings) in enumerate(LADDER.items()):
             run = options.out / f"{number}-{seed}"
             psp(
-                "train", options.shards, "-o", run, "--steps", options.steps, "--seed", seed,
-                "--device", options.device, *settings, *others,
+                "train",
+                options.shards,
+                "-o",
+                run,
+                "--steps",
+                options.steps,
+                "--seed",
+                seed,
+                "--device",
+                options.device,
+                *settings,
+                *others,
                 *(["--resume"] if (run / "checkpoints").exists() else []),
-            )  # fmt: skip
+            )
             scores = psp("evaluate", run, "--split", options.split, "--device", options.device)
             found[name].append(scores)
     print(f"| network | seeds | {' | '.join(SCORES)} |\n|---|---|{'---|' * len(SCORES)}")

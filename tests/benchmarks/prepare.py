@@ -55,8 +55,20 @@ def psp_prepare(card: Path, folder: Path, workers: int) -> float:
 
 def command(card: Path, folder: Path, out: Path, workers: int) -> list[str]:
     """Return the command line of one conversion."""
-    return [sys.executable, "-m", "psp", "prepare", str(card), str(folder), "-o", str(out),
-            "--workers", str(workers), "-q", "--json"]  # fmt: skip
+    return [
+        sys.executable,
+        "-m",
+        "psp",
+        "prepare",
+        str(card),
+        str(folder),
+        "-o",
+        str(out),
+        "--workers",
+        str(workers),
+        "-q",
+        "--json",
+    ]
 
 
 @contextlib.contextmanager

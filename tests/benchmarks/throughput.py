@@ -87,9 +87,12 @@ def measure_profile(options: argparse.Namespace, config: TrainConfig, folder: Pa
     steps = PROFILED.stop + 1
     quiet = replace(config, steps=steps, log_every=steps, eval_every=steps, save_every=steps)
     train(
-        folder / "shards", Run(folder / "profile"), quiet,
-        device=torch.device(options.device), report=report,
-    )  # fmt: skip
+        folder / "shards",
+        Run(folder / "profile"),
+        quiet,
+        device=torch.device(options.device),
+        report=report,
+    )
     events = watch.key_averages()
     kind = "self_device_time_total" if cuda else "self_cpu_time_total"
     busy = sum(getattr(event, kind) for event in events) / 1e6
@@ -107,17 +110,21 @@ def measure_authors(options: argparse.Namespace, config: TrainConfig, folder: Pa
     from util import util as theirs
 
     device = torch.device(options.device)
-    mean, std = ([255 * value for value in values] for values in (
-        (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))  # fmt: skip
-    steps = transform.Compose([
-        transform.RandScale([0.5, 2]),
-        transform.RandRotate([-10, 10], padding=mean, ignore_label=255),
-        transform.RandomGaussianBlur(),
-        transform.RandomHorizontalFlip(),
-        transform.Crop([config.crop] * 2, crop_type="rand", padding=mean, ignore_label=255),
-        transform.ToTensor(),
-        transform.Normalize(mean=mean, std=std),
-    ])  # fmt: skip
+    mean, std = (
+        [255 * value for value in values]
+        for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    )
+    steps = transform.Compose(
+        [
+            transform.RandScale([0.5, 2]),
+            transform.RandRotate([-10, 10], padding=mean, ignore_label=255),
+            transform.RandomGaussianBlur(),
+            transform.RandomHorizontalFlip(),
+            transform.Crop([config.crop] * 2, crop_type="rand", padding=mean, ignore_label=255),
+            transform.ToTensor(),
+            transform.Normalize(mean=mean, std=std),
+        ]
+    )
     listed = folder / "list.txt"
     names = sorted(path.stem for path in (folder / "images/train").iterdir())
     listed.write_text("".join(f"images/train/{n}.jpg masks/train/{n}.png\n" for n in names))
@@ -125,13 +132,18 @@ def measure_authors(options: argparse.Namespace, config: TrainConfig, folder: Pa
     network = Theirs(layers=50, classes=151, pretrained=False).to(device)
     old = [network.layer0, network.layer1, network.layer2, network.layer3, network.layer4]
     groups = [{"params": part.parameters(), "lr": 0.01} for part in old]
-    groups += [{"params": part.parameters(), "lr": 0.1}
-               for part in (network.ppm, network.cls, network.aux)]  # fmt: skip
+    groups += [
+        {"params": part.parameters(), "lr": 0.1} for part in (network.ppm, network.cls, network.aux)
+    ]
     optimizer = torch.optim.SGD(groups, lr=0.01, momentum=0.9, weight_decay=1e-4)
     loader = torch.utils.data.DataLoader(
-        data, config.batch, shuffle=True, num_workers=config.workers or 0,
-        pin_memory=device.type == "cuda", drop_last=True,
-    )  # fmt: skip
+        data,
+        config.batch,
+        shuffle=True,
+        num_workers=config.workers or 0,
+        pin_memory=device.type == "cuda",
+        drop_last=True,
+    )
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     network.train()
@@ -181,10 +193,18 @@ def main() -> None:
     parser.add_argument("--authors", type=Path, metavar="DIR")
     options = parser.parse_args()
     config = TrainConfig(
-        backbone=options.backbone, stem="deep", init="none", crop=options.crop,
-        batch=options.batch, precision=options.precision, workers=options.workers,
-        steps=options.steps, log_every=10, eval_every=options.steps, save_every=options.steps,
-    )  # fmt: skip
+        backbone=options.backbone,
+        stem="deep",
+        init="none",
+        crop=options.crop,
+        batch=options.batch,
+        precision=options.precision,
+        workers=options.workers,
+        steps=options.steps,
+        log_every=10,
+        eval_every=options.steps,
+        save_every=options.steps,
+    )
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         card = find_card(str(draw(folder, {"train": options.pairs, "val": 1})))

@@ -174,9 +174,13 @@ def measure_step(turns: int) -> None:
         network = build(Architecture(classes=150, backbone="resnet50", stem="7x7")).train()
         network = network.to(memory_format=torch.channels_last)
         groups = parameter_groups(
-            network, pretrained="backbone.", head_lr=10, bias_lr=2, weight_decay=1e-4,
+            network,
+            pretrained="backbone.",
+            head_lr=10,
+            bias_lr=2,
+            weight_decay=1e-4,
             norm_decay=True,
-        )  # fmt: skip
+        )
         steps[name] = stepper(network, groups, precision, ours=True)
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(turns + 1):

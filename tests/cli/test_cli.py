@@ -150,10 +150,26 @@ def test_a_signal_ends_training_with_a_checkpoint_and_the_command_to_go_on(
     journey, tmp_path, number
 ):
     process = subprocess.Popen(
-        [sys.executable, "-m", "psp", "train", str(journey.folder / "shards"), "-o", "run",
-         "--steps", "5000", "--set", "log_every=1", "--workers", "1"],
-        cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "psp",
+            "train",
+            str(journey.folder / "shards"),
+            "-o",
+            "run",
+            "--steps",
+            "5000",
+            "--set",
+            "log_every=1",
+            "--workers",
+            "1",
+        ],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     for line in process.stderr:
         if line.startswith("step 2"):
             break

@@ -48,21 +48,35 @@ def test_voc_has_the_official_classes_colors_counts_and_void():
     assert card.palette[:4] == ((0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0))
     assert card.palette[15] == (192, 128, 128)
     assert {split.name: split.images for split in card.splits} == {
-        "train": 1464, "val": 1449, "train_aug": 10582, "test": 1456,
-    }  # fmt: skip
+        "train": 1464,
+        "val": 1449,
+        "train_aug": 10582,
+        "test": 1456,
+    }
     assert card.raw_to_id() == {**{i: i for i in range(21)}, 255: IGNORE}
 
 
 def test_camvid_has_segnets_order_and_void():
     card = find_card("camvid")
     assert card.names == (
-        "sky", "building", "pole", "road", "pavement", "tree", "sign symbol", "fence", "car",
-        "pedestrian", "bicyclist",
-    )  # fmt: skip
+        "sky",
+        "building",
+        "pole",
+        "road",
+        "pavement",
+        "tree",
+        "sign symbol",
+        "fence",
+        "car",
+        "pedestrian",
+        "bicyclist",
+    )
     assert card.raw_to_id()[11] == IGNORE
     assert {split.name: split.images for split in card.splits} == {
-        "train": 367, "val": 101, "test": 233,
-    }  # fmt: skip
+        "train": 367,
+        "val": 101,
+        "test": 233,
+    }
 
 
 def test_a_card_survives_json(tmp_path):

@@ -91,12 +91,17 @@ def test_a_missing_shard_split_or_folder_is_said(folder, tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["{", "[]", "{}", '{"format": "psp-shards", "version": 2}',
-     '{"format": "psp-shards", "version": 2, "source": "", "dataset": "", "card": {},'
-     ' "conversion": {}, "splits": {}}',
-     '{"format": "psp-shards", "version": 2, "source": "", "dataset": "",'
-     ' "card": {}, "conversion": {}, "splits": {"val": {"shards": []}}}'],
-)  # fmt: skip
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"format": "psp-shards", "version": 2}',
+        '{"format": "psp-shards", "version": 2, "source": "", "dataset": "", "card": {},'
+        ' "conversion": {}, "splits": {}}',
+        '{"format": "psp-shards", "version": 2, "source": "", "dataset": "",'
+        ' "card": {}, "conversion": {}, "splits": {"val": {"shards": []}}}',
+    ],
+)
 def test_a_damaged_manifest_is_said(folder, text):
     (folder / "manifest.json").write_text(text)
     with pytest.raises(ShardError, match="damaged.*--overwrite"):
@@ -129,8 +134,10 @@ def test_another_process_reads_a_pickled_split(folder, tmp_path):
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "split.pickle")],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     import zlib
 
     assert int(done.stdout) == zlib.crc32(first)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from psp.data.cardfile import find_card
 from psp.data.manifest import read_manifest
-from psp.data.statistics import take_census
+from psp.data.statistics import read_statistics
 from psp.data.verify import verify
 from psp.files import file_sha256
 from psp.prepare.convert import Conversion
@@ -121,8 +121,13 @@ def test_verify_of_no_shards_is_one_line(tmp_path, psp):
 def test_raw_shards_verify_and_hold_the_same_pixels(camvid_raw, shards, tmp_path):
     from psp.data.shards import ShardSplit
 
-    prepare(find_card("camvid"), camvid_raw, tmp_path / "raw", allow_incomplete=True,
-            conversion=Conversion(store="raw"))  # fmt: skip
+    prepare(
+        find_card("camvid"),
+        camvid_raw,
+        tmp_path / "raw",
+        allow_incomplete=True,
+        conversion=Conversion(store="raw"),
+    )
     assert verify(tmp_path / "raw") == (11, [])
     one, two = ShardSplit(shards, "train"), ShardSplit(tmp_path / "raw", "train")
     for index in range(len(one)):
@@ -131,17 +136,17 @@ def test_raw_shards_verify_and_hold_the_same_pixels(camvid_raw, shards, tmp_path
 
 
 def test_the_census_counts_what_an_independent_count_does(shards, camvid_raw):
-    census = take_census(shards)
-    assert [split.name for split in census.splits] == ["train", "val", "test"]
+    statistics = read_statistics(shards)
+    assert [split.name for split in statistics.splits] == ["train", "val", "test"]
     pixels, pictures = np.zeros(12, np.int64), np.zeros(12, np.int64)
     for path in (camvid_raw / "trainannot").iterdir():
         counts = np.bincount(np.array(Image.open(path)).ravel(), minlength=12)
         pixels += counts
         pictures += counts > 0
-    assert census.splits[0].pixels.tolist() == pixels.tolist()
-    assert census.splits[0].pictures.tolist() == pictures[:11].tolist()
-    assert census.splits[0].median == (48, 64)
-    assert census.absent() == ()
+    assert statistics.splits[0].pixels.tolist() == pixels.tolist()
+    assert statistics.splits[0].pictures.tolist() == pictures[:11].tolist()
+    assert statistics.splits[0].median == (48, 64)
+    assert statistics.absent() == ()
 
 
 def test_inspect_shows_terms_splits_classes_and_draws_a_sheet(shards, tmp_path, psp):

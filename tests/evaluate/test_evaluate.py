@@ -15,15 +15,15 @@ from PIL import Image
 from psp.evaluate.boundary import boundary_counts
 
 
-@pytest.mark.parametrize("protocol", [["--no-flip"], ["--flip", "--scales", "0.75,1.5"]])
-def test_the_json_equals_a_count_over_predicted_label_maps(journey, psp, tmp_path, protocol):
+@pytest.mark.parametrize("procedure", [["--no-flip"], ["--flip", "--scales", "0.75,1.5"]])
+def test_the_json_equals_a_count_over_predicted_label_maps(journey, psp, tmp_path, procedure):
     """Nothing of psp's own counting is in the expectation; the equality is exact."""
     folder = journey.folder
-    flip = [word for word in protocol if word != "--no-flip"]
+    flip = [word for word in procedure if word != "--no-flip"]
     run = tmp_path / "run"
     shutil.copytree(folder / "run", run)
     psp("predict", "raw/images/val", "-m", run, "-o", tmp_path / "maps", *flip, cwd=folder, check=0)
-    _, out, _ = psp("evaluate", run, *protocol, "--json", "-q", cwd=folder, check=0)
+    _, out, _ = psp("evaluate", run, *procedure, "--json", "-q", cwd=folder, check=0)
     found = json.loads(out)
     counts = np.zeros((9, 9), int)
     each = {}
@@ -38,9 +38,9 @@ def test_the_json_equals_a_count_over_predicted_label_maps(journey, psp, tmp_pat
         counts += here
         each[path.stem] = here
         borders += boundary_counts(truth, guess, 9)  # by its definition in test_metrics.py
-    hit, true, guessed = counts.diagonal(), counts.sum(1), counts.sum(0)
+    hit, true, predicted = counts.diagonal(), counts.sum(1), counts.sum(0)
     iou = [
-        h / (t + g - h) if t + g - h else None for h, t, g in zip(hit, true, guessed, strict=True)
+        h / (t + g - h) if t + g - h else None for h, t, g in zip(hit, true, predicted, strict=True)
     ]
     plain = [value or 0.0 for value in iou]
     assert found["miou"] == np.mean(plain)
@@ -58,11 +58,11 @@ def test_the_json_equals_a_count_over_predicted_label_maps(journey, psp, tmp_pat
     assert found["frequency_weighted_iou"] == (true * plain).sum() / true.sum()
     for number, entry in enumerate(found["per_class"]):
         assert entry["iou"] == iou[number] and entry["accuracy"] == recall[number]
-        assert (entry["pixels"], entry["predicted"]) == (true[number], guessed[number])
+        assert (entry["pixels"], entry["predicted"]) == (true[number], predicted[number])
         assert entry["images"] == sum(here[number].sum() > 0 for here in each.values())
-        near_guessed, all_guessed, near_true, all_true = borders[number]
-        if all_guessed and all_true:
-            precision, recall_ = near_guessed / all_guessed, near_true / all_true
+        near_predicted, all_predicted, near_true, all_true = borders[number]
+        if all_predicted and all_true:
+            precision, recall_ = near_predicted / all_predicted, near_true / all_true
             expected = 2 * precision * recall_ / (precision + recall_) if precision else 0
             assert entry["boundary_f"] == pytest.approx(expected, abs=1e-12)
     assert [entry["name"] for entry in found["pictures"]] == sorted(each)
@@ -79,8 +79,8 @@ def test_the_record_says_what_was_done(journey):
     assert record["split"] == "val"
     assert record["weights"] == "best"
     assert record["trained_on_these_shards"] is True
-    assert record["protocol"]["flip"] is True
-    assert record["protocol"]["crop"] == 41
+    assert record["procedure"]["flip"] is True
+    assert record["procedure"]["crop"] == 41
     assert [entry["name"] for entry in record["per_class"]][:3] == ["sky", "water", "road"]
 
 
@@ -101,11 +101,20 @@ def test_json_on_stdout_is_the_file(journey, psp):
 
 def test_multi_scale_and_last_weights_get_names_of_their_own(journey, psp):
     psp(
-        "evaluate", "run", "--scales", "1.0,1.5", "--weights", "last", "--crop", "89", "-q",
-        cwd=journey.folder, check=0,
-    )  # fmt: skip
+        "evaluate",
+        "run",
+        "--scales",
+        "1.0,1.5",
+        "--weights",
+        "last",
+        "--crop",
+        "89",
+        "-q",
+        cwd=journey.folder,
+        check=0,
+    )
     path = journey.folder / "run/evaluations/val-s1_1.5-flip-crop89-last.json"
-    assert json.loads(path.read_text())["protocol"]["scales"] == [1.0, 1.5]
+    assert json.loads(path.read_text())["procedure"]["scales"] == [1.0, 1.5]
 
 
 def test_a_weights_file_needs_data(journey, psp):
@@ -185,12 +194,31 @@ def test_ranks_count_the_same_to_the_last_pixel(journey, tmp_path, ranks):
     shutil.copytree(journey.folder / "run", tmp_path / "run")
     shutil.copytree(journey.folder / "shards", tmp_path / "shards")
     done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node",
-         str(ranks), "-m", "psp", "evaluate", "run", "--data", "shards", "--json", "--device",
-         "cpu", "--save-labels", "labels"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=240,
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc-per-node",
+            str(ranks),
+            "-m",
+            "psp",
+            "evaluate",
+            "run",
+            "--data",
+            "shards",
+            "--json",
+            "--device",
+            "cpu",
+            "--save-labels",
+            "labels",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=240,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     expected = {**journey.evaluation, "model": "run/best.safetensors", "label_files": "labels"}
     assert json.loads(done.stdout) == expected
@@ -224,12 +252,12 @@ def test_a_label_of_another_size_is_named(journey, psp, monkeypatch):
 
 
 def test_a_picture_that_memory_does_not_hold_is_named(journey, psp, monkeypatch):
-    from psp.model.inference import Segmenter
+    from psp.model.inference import SlidingWindow
 
-    def greedy(self, image, protocol):
+    def greedy(self, image, procedure):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
 
-    monkeypatch.setattr(Segmenter, "label_map", greedy)
+    monkeypatch.setattr(SlidingWindow, "label_map", greedy)
     code, _, err = psp("evaluate", "run", cwd=journey.folder)
     assert code == 2 and len(err.splitlines()) == 1
     assert "sample '0000': not enough memory on cpu for this picture of 64x48 with windows" in err
@@ -243,17 +271,18 @@ import itertools, statistics
 import torch
 from pathlib import Path
 from psp.evaluate import _tally
-from psp.infer import Protocol, load_segmenter
-from psp.shards import ShardSplit
+from psp.model.inference import load_sliding_window
+from psp.model.procedure import Procedure
+from psp.data.shards import ShardSplit
 torch.set_num_threads(1)
 level = []
 def report(done, total):
     if done >= 60 and done % 20 == 0:
         level.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20)
 folder = Path({str(journey.folder)!r})
-model, header = load_segmenter(folder / "run/best.safetensors", torch.device("cpu"), torch.float32)
+model, header = load_sliding_window(folder / "run/best.safetensors", torch.device("cpu"), torch.float32)
 shards = ShardSplit(folder / "shards", "val")
-_tally(model, shards, Protocol(crop=41), [0, 1, 2, 3] * 65, None, report)
+_tally(model, shards, Procedure(crop=41), [0, 1, 2, 3] * 65, None, report)
 print(statistics.median(after - before for before, after in itertools.pairwise(level)))
 """
     done = subprocess.run(
@@ -265,9 +294,18 @@ print(statistics.median(after - before for before, after in itertools.pairwise(l
 def card(folder, layout, classes, splits="val = { images = 1 }", extra=""):
     rows = [f'{{ name = "{n}", color = "{c}", from = {raw} }},' for n, c, raw in classes]
     text = "\n".join(
-        ["name = 'mine'", "title = 'Mine'", f"layout = '{layout}'", "classes = [", *rows, "]",
-         extra, "[splits]", splits]
-    )  # fmt: skip
+        [
+            "name = 'mine'",
+            "title = 'Mine'",
+            f"layout = '{layout}'",
+            "classes = [",
+            *rows,
+            "]",
+            extra,
+            "[splits]",
+            splits,
+        ]
+    )
     (folder / "mine.toml").write_text(text)
 
 
@@ -283,9 +321,15 @@ def untrained():
         opened = ShardSplit(shards, split)
         spec = Architecture(backbone="resnet18", classes=len(opened.card.names))
         header = Header(
-            architecture=spec, classes=opened.card.names, palette=opened.card.palette,
-            dataset=opened.card.name, data=opened.fingerprint, crop=41, base_size=None, step=1,
-        )  # fmt: skip
+            architecture=spec,
+            classes=opened.card.names,
+            palette=opened.card.palette,
+            dataset=opened.card.name,
+            data=opened.fingerprint,
+            crop=41,
+            base_size=None,
+            step=1,
+        )
         save_weights(path, build(spec).state_dict(), header)
         opened.close()
         return path
@@ -340,9 +384,11 @@ def test_label_files_for_voc_are_its_palette_pngs_in_its_folders(psp, voc_raw, u
 def test_label_files_hold_the_official_raw_values(psp, untrained, rng, tmp_path, raws, kind):
     classes = [(f"c{raw}", f"#{raw:06x}", [raw]) for raw in raws]
     card(
-        tmp_path, "folders", classes,
+        tmp_path,
+        "folders",
+        classes,
         extra='[folders]\nimages = "images/{split}"\nmasks = "masks/{split}"',
-    )  # fmt: skip
+    )
     for folder in ("images/val", "masks/val"):
         (tmp_path / "raw" / folder / "x").mkdir(parents=True)
     pixels = rng.integers(0, 256, (50, 60, 3), dtype=np.uint8)
@@ -386,6 +432,15 @@ def test_the_official_ids_of_the_shipped_cards():
 
     assert _raw_values(find_card("ade20k")).tolist() == list(range(1, 151))
     assert _raw_values(find_card("cityscapes")).tolist() == [
-        7, 8, 11, 12, 13, 17, *range(19, 29), 31, 32, 33,
-    ]  # fmt: skip
+        7,
+        8,
+        11,
+        12,
+        13,
+        17,
+        *range(19, 29),
+        31,
+        32,
+        33,
+    ]
     assert _raw_values(find_card("voc2012")).tolist() == list(range(21))

@@ -9,20 +9,20 @@ import torch
 from psp.evaluate.boundary import boundary_counts
 from psp.evaluate.count import count
 from psp.evaluate.metrics import Confusion, Tally, joined
-from psp.ranks import Part
+from psp.ranks import Share
 
 
 def brute(truths, guesses, classes):
     """Per-class intersection and union, pixel by pixel."""
-    hit, true, guessed = [0] * classes, [0] * classes, [0] * classes
+    hit, true, predicted = [0] * classes, [0] * classes, [0] * classes
     for t, g in zip(truths, guesses, strict=True):
         if t == 255:
             continue
         true[t] += 1
-        guessed[g] += 1
+        predicted[g] += 1
         hit[t] += t == g
     ious = [
-        hit[c] / u if (u := true[c] + guessed[c] - hit[c]) else math.nan for c in range(classes)
+        hit[c] / u if (u := true[c] + predicted[c] - hit[c]) else math.nan for c in range(classes)
     ]
     recall = [hit[c] / true[c] if true[c] else math.nan for c in range(classes)]
     return ious, recall, sum(hit) / max(sum(true), 1)
@@ -123,7 +123,7 @@ def test_any_number_of_ranks_counts_the_same_ragged_or_not(rng, ranks):
         return found
 
     one = tally(range(10))
-    many = joined([tally(Part(r + 1, ranks).of(range(10))) for r in range(ranks)], 4)
+    many = joined([tally(Share(r + 1, ranks).of(range(10))) for r in range(ranks)], 4)
     assert np.array_equal(one.confusion.counts, many.confusion.counts)
     assert np.array_equal(one.boundary, many.boundary)
     assert np.array_equal(one.images, many.images)
@@ -148,11 +148,15 @@ def borders(label, number):
     """The border pixels of a class, one by one."""
     height, width = label.shape
     return [
-        (y, x) for y in range(height) for x in range(width) if label[y, x] == number and any(
+        (y, x)
+        for y in range(height)
+        for x in range(width)
+        if label[y, x] == number
+        and any(
             0 <= v < height and 0 <= u < width and label[v, u] != number
             for v, u in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1))
         )
-    ]  # fmt: skip
+    ]
 
 
 def near(points, others, limit):

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from psp.data.manifest import read_manifest
-from psp.data.verify import Checker, Part
+from psp.data.verify import Checker, Chunk
 
 
 def flip_all(folder, kind, rng, count, aligned=False):
@@ -20,8 +20,9 @@ def flip_all(folder, kind, rng, count, aligned=False):
     `aligned` turns four aligned bytes of 00 (or whatever stands there) into FF instead.
     """
     manifest = read_manifest(folder)
-    places = [(split, entry) for split, record in manifest["splits"].items()
-              for entry in record["shards"]]  # fmt: skip
+    places = [
+        (split, entry) for split, record in manifest["splits"].items() for entry in record["shards"]
+    ]
     missed = []
     for _ in range(count):
         split, entry = places[rng.integers(len(places))]
@@ -43,7 +44,7 @@ def flip_all(folder, kind, rng, count, aligned=False):
             file.write(after)
         if before != after:
             sample = names[int(np.searchsorted(offsets, start, side="right")) - 1]
-            found = Checker(folder, manifest)(Part(split, entry, 0, len(names)))
+            found = Checker(folder, manifest)(Chunk(split, entry, 0, len(names)))
             if not any(f"{path}: sample '{sample}'" in text for text in found):
                 missed.append((path.name, start, sample, found))
         with path.open("r+b") as file:

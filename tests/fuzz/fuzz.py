@@ -193,8 +193,17 @@ masks = "masks/{split}"
 image_suffix = "_rgb"
 mask_suffix = "_mask"
 """
-PARK = np.array([[0x2C, 0xA0, 0x2C], [0xD9, 0xC0, 0x8F], [0x17, 0x5E, 0x17], [0, 0, 1],
-                 [0x80, 0x80, 0x80], [0, 0, 0]], np.uint8)  # fmt: skip
+PARK = np.array(
+    [
+        [0x2C, 0xA0, 0x2C],
+        [0xD9, 0xC0, 0x8F],
+        [0x17, 0x5E, 0x17],
+        [0, 0, 1],
+        [0x80, 0x80, 0x80],
+        [0, 0, 0],
+    ],
+    np.uint8,
+)
 
 
 def colors(root, rng):
@@ -532,9 +541,10 @@ def files_of(tree, split, name):
     if tree.kind == "cityscapes":
         images = root / "leftImg8bit" / part
         (city,) = [
-            place for place in images.iterdir()
+            place
+            for place in images.iterdir()
             if any(path.name.startswith(f"{name}_leftImg8bit.") for path in place.iterdir())
-        ]  # fmt: skip
+        ]
         image = only(city, f"{name}_leftImg8bit")
         labels = root / "gtFine" / part / city.name
         return image, only(labels, f"{name}_gtFine_labelIds") if split.labels else None
@@ -573,16 +583,25 @@ def only(folder, name):
     """The one picture of that name without file type, below a folder."""
     place = (folder / name).parent
     found = [
-        path for path in place.iterdir()
+        path
+        for path in place.iterdir()
         if path.stem == Path(f"{name}.x").stem and path.suffix.lower() in IMAGE_SUFFIXES
-    ]  # fmt: skip
+    ]
     assert len(found) == 1, f"{len(found)} files are called {name}"
     return found[0]
 
 
 IMAGE_SUFFIXES = {
-    ".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm",
-}  # fmt: skip
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".webp",
+    ".ppm",
+    ".pgm",
+}
 
 
 def listing(path):
@@ -667,9 +686,14 @@ class Fuzzer:
             shutil.rmtree(place, ignore_errors=True)
         message = answer["message"].replace(str(place), "…")
         return Result(
-            number, damage, tree.kind, options, answer["end"], message,
+            number,
+            damage,
+            tree.kind,
+            options,
+            answer["end"],
+            message,
             failure and failure.replace(str(place), "…"),
-        )  # fmt: skip
+        )
 
     def mended(self, template, tree, out, options):
         """Put the whole files back, convert again, and return what is wrong with that, or None."""

@@ -33,8 +33,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("shards", type=Path)
     parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--every", type=float, nargs=2, default=(60, 240), metavar="SECONDS",
-                        help="shortest and longest time between kills")  # fmt: skip
+    parser.add_argument(
+        "--every",
+        type=float,
+        nargs=2,
+        default=(60, 240),
+        metavar="SECONDS",
+        help="shortest and longest time between kills",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--one-by-one", action="store_true")
     own, _, further = " ".join(sys.argv[1:]).partition(" -- ")

@@ -414,10 +414,13 @@ def label_lossy(tree, rng):
     values = values_of(tree, path)
     picture = as_colors(values) if "colors" in tree.traits else gray(values)
     kinds = {
-        "JPEG": {"quality": 95}, "WEBP": {"quality": 95}, "MPO": {"quality": 95},
-        "JPEG2000": {"irreversible": True, "quality_layers": [20]}, "AVIF": {"quality": 95},
+        "JPEG": {"quality": 95},
+        "WEBP": {"quality": 95},
+        "MPO": {"quality": 95},
+        "JPEG2000": {"irreversible": True, "quality_layers": [20]},
+        "AVIF": {"quality": 95},
         "TIFF": {"compression": "jpeg", "quality": 95},
-    }  # fmt: skip
+    }
     name = pick(list(kinds), rng)
     if name == "MPO":
         put(path, encoded(picture, name, save_all=True, append_images=[picture], **kinds[name]))
@@ -451,10 +454,16 @@ def tiff(values, depth, *, white_is_zero):
     line = len(rows) // len(values)
     content = b"".join(rows[at + 1 : at + line] for at in range(0, len(rows), line))
     tags = [
-        (256, values.shape[1]), (257, values.shape[0]), (258, depth), (259, 1),
-        (262, 0 if white_is_zero else 1), (273, 8), (277, 1), (278, values.shape[0]),
+        (256, values.shape[1]),
+        (257, values.shape[0]),
+        (258, depth),
+        (259, 1),
+        (262, 0 if white_is_zero else 1),
+        (273, 8),
+        (277, 1),
+        (278, values.shape[0]),
         (279, len(content)),
-    ]  # fmt: skip
+    ]
     content += bytes(len(content) % 2)
     table = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
     head = struct.pack("<2sHI", b"II", 42, 8 + len(content))
@@ -633,10 +642,23 @@ def list_path(tree, rng):
 @way("list with NUL, other bytes, odd lines", "list")
 def list_bytes(tree, rng):
     more = pick(
-        [b"\0", b"\xff\xfe", b"\xe9t\xe9", b"\x1b[2J", b"\x0c", b"\xe2\x80\xa8", b".", b"..", b"~",
-         b"x" * 5000, b"a b c", b"*", b"%s{0}"],
+        [
+            b"\0",
+            b"\xff\xfe",
+            b"\xe9t\xe9",
+            b"\x1b[2J",
+            b"\x0c",
+            b"\xe2\x80\xa8",
+            b".",
+            b"..",
+            b"~",
+            b"x" * 5000,
+            b"a b c",
+            b"*",
+            b"%s{0}",
+        ],
         rng,
-    )  # fmt: skip
+    )
 
     def change(lines, at):
         lines[at] = pick([lines[at] + more, more, more + lines[at]], rng)
@@ -702,10 +724,13 @@ def mat_variable(tree, rng):
     kind = pick(["other", "case", "cell", "struct", "text", "nothing"], rng)
     plain = values.astype(np.uint16)
     variables = {
-        "other": {"groundTruth": plain}, "case": {first.swapcase(): plain},
+        "other": {"groundTruth": plain},
+        "case": {first.swapcase(): plain},
         "cell": {first: np.array([[plain], [plain]], object)[:, :1]},
-        "struct": {first: {"other": plain}}, "text": {first: "labels"}, "nothing": {},
-    }[kind]  # fmt: skip
+        "struct": {first: {"other": plain}},
+        "text": {first: "labels"},
+        "nothing": {},
+    }[kind]
     path.unlink()
     savemat(path, variables, do_compression=True)
     return [path]
@@ -721,10 +746,26 @@ def mat_matrix(tree, rng):
     values = values_of(tree, path).astype(np.float64)
     spot = (int(rng.integers(len(values))), int(rng.integers(values.shape[1])))
     kind = pick(
-        ["half", "nan", "inf", "negative", "huge", "3-D", "1-D", "empty", "sparse", "complex",
-         "logical", "int8", "uint64", "single", "text", "cell"],
+        [
+            "half",
+            "nan",
+            "inf",
+            "negative",
+            "huge",
+            "3-D",
+            "1-D",
+            "empty",
+            "sparse",
+            "complex",
+            "logical",
+            "int8",
+            "uint64",
+            "single",
+            "text",
+            "cell",
+        ],
         rng,
-    )  # fmt: skip
+    )
     odd = {"half": 0.5, "nan": np.nan, "inf": np.inf, "negative": -1, "huge": 1e300}
     if kind in odd:
         values[spot] = odd[kind]
@@ -802,9 +843,11 @@ def mat_bomb(tree, rng):
     flags = 1 if kind in ("cells", "names") else 9
     numbers = element(2, content) if flags == 9 else b""
     body = (
-        element(6, struct.pack("<II", flags, 0)) + element(5, struct.pack("<ii", *shape))
-        + element(1, first.encode()) + numbers
-    )  # fmt: skip
+        element(6, struct.pack("<II", flags, 0))
+        + element(5, struct.pack("<ii", *shape))
+        + element(1, first.encode())
+        + numbers
+    )
     length = 0xFFFFFFF0 if kind == "tag" else len(body)
     deflated = zlib.compress(struct.pack("<II", 14, length) + body)
     put(path, buffer.getvalue() + struct.pack("<II", 15, len(deflated)) + deflated)

@@ -87,9 +87,10 @@ def narrow_double(name, array):
         14,  # miMATRIX, made of:
         element(6, struct.pack("<II", 6, 0))  # flags as miUINT32: mxDOUBLE_CLASS
         + element(5, struct.pack("<ii", *array.shape))  # dimensions as miINT32
-        + struct.pack("<HH", 1, len(label)) + label.ljust(4, b"\0")  # name as miINT8
+        + struct.pack("<HH", 1, len(label))
+        + label.ljust(4, b"\0")  # name as miINT8
         + element(2, array.astype(np.uint8).tobytes(order="F")),  # values as miUINT8, by columns
-    )  # fmt: skip
+    )
     deflated = zlib.compress(matrix)
     return struct.pack("<II", 15, len(deflated)) + deflated  # miCOMPRESSED is not padded
 
@@ -203,9 +204,13 @@ LMO_NAMES = [
 ]
 LMO_VAL = ["coast_arnat59", "forest_natu29", "mountain_natu568", "street_urb521"]
 LMO_TRAIN = [
-    "forest_for78", "insidecity_art1135", "mountain_land179",
-    "opencountry_urb969", "street_a205062", "tallbuilding_art360",
-]  # fmt: skip
+    "forest_for78",
+    "insidecity_art1135",
+    "mountain_land179",
+    "opencountry_urb969",
+    "street_a205062",
+    "tallbuilding_art360",
+]
 LMO_UNLABELED = ["highway_bost181", "street_urb506"]  # officially in no split
 
 
@@ -254,17 +259,66 @@ def lmo_ids(raw):
 # Class names in the order of the 59 list, and their numbers in the 459 list, which calls
 # diningtable, clothes and bedcloth: table, cloth and bedclothes.
 CONTEXT_NUMBERS = {
-    "aeroplane": 2, "bicycle": 23, "bird": 25, "boat": 31, "bottle": 34, "bus": 45, "car": 59,
-    "cat": 65, "chair": 72, "cow": 98, "diningtable": 397, "dog": 113, "horse": 207,
-    "motorbike": 258, "person": 284, "pottedplant": 308, "sheep": 347, "sofa": 368, "train": 416,
-    "tvmonitor": 427, "bag": 9, "bed": 18, "bench": 22, "book": 33, "building": 44, "cabinet": 46,
-    "ceiling": 68, "clothes": 80, "computer": 85, "cup": 104, "door": 115, "fence": 144,
-    "floor": 158, "flower": 159, "food": 162, "grass": 187, "ground": 189, "keyboard": 220,
-    "light": 232, "mountain": 259, "mouse": 260, "curtain": 105, "platform": 296, "sign": 355,
-    "plate": 295, "road": 324, "rock": 326, "shelves": 349, "sidewalk": 354, "sky": 360,
-    "snow": 366, "bedcloth": 19, "track": 415, "tree": 420, "truck": 424, "wall": 440,
-    "water": 445, "window": 454, "wood": 458,
-}  # fmt: skip
+    "aeroplane": 2,
+    "bicycle": 23,
+    "bird": 25,
+    "boat": 31,
+    "bottle": 34,
+    "bus": 45,
+    "car": 59,
+    "cat": 65,
+    "chair": 72,
+    "cow": 98,
+    "diningtable": 397,
+    "dog": 113,
+    "horse": 207,
+    "motorbike": 258,
+    "person": 284,
+    "pottedplant": 308,
+    "sheep": 347,
+    "sofa": 368,
+    "train": 416,
+    "tvmonitor": 427,
+    "bag": 9,
+    "bed": 18,
+    "bench": 22,
+    "book": 33,
+    "building": 44,
+    "cabinet": 46,
+    "ceiling": 68,
+    "clothes": 80,
+    "computer": 85,
+    "cup": 104,
+    "door": 115,
+    "fence": 144,
+    "floor": 158,
+    "flower": 159,
+    "food": 162,
+    "grass": 187,
+    "ground": 189,
+    "keyboard": 220,
+    "light": 232,
+    "mountain": 259,
+    "mouse": 260,
+    "curtain": 105,
+    "platform": 296,
+    "sign": 355,
+    "plate": 295,
+    "road": 324,
+    "rock": 326,
+    "shelves": 349,
+    "sidewalk": 354,
+    "sky": 360,
+    "snow": 366,
+    "bedcloth": 19,
+    "track": 415,
+    "tree": 420,
+    "truck": 424,
+    "wall": 440,
+    "water": 445,
+    "window": 454,
+    "wood": 458,
+}
 CONTEXT_ALIASES = {"diningtable": "table", "clothes": "cloth", "bedcloth": "bedclothes"}
 
 # The 459 names in order.
@@ -314,14 +368,19 @@ CONTEXT_NAMES = listed("""
 
 CONTEXT_SIZES = {
     "train": {
-        "2008_000008": (37, 53), "2008_000015": (61, 35), "2008_000019": (33, 67),
-        "2008_000023": (49, 51), "2008_000028": (71, 31),
+        "2008_000008": (37, 53),
+        "2008_000015": (61, 35),
+        "2008_000019": (33, 67),
+        "2008_000023": (49, 51),
+        "2008_000028": (71, 31),
     },
     "val": {
-        "2008_000002": (53, 37), "2008_000003": (35, 59), "2008_000007": (63, 45),
+        "2008_000002": (53, 37),
+        "2008_000003": (35, 59),
+        "2008_000007": (63, 45),
         "2008_000009": (31, 73),
     },
-}  # fmt: skip
+}
 CONTEXT_WITHOUT = {  # listed in Main, pictured, and never annotated: no part of the set
     "train": ["2008_000033", "2008_000036"],
     "val": ["2008_000016", "2008_000021"],
@@ -452,9 +511,11 @@ def sbd_tree(folder, rng, *, v73=False):
             masks[name] = object_map(rng, shapes[name])
             write(dataset / f"img/{name}.jpg", pictures[name])
             save_mat(
-                dataset / f"cls/{name}.mat", {"GTcls": gt_cls(masks[name])},
-                v73=v73, compress=number % 2 == 0,
-            )  # fmt: skip
+                dataset / f"cls/{name}.mat",
+                {"GTcls": gt_cls(masks[name])},
+                v73=v73,
+                compress=number % 2 == 0,
+            )
     return voc_truth(pictures, own, masks)
 
 
@@ -488,8 +549,10 @@ def ready_aug_folder(folder, rng, *, palette=False, disagree=False):
 
 def voc_truth(pictures, own, added):
     """train_aug is everything with a mask except VOC's val; VOC's own mask wins."""
-    truth = {split: {name: (pictures[name], own[name]) for name in VOC_LISTS[split]}
-             for split in VOC_LISTS}  # fmt: skip
+    truth = {
+        split: {name: (pictures[name], own[name]) for name in VOC_LISTS[split]}
+        for split in VOC_LISTS
+    }
     truth["train_aug"] = {}
     for name in [*VOC_LISTS["train"], *added]:
         if name not in VOC_LISTS["val"]:

@@ -66,10 +66,16 @@ class MMBackbone(nn.Module):
         self.deep_stem = deep_stem
         if deep_stem:
             self.stem = nn.Sequential(
-                conv(3, 32, 3, 2), nn.BatchNorm2d(32), nn.ReLU(),
-                conv(32, 32, 3), nn.BatchNorm2d(32), nn.ReLU(),
-                conv(32, 64, 3), nn.BatchNorm2d(64), nn.ReLU(),
-            )  # fmt: skip
+                conv(3, 32, 3, 2),
+                nn.BatchNorm2d(32),
+                nn.ReLU(),
+                conv(32, 32, 3),
+                nn.BatchNorm2d(32),
+                nn.ReLU(),
+                conv(32, 64, 3),
+                nn.BatchNorm2d(64),
+                nn.ReLU(),
+            )
         else:
             self.conv1, self.bn1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64)
         inputs, deep = 64, depth >= 50
@@ -185,9 +191,12 @@ class CSAILDecoder(nn.Module):
         aux = deepest // 4
         self.cbr_deepsup = nn.Sequential(conv(deepest // 2, aux, 3), nn.BatchNorm2d(aux), nn.ReLU())
         self.conv_last = nn.Sequential(
-            conv(deepest + 4 * 512, 512, 3), nn.BatchNorm2d(512), nn.ReLU(), nn.Dropout2d(0.1),
+            conv(deepest + 4 * 512, 512, 3),
+            nn.BatchNorm2d(512),
+            nn.ReLU(),
+            nn.Dropout2d(0.1),
             nn.Conv2d(512, classes, 1),
-        )  # fmt: skip
+        )
         self.conv_last_deepsup = nn.Conv2d(aux, classes, 1)
 
     def forward(self, stages):

@@ -54,9 +54,12 @@ def compare(kind, tolerance, layout):
             close(a, b, tolerance)
     norm.eval()
     synced.eval()
-    assert torch.equal(synced(whole), torch.nn.functional.batch_norm(
-        whole, synced.running_mean, synced.running_var, synced.weight, synced.bias, eps=norm.eps
-    ))  # fmt: skip
+    assert torch.equal(
+        synced(whole),
+        torch.nn.functional.batch_norm(
+            whole, synced.running_mean, synced.running_var, synced.weight, synced.bias, eps=norm.eps
+        ),
+    )
 
 
 if __name__ == "__main__":

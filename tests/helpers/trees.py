@@ -84,9 +84,12 @@ def run_psp(*arguments, cwd, check=None, env=None):
     """Run the installed command as a user does; return (exit code, stdout, stderr)."""
     done = subprocess.run(
         [sys.executable, "-m", "psp", *map(str, arguments)],
-        cwd=cwd, capture_output=True, text=True, timeout=300,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
         env={**os.environ, "COLUMNS": "120", **(env or {})},
-    )  # fmt: skip
+    )
     if check is not None:
         assert done.returncode == check, done.stdout + done.stderr
     return done.returncode, done.stdout, done.stderr

@@ -14,7 +14,7 @@ from PIL import Image
 
 import psp as package
 from psp.data.cardfile import find_card
-from psp.model.procedure import Protocol
+from psp.model.procedure import Procedure
 from psp.model.pspnet import upsample
 from psp.predict.pipeline import predict
 from psp.zoo.import_weights import import_weights
@@ -43,13 +43,13 @@ def save_semseg(golden, numbers, path):
     torch.save({"epoch": 1, "state_dict": tensors}, path)
 
 
-def worst(parser, golden, numbers):
+def worst(predictor, golden, numbers):
     """Return the largest difference of the logits, relative to their range."""
     size = tuple(map(int, numbers["hw"]))
     image = golden.image(int(numbers["seed"]), *size)
-    pixels = parser.header.preprocessing(torch.from_numpy(image)[None])
+    pixels = predictor.header.preprocessing(torch.from_numpy(image)[None])
     with torch.inference_mode():
-        full = upsample(parser.network(pixels).main, size)[0].numpy()
+        full = upsample(predictor.network(pixels).main, size)[0].numpy()
     rows, columns = numbers["points"].T
     expected = numbers["logits"]
     return np.abs(full[:, rows, columns].T - expected).max() / (expected.max() - expected.min())
@@ -60,10 +60,10 @@ def test_the_logits_of_semsegs_pspnet_101(golden, tmp_path):
     save_semseg(golden, numbers, tmp_path / "semseg.pth")
     found = import_weights(tmp_path / "semseg.pth", tmp_path / "w.safetensors", CARD)
     assert found.what == "a semseg PSPNet of 101 layers, with auxiliary head"
-    parser = package.load(tmp_path / "w.safetensors", "cpu", "fp32")
+    predictor = package.load(tmp_path / "w.safetensors", "cpu", "fp32")
     for plain in (True, False):
-        parser.network.use_plain_head(plain)
-        assert worst(parser, golden, numbers) <= 1e-5
+        predictor.network.use_plain_head(plain)
+        assert worst(predictor, golden, numbers) <= 1e-5
 
 
 @pytest.fixture(scope="module")
@@ -80,24 +80,24 @@ def caffe(golden, tmp_path_factory):
     return folder / "w.safetensors", numbers
 
 
-def bgr(parser):
-    weight = parser.network.backbone.conv1.weight
+def bgr(predictor):
+    weight = predictor.network.backbone.conv1.weight
     weight.data = weight.flip(1)
 
 
-def mean(parser):
-    header = parser.header
+def mean(predictor):
+    header = predictor.header
     object.__setattr__(header.preprocessing, "mean", header.preprocessing.mean[::-1])
 
 
-def pyramid(parser):
-    weight = parser.network.head.conv.conv.weight
+def pyramid(predictor):
+    weight = predictor.network.head.conv.conv.weight
     deep, *levels = torch.split(weight.data, [2048, 512, 512, 512, 512], dim=1)
     weight.data = torch.cat([deep, *levels[::-1]], dim=1)
 
 
-def norms(parser):
-    for module in parser.network.modules():
+def norms(predictor):
+    for module in predictor.network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.weight.data, module.bias.data = module.bias.data, module.weight.data
 
@@ -105,38 +105,47 @@ def norms(parser):
 @pytest.mark.parametrize("break_it", [None, bgr, mean, pyramid, norms])
 def test_the_logits_of_the_caffe_pspnet_101_and_of_what_could_be_wrong(golden, caffe, break_it):
     path, numbers = caffe
-    parser = package.load(path, "cpu", "fp32")
+    predictor = package.load(path, "cpu", "fp32")
     if break_it is None:
-        assert worst(parser, golden, numbers) <= 1e-4
+        assert worst(predictor, golden, numbers) <= 1e-4
         return
     with torch.no_grad():
-        break_it(parser)
-    assert worst(parser, golden, numbers) > 1e-2
+        break_it(predictor)
+    assert worst(predictor, golden, numbers) > 1e-2
 
 
 def test_the_probabilities_of_the_multi_scale_procedure(golden, tmp_path):
     numbers = read(golden, "semseg50_ms_shared.npz")
     save_semseg(golden, numbers, tmp_path / "semseg.pth")
     import_weights(tmp_path / "semseg.pth", tmp_path / "w.safetensors", CARD)
-    parser = package.load(tmp_path / "w.safetensors", "cpu", "fp32")
+    predictor = package.load(tmp_path / "w.safetensors", "cpu", "fp32")
     image = golden.image(int(numbers["seed"]), *map(int, numbers["hw"]))
-    found = parser.probabilities(
-        image, scales=tuple(map(float, numbers["scales"])), flip=True,
-        crop=int(numbers["crop"]), base_size=int(numbers["base"]),
-    )  # fmt: skip
+    found = predictor.probabilities(
+        image,
+        scales=tuple(map(float, numbers["scales"])),
+        flip=True,
+        crop=int(numbers["crop"]),
+        base_size=int(numbers["base"]),
+    )
     assert np.abs(found.transpose(1, 2, 0)[::3, ::3] - numbers["prob"]).max() <= 1e-5
 
     # The same as a user gets it: psp predict --probabilities, in 16 bits.
     Image.fromarray(image).save(tmp_path / "x.png")
-    protocol = Protocol(
-        crop=int(numbers["crop"]), base_size=int(numbers["base"]),
-        scales=tuple(map(float, numbers["scales"])), flip=True,
-    )  # fmt: skip
+    procedure = Procedure(
+        crop=int(numbers["crop"]),
+        base_size=int(numbers["base"]),
+        scales=tuple(map(float, numbers["scales"])),
+        flip=True,
+    )
     predict(
-        {"x": tmp_path / "x.png"}, tmp_path / "w.safetensors", tmp_path / "out",
-        probabilities=True, protocol=lambda header: protocol, device=torch.device("cpu"),
+        {"x": tmp_path / "x.png"},
+        tmp_path / "w.safetensors",
+        tmp_path / "out",
+        probabilities=True,
+        procedure=lambda header: procedure,
+        device=torch.device("cpu"),
         precision="fp32",
-    )  # fmt: skip
+    )
     with np.load(tmp_path / "out/probabilities/x.npz") as archive:
         written = archive["probabilities"]
     assert np.abs(written.transpose(1, 2, 0)[::3, ::3] - numbers["prob"]).max() <= 1e-3

@@ -15,9 +15,9 @@ import psp.model.inference
 from psp import device
 from psp.errors import PspError
 from psp.model.architecture import Architecture
-from psp.model.inference import Segmenter
+from psp.model.inference import SlidingWindow
 from psp.model.preprocessing import Preprocessing
-from psp.model.procedure import PAPER_SCALES, Protocol
+from psp.model.procedure import PAPER_SCALES, Procedure
 from psp.model.pspnet import Logits, build
 from psp.model.windows import scaled_size, starts
 
@@ -46,7 +46,7 @@ def convolution():
 
 
 def model(network=identity, classes=3):
-    return Segmenter(network, classes, Preprocessing(), CPU)
+    return SlidingWindow(network, classes, Preprocessing(), CPU)
 
 
 def expected(image):
@@ -60,7 +60,7 @@ def expected(image):
 )
 def test_an_identity_network_survives_windows_and_flips(rng, size, flip):
     image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
-    found = model().probabilities(image, Protocol(41, flip=flip))
+    found = model().probabilities(image, Procedure(41, flip=flip))
     assert found.shape == (3, *size)
     assert torch.allclose(found, expected(image), atol=1e-6)
 
@@ -69,7 +69,7 @@ def test_an_identity_network_survives_windows_and_flips(rng, size, flip):
 @pytest.mark.parametrize("base_size", [None, 70])
 def test_a_flat_picture_stays_flat_at_every_scale(scales, base_size):
     image = np.full((50, 93, 3), (10, 90, 200), np.uint8)
-    found = model().probabilities(image, Protocol(41, base_size, scales, flip=True))
+    found = model().probabilities(image, Procedure(41, base_size, scales, flip=True))
     assert torch.allclose(found, expected(image), atol=1e-5)
 
 
@@ -78,8 +78,8 @@ def test_probabilities_sum_to_one_for_any_size(rng):
     for _ in range(12):
         size = tuple(rng.integers(1, 120, 2))
         image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
-        protocol = Protocol(41, scales=(0.75, 1.25), flip=True)
-        found = model(network, 4).probabilities(image, protocol)
+        procedure = Procedure(41, scales=(0.75, 1.25), flip=True)
+        found = model(network, 4).probabilities(image, procedure)
         assert found.shape == (4, *size)
         assert (found.sum(0) - 1).abs().max() <= 1e-5
 
@@ -89,7 +89,7 @@ def test_output_size_equals_input_size_for_hundreds_of_sizes(rng):
         size = tuple(rng.integers(1, 260, 2))
         base = int(rng.integers(20, 200)) if rng.random() < 0.5 else None
         image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
-        found = model().label_map(image, Protocol(89, base, (float(rng.uniform(0.5, 1.75)),)))
+        found = model().label_map(image, Procedure(89, base, (float(rng.uniform(0.5, 1.75)),)))
         assert found.shape == size
         assert found.dtype == torch.uint8
 
@@ -97,25 +97,25 @@ def test_output_size_equals_input_size_for_hundreds_of_sizes(rng):
 def test_flipping_the_picture_flips_the_labels(rng):
     network = convolution()
     image = rng.integers(0, 256, (60, 90, 3), dtype=np.uint8)
-    protocol = Protocol(89, flip=True)
-    straight = model(network, 4).probabilities(image, protocol)
-    mirrored = model(network, 4).probabilities(image[:, ::-1], protocol)
+    procedure = Procedure(89, flip=True)
+    straight = model(network, 4).probabilities(image, procedure)
+    mirrored = model(network, 4).probabilities(image[:, ::-1], procedure)
     assert torch.allclose(straight, mirrored.flip(2), atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("size", "protocol"),
+    ("size", "procedure"),
     [
-        ((69, 97), Protocol(41, flip=True)),  # windows at 0, 28 and at 0, 28, 56: symmetric
-        ((41, 41), Protocol(41, scales=(40 / 41,), flip=True, way="caffe")),  # without padding
+        ((69, 97), Procedure(41, flip=True)),  # windows at 0, 28 and at 0, 28, 56: symmetric
+        ((41, 41), Procedure(41, scales=(40 / 41,), flip=True, name="caffe")),  # without padding
     ],
 )
-def test_flipping_the_picture_flips_the_argmax(rng, size, protocol):
+def test_flipping_the_picture_flips_the_argmax(rng, size, procedure):
     """Wherever it is no close call."""
     image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
     parse = model(convolution(), 4)
-    straight = parse.probabilities(image, protocol)
-    mirrored = parse.label_map(image[:, ::-1], protocol).flip(1)
+    straight = parse.probabilities(image, procedure)
+    mirrored = parse.label_map(image[:, ::-1], procedure).flip(1)
     first, second = straight.topk(2, dim=0).values
     clear = first - second > 1e-5
     assert clear.float().mean() > 0.99
@@ -126,8 +126,8 @@ def test_a_segmenter_leaves_its_network_as_it_is(rng):
     torch.manual_seed(0)
     network = build(Architecture(classes=3, backbone="resnet18")).train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    parse = psp.model.inference.segmenter(network, Preprocessing(), CPU, torch.bfloat16)
-    parse.label_map(rng.integers(0, 256, (50, 60, 3), dtype=np.uint8), Protocol(41))
+    parse = psp.model.inference.sliding_window(network, Preprocessing(), CPU, torch.bfloat16)
+    parse.label_map(rng.integers(0, 256, (50, 60, 3), dtype=np.uint8), Procedure(41))
     after = network.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
@@ -157,11 +157,11 @@ def test_auto_takes_bf16_only_where_the_processor_has_it(monkeypatch, tmp_path, 
 def test_the_number_of_windows_at_a_time_changes_nothing(rng, together):
     network = convolution()
     image = rng.integers(0, 256, (70, 100, 3), dtype=np.uint8)
-    protocol = Protocol(41, flip=True)
-    usual = model(network, 4).probabilities(image, protocol)
+    procedure = Procedure(41, flip=True)
+    usual = model(network, 4).probabilities(image, procedure)
     for constant in (False, True):
         other = replace(model(network, 4), window_batch=together, constant=constant)
-        assert torch.allclose(other.probabilities(image, protocol), usual, atol=1e-5)
+        assert torch.allclose(other.probabilities(image, procedure), usual, atol=1e-5)
 
 
 def test_a_picture_does_not_know_of_the_others(rng):
@@ -169,10 +169,10 @@ def test_a_picture_does_not_know_of_the_others(rng):
     images = [
         rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in ((70, 100), (9, 9), (1, 50))
     ]
-    protocol = Protocol(41, 60, (0.75, 1.5), flip=True)
+    procedure = Procedure(41, 60, (0.75, 1.5), flip=True)
     parse = model(convolution(), 4)
-    forth = [parse.probabilities(image, protocol) for image in images]
-    back = [parse.probabilities(image, protocol) for image in images[::-1]][::-1]
+    forth = [parse.probabilities(image, procedure) for image in images]
+    back = [parse.probabilities(image, procedure) for image in images[::-1]][::-1]
     assert all(map(torch.equal, forth, back))
 
 
@@ -181,19 +181,19 @@ def test_a_picture_does_not_know_of_the_others(rng):
 def test_labels_by_tiles_are_the_argmax_of_the_probabilities(rng, monkeypatch, size, way):
     """Exactly, however small the bands and strips are; and those change nothing either."""
     image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
-    protocol = Protocol(41, None, (0.8, 1.25), flip=True, way=way)
+    procedure = Procedure(41, None, (0.8, 1.25), flip=True, name=way)
     parse = model(convolution(), 4)
-    usual = parse.probabilities(image, protocol)
-    assert torch.equal(parse.label_map(image, protocol), usual.argmax(0).to(torch.uint8))
+    usual = parse.probabilities(image, procedure)
+    assert torch.equal(parse.label_map(image, procedure), usual.argmax(0).to(torch.uint8))
     monkeypatch.setitem(psp.model.inference.TILE, "cpu", 500)
     monkeypatch.setattr(psp.model.inference, "TILE_ROWS", 9)
     monkeypatch.setattr(psp.model.inference, "KEPT", 1)
     with torch.inference_mode():
-        tiles = list(parse._tiles(image, protocol))
+        tiles = list(parse._tiles(image, procedure))
     assert len(tiles) >= max(1, size[0] // 16) * max(1, size[1] // 41)
-    small = parse.probabilities(image, protocol)
+    small = parse.probabilities(image, procedure)
     assert torch.allclose(small, usual, atol=1e-6)
-    assert torch.equal(parse.label_map(image, protocol), small.argmax(0).to(torch.uint8))
+    assert torch.equal(parse.label_map(image, procedure), small.argmax(0).to(torch.uint8))
 
 
 def test_every_window_goes_through_the_network_once(rng):
@@ -204,17 +204,17 @@ def test_every_window_goes_through_the_network_once(rng):
         return Logits(images, None)
 
     image = rng.integers(0, 256, (100, 130, 3), dtype=np.uint8)
-    protocol = Protocol(41, None, (0.5, 1.0, 2.0), flip=True)
-    replace(model(spy), window_batch=6).label_map(image, protocol)
+    procedure = Procedure(41, None, (0.5, 1.0, 2.0), flip=True)
+    replace(model(spy), window_batch=6).label_map(image, procedure)
     expected = sum(
         len(list(starts(max(41, round(s * 100)), 41)))
         * len(list(starts(max(41, round(s * 130)), 41)))
-        for s in protocol.scales
+        for s in procedure.scales
     )
     assert sum(seen) == 2 * expected
     assert set(seen[:-1]) == {6}  # across scales
     seen.clear()
-    replace(model(spy), window_batch=6, constant=True).label_map(image, protocol)
+    replace(model(spy), window_batch=6, constant=True).label_map(image, procedure)
     assert set(seen) == {6}
 
 
@@ -236,17 +236,17 @@ def imresize(maps, size):
     return maps
 
 
-def by_hand(network, image, protocol):
+def by_hand(network, image, procedure):
     """The procedures of semseg and of the Caffe release on whole maps in float64, step by step."""
-    caffe, crop = protocol.way == "caffe", protocol.crop
+    caffe, crop = procedure.name == "caffe", procedure.crop
 
     def resize(maps, size):
         return imresize(maps, size) if caffe else F.interpolate(maps, size, mode="bilinear")
 
     height, width = image.shape[:2]
     total = 0
-    for scale in protocol.scales:
-        h, w = scaled_size((height, width), scale, protocol.base_size, protocol.way)
+    for scale in procedure.scales:
+        h, w = scaled_size((height, width), scale, procedure.base_size, procedure.name)
         picture = torch.from_numpy(image).permute(2, 0, 1)[None].double()
         picture = resize(picture, (h, w))
         pre = Preprocessing()
@@ -261,14 +261,14 @@ def by_hand(network, image, protocol):
         for y in starts(picture.shape[2], crop):
             for x in starts(picture.shape[3], crop):
                 place = (..., slice(y, y + crop), slice(x, x + crop))
-                views = [picture[place], picture[place].flip(3)][: 1 + protocol.flip]
+                views = [picture[place], picture[place].flip(3)][: 1 + procedure.flip]
                 scores = [
                     F.interpolate(
                         network(v).main.double(), (crop, crop), mode="bilinear", align_corners=True
                     )
                     for v in views
                 ]
-                if protocol.flip:
+                if procedure.flip:
                     scores[1] = scores[1].flip(3)
                 if caffe:
                     found[place] += sum(scores).softmax(1)
@@ -277,7 +277,7 @@ def by_hand(network, image, protocol):
                 count[place] += 1
         found = (found / count)[..., top : top + h, left : left + w]
         total = total + resize(found, (height, width))
-    return total[0] / len(protocol.scales)
+    return total[0] / len(procedure.scales)
 
 
 @pytest.mark.parametrize("way", ["torch", "caffe"])
@@ -287,14 +287,14 @@ def test_both_procedures_are_what_whole_maps_give_step_by_step(rng, size, flip, 
     torch.manual_seed(1)
     layer = torch.nn.Conv2d(3, 4, 9, stride=8, padding=4)
     image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
-    protocol = Protocol(41, 64, (0.5, 1.0, 1.75), flip, way)
+    procedure = Procedure(41, 64, (0.5, 1.0, 1.75), flip, way)
 
     def network(images):
         return Logits(5 * layer(images), None)
 
     with torch.no_grad():
-        expected = by_hand(network, image, protocol)
-    difference = (model(network, 4).probabilities(image, protocol) - expected).abs()
+        expected = by_hand(network, image, procedure)
+    difference = (model(network, 4).probabilities(image, procedure) - expected).abs()
     assert difference.max() <= 1e-5
 
 
@@ -308,7 +308,7 @@ def test_the_caffe_way_is_one_pixel_longer_and_pads_below_and_right():
         return Logits(images, None)
 
     image = np.full((10, 20, 3), 255, np.uint8)
-    model(spy).probabilities(image, Protocol(41, way="caffe"))
+    model(spy).probabilities(image, Procedure(41, name="caffe"))
     inside = seen[0][0, 0] != 0
     assert inside[:10, :21].sum() == inside.sum() >= 10 * 21
 
@@ -317,17 +317,18 @@ def test_label_maps_need_no_memory_for_probabilities():
     """3 megapixels of 150 classes: their probabilities would take 1.8 GB."""
     program = """
 import resource, numpy, torch
-from psp.infer import Protocol, Segmenter
+from psp.model.inference import SlidingWindow
+from psp.model.procedure import Procedure
 from psp.model import Architecture, Logits, build
-from psp.preprocessing import Preprocessing
+from psp.model.preprocessing import Preprocessing
 
 torch.set_num_threads(1)
 layer = torch.nn.Conv2d(3, 150, 1, stride=8)
-parse = Segmenter(lambda x: Logits(layer(x), None), 150, Preprocessing(), torch.device("cpu"))
+parse = SlidingWindow(lambda x: Logits(layer(x), None), 150, Preprocessing(), torch.device("cpu"))
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-parse.label_map(numpy.zeros((300, 500, 3), numpy.uint8), Protocol(473))
+parse.label_map(numpy.zeros((300, 500, 3), numpy.uint8), Procedure(473))
 before = peak()
-parse.label_map(numpy.zeros((1000, 3000, 3), numpy.uint8), Protocol(473))
+parse.label_map(numpy.zeros((1000, 3000, 3), numpy.uint8), Procedure(473))
 print(peak() - before)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
@@ -371,7 +372,7 @@ def test_a_small_picture_is_padded_with_the_mean_around_it():
         return Logits(images, None)
 
     image = np.full((10, 21, 3), 255, np.uint8)
-    model(spy).probabilities(image, Protocol(41))
+    model(spy).probabilities(image, Procedure(41))
     (window,) = seen
     assert window.shape == (1, 3, 41, 41)
     inside = window[0, 0] != 0
@@ -385,16 +386,16 @@ def test_a_small_picture_is_padded_with_the_mean_around_it():
         ({"crop": 41, "scales": (0.0,)}, "--scales"),
         ({"crop": 41, "scales": (1.0, 0.5, 1.0)}, "one of them stands twice"),
         ({"crop": 41, "base_size": 0}, "--base-size 0"),
-        ({"crop": 41, "way": "matlab"}, "--protocol matlab: one of torch, caffe."),
+        ({"crop": 41, "way": "matlab"}, "--procedure matlab: one of torch, caffe."),
     ],
 )
 def test_a_bad_protocol_is_said(fields, message):
     with pytest.raises(PspError, match=message):
-        Protocol(**fields)
+        Procedure(**fields)
 
 
 def test_names_of_protocols():
-    assert Protocol(41).name == "ss"
-    assert Protocol(41, flip=True, scales=PAPER_SCALES).name == "ms-flip"
-    assert Protocol(41, scales=(1.0, 1.5)).name == "s1_1.5"
-    assert Protocol(41, flip=True, way="caffe").name == "ss-flip-caffe"
+    assert Procedure(41).name == "ss"
+    assert Procedure(41, flip=True, scales=PAPER_SCALES).name == "ms-flip"
+    assert Procedure(41, scales=(1.0, 1.5)).name == "s1_1.5"
+    assert Procedure(41, flip=True, name="caffe").name == "ss-flip-caffe"

@@ -17,9 +17,15 @@ from psp.zoo.import_weights import import_weights
 
 def written(path, spec, crop=89):
     header = Header(
-        architecture=spec, classes=("a", "b"), palette=((0, 0, 0), (9, 8, 7)), dataset="d",
-        data="", crop=crop, base_size=None, step=0,
-    )  # fmt: skip
+        architecture=spec,
+        classes=("a", "b"),
+        palette=((0, 0, 0), (9, 8, 7)),
+        dataset="d",
+        data="",
+        crop=crop,
+        base_size=None,
+        step=0,
+    )
     network = build(spec)
     save_weights(path, network.state_dict(), header)
     return network, path

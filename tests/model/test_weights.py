@@ -17,9 +17,16 @@ from psp.model.weights import (
 
 SPEC = Architecture(classes=2, backbone="resnet18", bins=(1, 2))
 HEADER = Header(
-    architecture=SPEC, classes=("a", "é"), palette=((0, 0, 0), (9, 8, 7)), dataset="d", data="f",
-    crop=41, base_size=None, step=3, preprocessing=Preprocessing(),
-)  # fmt: skip
+    architecture=SPEC,
+    classes=("a", "é"),
+    palette=((0, 0, 0), (9, 8, 7)),
+    dataset="d",
+    data="f",
+    crop=41,
+    base_size=None,
+    step=3,
+    preprocessing=Preprocessing(),
+)
 
 
 @pytest.fixture

@@ -27,10 +27,15 @@ def oriented(value, kind="PNG"):
 
 # What each EXIF orientation asks for, after the standard's own words: 0th row, 0th column.
 UPRIGHT = {
-    1: lambda p: p, 2: lambda p: p[:, ::-1], 3: lambda p: p[::-1, ::-1], 4: lambda p: p[::-1],
-    5: lambda p: p.swapaxes(0, 1), 6: lambda p: np.rot90(p, -1),
-    7: lambda p: p[::-1, ::-1].swapaxes(0, 1), 8: lambda p: np.rot90(p),
-}  # fmt: skip
+    1: lambda p: p,
+    2: lambda p: p[:, ::-1],
+    3: lambda p: p[::-1, ::-1],
+    4: lambda p: p[::-1],
+    5: lambda p: p.swapaxes(0, 1),
+    6: lambda p: np.rot90(p, -1),
+    7: lambda p: p[::-1, ::-1].swapaxes(0, 1),
+    8: lambda p: np.rot90(p),
+}
 
 
 @pytest.mark.parametrize("value", UPRIGHT)
@@ -63,9 +68,25 @@ def test_garbage_for_exif_is_no_reason_to_refuse_a_picture(exif):
 
 @pytest.mark.parametrize(
     "kind",
-    ["AVIF", "BMP", "DDS", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "QOI",
-     "SGI", "TGA", "TIFF", "WEBP"],
-)  # fmt: skip
+    [
+        "AVIF",
+        "BMP",
+        "DDS",
+        "DIB",
+        "GIF",
+        "ICO",
+        "JPEG",
+        "JPEG2000",
+        "PCX",
+        "PNG",
+        "PPM",
+        "QOI",
+        "SGI",
+        "TGA",
+        "TIFF",
+        "WEBP",
+    ],
+)
 def test_what_pillow_writes_is_read(rng, kind):
     Image.init()
     if kind not in Image.SAVE:
@@ -109,9 +130,18 @@ def test_fractions_are_refused_and_nothing_is_printed(capfd, suffix):
 
 
 @pytest.mark.parametrize(
-    "data", [b"<html>", b"\xff\xd8\xff", b"\x89PNG\r\n", b"%PDF-1.4", b"%!PS-Adobe-3.0 EPSF-3.0\n",
-             b"#?RADIANCE\n", b"\0" * 100, b"P6 9 9"],
-)  # fmt: skip
+    "data",
+    [
+        b"<html>",
+        b"\xff\xd8\xff",
+        b"\x89PNG\r\n",
+        b"%PDF-1.4",
+        b"%!PS-Adobe-3.0 EPSF-3.0\n",
+        b"#?RADIANCE\n",
+        b"\0" * 100,
+        b"P6 9 9",
+    ],
+)
 def test_what_is_no_picture_is_one_line(capfd, data):
     with pytest.raises(PictureError) as caught:
         decode_photo(data, "photo.jpg")
@@ -130,7 +160,14 @@ def test_a_truncated_picture_is_never_filled_in_with_gray(rng):
 
 def test_data_sets_and_photos_see_the_same_pixels(rng):
     picture = Image.fromarray(rng.integers(0, 256, (30, 41, 3), dtype=np.uint8))
-    for kind, mode in (("JPEG", "RGB"), ("JPEG", "L"), ("JPEG", "CMYK"), ("PNG", "P"),
-                       ("PNG", "RGBA"), ("PNG", "LA"), ("PNG", "1")):  # fmt: skip
+    for kind, mode in (
+        ("JPEG", "RGB"),
+        ("JPEG", "L"),
+        ("JPEG", "CMYK"),
+        ("PNG", "P"),
+        ("PNG", "RGBA"),
+        ("PNG", "LA"),
+        ("PNG", "1"),
+    ):
         data = file(picture.convert(mode), kind)
         assert np.array_equal(decode_photo(data, "x"), decode_image(data, "x"))

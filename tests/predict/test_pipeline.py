@@ -41,9 +41,15 @@ def photos(tmp_path):
 
 
 EXPECTED = {
-    "a.jpg": (50, 40), "a.png": (60, 41), "b.c": (1, 1), "sub/a": (130, 97), "Straße 7": (45, 45),
-    "gray": (33, 44), "alpha": (33, 44), "turned": (20, 60),
-}  # fmt: skip
+    "a.jpg": (50, 40),
+    "a.png": (60, 41),
+    "b.c": (1, 1),
+    "sub/a": (130, 97),
+    "Straße 7": (45, 45),
+    "gray": (33, 44),
+    "alpha": (33, 44),
+    "turned": (20, 60),
+}
 
 
 def test_every_picture_gets_a_map_of_its_size_and_no_two_collide(journey, psp, photos):
@@ -182,7 +188,7 @@ def test_a_second_call_does_nothing_and_says_so(journey, psp, photos, monkeypatc
     _, first, _ = psp(*arguments, check=0)
     out = photos.with_name("photos-parsed")
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.*g")}
-    monkeypatch.setattr("psp.predict.pipeline.load_segmenter", None)  # nothing needs it
+    monkeypatch.setattr("psp.predict.pipeline.load_sliding_window", None)  # nothing needs it
     _, second, err = psp(*arguments, check=0)
     assert first == second
     assert "8 pictures parsed already, and skipped" in err and "0 pictures parsed" in err
@@ -218,7 +224,7 @@ def test_what_is_not_finished_is_done_again(journey, psp, photos, tmp_path):
         (["--flip"], "flip False, now True"),
         (["--scales", "1,1.5"], "scales 1.0, now 1.0,1.5"),
         (["--precision", "bf16"], "precision fp32, now bf16"),
-        (["--protocol", "caffe"], "protocol torch, now caffe"),
+        (["--procedure", "caffe"], "procedure torch, now caffe"),
         (["--weights", "last"], "(weights)"),
     ],
 )
@@ -248,8 +254,12 @@ def test_a_default_folder_goes_on_or_gets_a_number_and_an_explicit_one_is_refuse
         return Path(psp("predict", one, "-m", run, *more, check=0)[1].strip()).name
 
     assert [out(), out(), out("--flip"), out("--flip"), out()] == [
-        "a-parsed", "a-parsed", "a-parsed-2", "a-parsed-2", "a-parsed",
-    ]  # fmt: skip
+        "a-parsed",
+        "a-parsed",
+        "a-parsed-2",
+        "a-parsed-2",
+        "a-parsed",
+    ]
     (tmp_path / "mine").mkdir()
     psp("predict", one, "-m", run, "-o", "mine", check=0)  # an empty folder is as good as none
     (tmp_path / "other").mkdir()
@@ -304,13 +314,29 @@ def test_more_parts_than_pictures(journey, psp, photos):
 
 def test_ranks_of_torchrun_share_a_folder(journey, psp, photos, tmp_path):
     command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        "-m", "psp", "predict", str(photos), "-m", str(journey.folder / "run"), "--device", "cpu",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "psp",
+        "predict",
+        str(photos),
+        "-m",
+        str(journey.folder / "run"),
+        "--device",
+        "cpu",
+    ]
     done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        command,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(tmp_path / "photos-parsed")
     psp("predict", photos, "-m", journey.folder / "run", "-o", "one", check=0)
@@ -320,20 +346,20 @@ def test_ranks_of_torchrun_share_a_folder(journey, psp, photos, tmp_path):
 
 
 def test_ranks_within_parts_do_everything_once():
-    from psp.ranks import Part, part_from, within
+    from psp.ranks import Share, share_from, within
 
     items = list(range(23))
     for parts, ranks in ((1, 1), (3, 1), (1, 4), (3, (2, 1, 4)), (30, 2)):
         seen = []
         for number in range(1, parts + 1):
             count = ranks[number - 1] if isinstance(ranks, tuple) else ranks
-            whole = Part(number, parts)
-            mine = [within(whole, Part(rank, count)).of(items) for rank in range(1, count + 1)]
+            whole = Share(number, parts)
+            mine = [within(whole, Share(rank, count)).of(items) for rank in range(1, count + 1)]
             flat = [item for rank in mine for item in rank]
             assert sorted(flat) == whole.of(items)
             seen += flat
         assert sorted(seen) == items
-    assert part_from("3/64") == Part(3, 64)
+    assert share_from("3/64") == Share(3, 64)
 
 
 def test_a_list_on_standard_input(journey, psp, photos, tmp_path, monkeypatch):
@@ -415,10 +441,12 @@ def test_what_is_stopped_leaves_whole_files_and_goes_on(journey, psp, tmp_path, 
         save(tmp_path / f"many/{index:03d}.jpg", (64, 48))
     process = subprocess.Popen(
         [sys.executable, "-m", "psp", "predict", "many", "-m", str(journey.folder / "run")],
-        cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
         # A shell in the background may have the tests ignore Ctrl-C, which is inherited.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    )
     out = tmp_path / "many-parsed"
     while len(list(out.glob("labels/*.png"))) < 3:
         assert process.poll() is None
@@ -458,7 +486,7 @@ def test_two_at_once_on_the_same_part_are_refused(journey, psp, photos):
 def test_probabilities_are_written_and_agree_with_the_label_map(journey, psp, photos, tmp_path):
     run = journey.folder / "run"
     psp("predict", photos, "-m", run, "-o", "out", "--probabilities", "--flip", check=0)
-    parser = package.load(run, "cpu")
+    predictor = package.load(run, "cpu")
     for name, (width, height) in EXPECTED.items():
         with np.load(tmp_path / f"out/probabilities/{name}.npz") as archive:
             assert archive.files == ["probabilities"]
@@ -468,7 +496,7 @@ def test_probabilities_are_written_and_agree_with_the_label_map(journey, psp, ph
         label = np.array(Image.open(tmp_path / f"out/labels/{name}.png"))
         best = np.take_along_axis(found, label[None].astype(int), 0)[0]
         assert (best == found.max(0)).all()
-    expected = parser.probabilities(photos / "sub/a.jpg", flip=True)
+    expected = predictor.probabilities(photos / "sub/a.jpg", flip=True)
     with np.load(tmp_path / "out/probabilities/sub/a.npz") as archive:
         assert np.abs(archive["probabilities"] - expected).max() < 1e-3
     _, out, _ = psp("predict", photos, "-m", run, "-o", "out", "--flip", "--json", check=0)
@@ -498,20 +526,22 @@ def test_too_many_probabilities_are_refused_for_that_picture_alone(
 def test_a_picture_that_memory_does_not_hold_is_one_failure(
     journey, psp, photos, monkeypatch, text
 ):
-    from psp.model.inference import Segmenter
+    from psp.model.inference import SlidingWindow
 
-    real = Segmenter.label_map
+    real = SlidingWindow.label_map
 
-    def greedy(self, image, protocol):
+    def greedy(self, image, procedure):
         if image.shape[:2] == (97, 130):
             raise RuntimeError(text)
-        return real(self, image, protocol)
+        return real(self, image, procedure)
 
-    monkeypatch.setattr(Segmenter, "label_map", greedy)
+    monkeypatch.setattr(SlidingWindow, "label_map", greedy)
     code, _, err = psp("predict", photos, "-m", journey.folder / "run")
     assert code == 3
     assert "a.jpg: not enough memory on cpu for this picture of 130x97 with windows of 41" in err
-    monkeypatch.setattr(Segmenter, "label_map", lambda *_: (_ for _ in ()).throw(RuntimeError("x")))
+    monkeypatch.setattr(
+        SlidingWindow, "label_map", lambda *_: (_ for _ in ()).throw(RuntimeError("x"))
+    )
     with pytest.raises(RuntimeError, match="x"):  # a bug stays one
         psp("predict", photos / "sub/a.jpg", "-m", journey.folder / "run")
 
@@ -543,8 +573,8 @@ def test_memory_does_not_grow_with_the_number_of_pictures(journey, photos, tmp_p
     program = f"""
 import os, torch
 from pathlib import Path
-from psp.infer import Protocol
-from psp.inputs import find_pictures
+from psp.model.procedure import Procedure
+from psp.predict.inputs import find_pictures
 from psp.predict import predict
 torch.set_num_threads(1)
 level = {{}}
@@ -552,7 +582,7 @@ def report(event):
     if event.done in (20, 70):
         level[event.done] = int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 predict(find_pictures([Path("many")]), Path({str(journey.folder / "run/best.safetensors")!r}),
-    Path("out"), protocol=lambda header: Protocol(crop=41, base_size=64),
+    Path("out"), procedure=lambda header: Procedure(crop=41, base_size=64),
     device=torch.device("cpu"), report=report)
 print((level[70] - level[20]) / 2**20)
 """

@@ -20,7 +20,7 @@ from psp.errors import PspError
 from psp.files import file_sha256
 from psp.prepare.convert import Conversion
 from psp.prepare.pipeline import AuditError, BadPair, prepare
-from psp.workers import ordered
+from psp.workers import map_in_processes
 
 CAMVID = find_card("camvid")
 
@@ -43,8 +43,14 @@ def test_all_problems_are_collected_and_nothing_is_put_in_place(camvid_raw, tmp_
     expected = spoil(camvid_raw)
     events = []
     with pytest.raises(AuditError, match=r"2 more bad pairs.*--skip-bad 3") as error:
-        prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True, workers=workers,
-                report=events.append)  # fmt: skip
+        prepare(
+            CAMVID,
+            camvid_raw,
+            tmp_path / "out",
+            allow_incomplete=True,
+            workers=workers,
+            report=events.append,
+        )
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
     audit = json.loads((tmp_path / "out.partial/audit.json").read_text())
@@ -61,8 +67,10 @@ def test_bad_pairs_can_be_left_out_up_to_a_number(camvid_raw, tmp_path):
         prepare(CAMVID, camvid_raw, tmp_path / "out", skip_bad=2, **options)
     manifest = prepare(CAMVID, camvid_raw, tmp_path / "out", skip_bad=3, **options)
     assert {name: entry["images"] for name, entry in manifest["splits"].items()} == {
-        "train": 5, "val": 2, "test": 1,
-    }  # fmt: skip
+        "train": 5,
+        "val": 2,
+        "test": 1,
+    }
     assert manifest["splits"]["val"]["skipped"] == ["0001TP_val001"]
     assert "0001TP_val001" not in ShardSplit(tmp_path / "out", "val").names
     audit = json.loads((tmp_path / "out/audit.json").read_text())
@@ -98,8 +106,14 @@ def test_any_number_of_workers_and_any_run_write_the_same_bytes(camvid_raw, tmp_
             source = camvid_raw / kind / "0001TP_train000.png"
             (camvid_raw / kind / f"0001TP_x{extra:03d}.png").write_bytes(source.read_bytes())
     for name, workers in {"one": 1, "three": 3, "again": 3}.items():
-        prepare(CAMVID, camvid_raw, tmp_path / name, workers=workers, allow_incomplete=True,
-                shard_mb=0.01)  # fmt: skip
+        prepare(
+            CAMVID,
+            camvid_raw,
+            tmp_path / name,
+            workers=workers,
+            allow_incomplete=True,
+            shard_mb=0.01,
+        )
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert len(names) > 5 and "audit.json" in names
     for name in names:
@@ -119,16 +133,31 @@ def test_a_shard_is_bounded(camvid_raw, tmp_path):
 def test_a_killed_command_leaves_no_process_and_goes_on(camvid_raw, tmp_path, number):
     rng = np.random.default_rng(0)
     for extra in range(300):
-        save_picture(camvid_raw / f"train/x{extra:03d}.png",
-                     rng.integers(0, 256, (200, 200, 3), dtype=np.uint8))  # fmt: skip
+        save_picture(
+            camvid_raw / f"train/x{extra:03d}.png",
+            rng.integers(0, 256, (200, 200, 3), dtype=np.uint8),
+        )
         save_picture(camvid_raw / f"trainannot/x{extra:03d}.png", np.zeros((200, 200), np.uint8))
-    arguments = ["prepare", "camvid", str(camvid_raw), "-o", "out", "--allow-incomplete",
-                 "--shard-mb", "1", "--workers", "2"]  # fmt: skip
+    arguments = [
+        "prepare",
+        "camvid",
+        str(camvid_raw),
+        "-o",
+        "out",
+        "--allow-incomplete",
+        "--shard-mb",
+        "1",
+        "--workers",
+        "2",
+    ]
     assert os.getpid() in group(os.getsid(0))
     process = subprocess.Popen(
-        [sys.executable, "-m", "psp", *arguments], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "psp", *arguments],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
         start_new_session=True,
-    )  # fmt: skip
+    )
     partial = tmp_path / "out.partial"
     deadline = time.monotonic() + 30
     while len(list(partial.glob("*.h5"))) < 3 and time.monotonic() < deadline:
@@ -177,8 +206,17 @@ def test_max_side_shrinks_both_alike_and_says_so(tmp_path, camvid_raw, psp):
     label = rng.integers(0, 12, (10, 15), dtype=np.uint8).repeat(20, 0).repeat(20, 1)
     save_picture(camvid_raw / "train/0001TP_train000.png", np.dstack([label * 20] * 3))
     save_picture(camvid_raw / "trainannot/0001TP_train000.png", label)
-    _, _, err = psp("prepare", "camvid", camvid_raw, "-o", "out", "--allow-incomplete",
-                    "--max-side", "150", check=0)  # fmt: skip
+    _, _, err = psp(
+        "prepare",
+        "camvid",
+        camvid_raw,
+        "-o",
+        "out",
+        "--allow-incomplete",
+        "--max-side",
+        "150",
+        check=0,
+    )
     assert "above 150 pixels were shrunk" in err
     split = ShardSplit(tmp_path / "out", "train")
     assert split.conversion["max_side"] == 150
@@ -201,8 +239,17 @@ def test_reencode_compresses_lossless_pictures_alone_and_says_so(tmp_path, camvi
     Image.new("RGB", (64, 48), (10, 200, 30)).save(camvid_raw / "val/0001TP_val000.jpg")
     (camvid_raw / "val/0001TP_val000.png").unlink()
     jpeg = (camvid_raw / "val/0001TP_val000.jpg").read_bytes()
-    _, _, err = psp("prepare", "camvid", camvid_raw, "-o", "out", "--allow-incomplete",
-                    "--reencode", "jpeg:90", check=0)  # fmt: skip
+    _, _, err = psp(
+        "prepare",
+        "camvid",
+        camvid_raw,
+        "-o",
+        "out",
+        "--allow-incomplete",
+        "--reencode",
+        "jpeg:90",
+        check=0,
+    )
     assert "lossy" in err
     split = ShardSplit(tmp_path / "out", "val")
     assert split.image_bytes(0) == jpeg
@@ -238,11 +285,11 @@ def test_other_options_are_other_input(camvid_raw, tmp_path):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_come_in_order_and_errors_come_through(workers):
     items = [(number, 1 << 20) for number in range(12)]
-    assert list(ordered(Double, (), items, workers)) == [2 * n for n in range(12)]
+    assert list(map_in_processes(Double, (), items, workers)) == [2 * n for n in range(12)]
     with pytest.raises(PspError, match="thirteen"):
-        list(ordered(Double, (), [(n, 1) for n in range(40) if n != 17], workers))
+        list(map_in_processes(Double, (), [(n, 1) for n in range(40) if n != 17], workers))
 
 
 def test_a_worker_that_dies_is_one_line():
     with pytest.raises(PspError, match="a worker process died; was it out of memory"):
-        list(ordered(Double, (), [(17, 1)], 2))
+        list(map_in_processes(Double, (), [(17, 1)], 2))

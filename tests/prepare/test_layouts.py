@@ -153,8 +153,9 @@ def cityscapes_raw(tmp_path, rng):
     for split, city, count in (("train", "aachen", 3), ("val", "lindau", 2), ("test", "bonn", 2)):
         for number in range(count):
             stem = f"{city}_{number:06d}_000019"
-            save_picture(root / f"leftImg8bit/{split}/{city}/{stem}_leftImg8bit.png",
-                         noise(rng, 32, 64))  # fmt: skip
+            save_picture(
+                root / f"leftImg8bit/{split}/{city}/{stem}_leftImg8bit.png", noise(rng, 32, 64)
+            )
             ids = rng.integers(0, 34, (8, 16), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
             if split == "test":
                 ids[:] = 3
@@ -210,8 +211,10 @@ def test_ade20k_shifts_and_takes_the_test_pictures_beside_it(ade_raw, tmp_path):
     out = tmp_path / "out"
     manifest = prepare(find_card("ade20k"), ade_raw, out, allow_incomplete=True)
     assert {name: entry["images"] for name, entry in manifest["splits"].items()} == {
-        "train": 3, "val": 2, "test": 2,
-    }  # fmt: skip
+        "train": 3,
+        "val": 2,
+        "test": 2,
+    }
     split = ShardSplit(out, "train")
     for index, name in enumerate(split.names):
         raw = np.array(Image.open(ade_raw / f"annotations/training/{name}.png")).astype(int)
@@ -324,8 +327,9 @@ def test_color_masks_become_the_same_labels_as_index_masks(own_raw, tmp_path):
         tmp_path, splits=splits, folders='images = "photos"\nmasks = "masks"\nmask_suffix = "_mask"'
     )
     prepare(index, own_raw, tmp_path / "index")
-    color = own_card(tmp_path, colors=True, splits=splits,
-                     folders='images = "photos"\nmasks = "painted"')  # fmt: skip
+    color = own_card(
+        tmp_path, colors=True, splits=splits, folders='images = "photos"\nmasks = "painted"'
+    )
     prepare(color, own_raw, tmp_path / "color")
     for name, count in {"train": 14, "val": 6}.items():
         one, two = ShardSplit(tmp_path / "index", name), ShardSplit(tmp_path / "color", name)
@@ -340,9 +344,11 @@ def test_color_masks_become_the_same_labels_as_index_masks(own_raw, tmp_path):
 def test_fractions_are_seeded_disjoint_and_steady(own_raw, tmp_path):
     def dealt(seed):
         card = own_card(
-            tmp_path, splits="train = { fraction = 0.5 }\nval = { fraction = 0.25 }",
-            folders=f'images = "photos"\nmasks = "painted"\nseed = {seed}', colors=True,
-        )  # fmt: skip
+            tmp_path,
+            splits="train = { fraction = 0.5 }\nval = { fraction = 0.25 }",
+            folders=f'images = "photos"\nmasks = "painted"\nseed = {seed}',
+            colors=True,
+        )
         found = make_plan(Source(own_raw, card), _conversion(), 10**9, False).splits
         return [{item.pair.name for item in items} for items in found.values()]
 
@@ -364,9 +370,11 @@ def test_lists_of_the_wild_are_read(own_raw, tmp_path):
     )
     (own_raw / "val.txt").write_text("day 0/photo.02\n")
     card = own_card(
-        tmp_path, splits='train = { list = "train.txt" }\nval = { list = "val.txt" }',
-        folders='images = "photos"\nmasks = "painted"', colors=True,
-    )  # fmt: skip
+        tmp_path,
+        splits='train = { list = "train.txt" }\nval = { list = "val.txt" }',
+        folders='images = "photos"\nmasks = "painted"',
+        colors=True,
+    )
     prepare(card, own_raw, tmp_path / "out")
     assert ShardSplit(tmp_path / "out", "train").names == ["day 0/photo.00", "day 1/photo.01"]
     assert ShardSplit(tmp_path / "out", "val").names == ["day 0/photo.02"]
@@ -400,9 +408,11 @@ def test_pictures_in_two_splits_are_told(own_raw, tmp_path):
     for name in ("train", "val"):
         (own_raw / f"{name}.txt").write_text("day 0/photo.00\n")
     card = own_card(
-        tmp_path, splits='train = { list = "train.txt" }\nval = { list = "val.txt" }',
-        folders='images = "photos"\nmasks = "painted"', colors=True,
-    )  # fmt: skip
+        tmp_path,
+        splits='train = { list = "train.txt" }\nval = { list = "val.txt" }',
+        folders='images = "photos"\nmasks = "painted"',
+        colors=True,
+    )
     plan = make_plan(Source(own_raw, card), _conversion(), 10**9, False)
     assert any("'train' and 'val' have 1 pictures in common" in text for text in plan.remarks)
 

@@ -65,9 +65,12 @@ def test_incomplete_is_said_when_allowed(camvid_raw, tmp_path):
     (camvid_raw / "train" / "0001TP_train000.png").unlink()
     planned = []
     prepare(
-        CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True,
+        CAMVID,
+        camvid_raw,
+        tmp_path / "out",
+        allow_incomplete=True,
         report=lambda event: planned.append(event) if isinstance(event, Planned) else None,
-    )  # fmt: skip
+    )
     assert planned[0].images == {"train": 5, "val": 3}
     assert any("split 'train' has 5 of the 367" in remark for remark in planned[0].remarks)
     assert any("split 'test' has 0 of the 233" in remark for remark in planned[0].remarks)
@@ -242,9 +245,10 @@ def test_a_killed_walk_goes_on_and_ends_with_the_same_bytes(camvid_raw, tmp_path
         prepare(CAMVID, camvid_raw, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
     monkeypatch.setattr(
-        walk, "write_shard",
+        walk,
+        "write_shard",
         lambda path, *rest, **how: written.append(path.name) or real(path, *rest, **how),
-    )  # fmt: skip
+    )
     prepare(CAMVID, camvid_raw, tmp_path / "out", **options)
     assert len(written) == len(set(written)) == 11  # none was written twice
     for path in (tmp_path / "whole").iterdir():

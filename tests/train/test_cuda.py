@@ -7,9 +7,9 @@ import torch
 
 from psp.data.shards import ShardSplit
 from psp.model.architecture import Architecture
-from psp.model.inference import segmenter
+from psp.model.inference import sliding_window
 from psp.model.preprocessing import IMAGENET
-from psp.model.procedure import Protocol
+from psp.model.procedure import Procedure
 from psp.model.pspnet import build
 from psp.model.weights import read_weights
 from psp.runs import Run
@@ -84,9 +84,11 @@ def test_label_maps_are_those_of_a_cpu(rng):
     torch.manual_seed(0)
     network = build(Architecture(classes=5, backbone="resnet18", stem="7x7")).eval()
     image = rng.integers(0, 256, (150, 200, 3), dtype="uint8")
-    protocol = Protocol(crop=89, scales=(0.75, 1.0), flip=True)
+    procedure = Procedure(crop=89, scales=(0.75, 1.0), flip=True)
     one, other = (
-        segmenter(network, IMAGENET, device, torch.float32).probabilities(image, protocol).cpu()
+        sliding_window(network, IMAGENET, device, torch.float32)
+        .probabilities(image, procedure)
+        .cpu()
         for device in (torch.device("cpu"), CUDA)
     )
     assert torch.allclose(one, other, atol=1e-4)

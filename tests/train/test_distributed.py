@@ -25,7 +25,7 @@ from psp.data.loader import Crops, batches
 from psp.data.shards import ShardSplit
 from psp.errors import PspError
 from psp.model.weights import read_weights
-from psp.ranks import Part, launch_name
+from psp.ranks import Share, launch_name
 from psp.runs import Run
 from psp.settings.config import TrainConfig
 from psp.settings.sources import resolve
@@ -56,10 +56,21 @@ LIGHT = ["--set", "freeze=stage5"]
 
 def torchrun(ranks, *arguments, restarts=0):
     """The command of `psp` on so many ranks, or of a script."""
-    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node",
-             str(ranks), "--max-restarts", str(restarts)]  # fmt: skip
-    return [*start, *([] if str(arguments[0]).endswith(".py") else ["-m", "psp"]),
-            *map(str, arguments)]  # fmt: skip
+    start = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        str(ranks),
+        "--max-restarts",
+        str(restarts),
+    ]
+    return [
+        *start,
+        *([] if str(arguments[0]).endswith(".py") else ["-m", "psp"]),
+        *map(str, arguments),
+    ]
 
 
 def launched(ranks, *arguments):
@@ -131,9 +142,23 @@ def test_two_and_four_ranks_learn_what_one_process_learns(place):
 
     Four ranks learn the head alone, which spares two cores most of the work.
     """
-    options = [*CALM, "--steps", 20, "--batch", 8, "--set", "scale_min=0.3", "--set",
-               "eval_every=20", "--set", "class_weights=median", "--set", "ema=0.9",
-               "--set", "accumulate=auto"]  # fmt: skip
+    options = [
+        *CALM,
+        "--steps",
+        20,
+        "--batch",
+        8,
+        "--set",
+        "scale_min=0.3",
+        "--set",
+        "eval_every=20",
+        "--set",
+        "class_weights=median",
+        "--set",
+        "ema=0.9",
+        "--set",
+        "accumulate=auto",
+    ]
     light = [*options, *LIGHT, "--init", "start"]
     for ranks, chosen in ((2, options), (4, light)):
         name = f"1-of-{ranks}"
@@ -141,8 +166,7 @@ def test_two_and_four_ranks_learn_what_one_process_learns(place):
         run(torchrun(ranks, "train", "shards", "-o", ranks, *chosen), place, check=0)
     config = Run(place / "1-of-2").training_config()
     assert uneven(place / "shards", config)
-    train(place / "shards", Run(place / "0"), config, device=torch.device("cpu"),
-          stop=lambda: True)  # fmt: skip
+    train(place / "shards", Run(place / "0"), config, device=torch.device("cpu"), stop=lambda: True)
     first = torch.load(place / "0/checkpoints/00000000.pt", weights_only=True)["average"]
     for ranks, start in (("2", first), ("4", read_weights(place / "start")[1])):
         expected = losses(place / f"1-of-{ranks}")
@@ -161,7 +185,7 @@ def uneven(shards, config):
     criterion = Criterion(aux_weight=0.4, loss_stride=1, align_corners=True)
     found = []
     for _, labels in batches(crops, config.batch, range(20), 0, pin=False):
-        one, two = (float(criterion.weigh(part)) for part in labels.chunk(2))
+        one, two = (float(criterion.total_weight(part)) for part in labels.chunk(2))
         found.append(abs(one - two) / (one + two))
     print(found)
     return sum(found) / len(found) > 0.05 and max(found) > 0.1
@@ -173,7 +197,7 @@ def test_ranks_share_the_stream_of_one_process(journey, accumulate):
     steps = range(2 * accumulate, 5 * accumulate)
     whole = list(batches(crops, 8 // accumulate, steps, 0, pin=False))
     parts = [
-        list(batches(crops, 8 // accumulate, steps, rank % 2, pin=False, part=Part(rank + 1, 4)))
+        list(batches(crops, 8 // accumulate, steps, rank % 2, pin=False, part=Share(rank + 1, 4)))
         for rank in range(4)
     ]
     for number, (images, labels) in enumerate(whole):
@@ -251,9 +275,14 @@ def test_a_stop_of_one_rank_stops_all_and_any_number_goes_on(place):
     config = Run(place / "run").training_config()
     events = []
     assert not train(
-        place / "shards", Run(place / "run"), config, device=torch.device("cpu"), resume=True,
-        stop=lambda: next(stops, True), report=events.append,
-    )  # fmt: skip
+        place / "shards",
+        Run(place / "run"),
+        config,
+        device=torch.device("cpu"),
+        resume=True,
+        stop=lambda: next(stops, True),
+        report=events.append,
+    )
     assert any("it began on 2 ranks and goes on with 1" in getattr(e, "text", "") for e in events)
     last = run(torchrun(2, *again, "--device", "cpu"), place, check=0)
     assert f"resumed at step {reached + 5} of 30" in last.stderr
@@ -262,8 +291,21 @@ def test_a_stop_of_one_rank_stops_all_and_any_number_goes_on(place):
 
 def test_a_killed_rank_is_replaced_and_the_end_is_the_same(place):
     """4 ranks, dropout on, one gets SIGKILL; torchrun starts all again, and they find their run."""
-    options = [*LIGHT, "--init", "../start", "--device", "cpu", "--steps", 9, "--set",
-               "eval_every=9", "--set", "save_every=3", "--set", "log_every=1"]  # fmt: skip
+    options = [
+        *LIGHT,
+        "--init",
+        "../start",
+        "--device",
+        "cpu",
+        "--steps",
+        9,
+        "--set",
+        "eval_every=9",
+        "--set",
+        "save_every=3",
+        "--set",
+        "log_every=1",
+    ]
     (place / "calm").mkdir()
     (place / "killed").mkdir()
     run(torchrun(4, "train", "../shards", *options), place / "calm", check=0)
@@ -355,7 +397,7 @@ def test_what_runs_away_or_does_not_fit_is_said_once(place, spoil):
 HOOK = """
 import os, time
 from psp.cli import main
-from psp.score import Look
+from psp.evaluate.count import Look
 counts = Look.counts
 def slow(self, classes):
     open(f"at-{os.environ['RANK']}", "w").close()
@@ -391,11 +433,24 @@ def test_a_rank_that_hangs_ends_when_another_has_failed(place, monkeypatch):
     ranks = []
     for rank in (0, 1):  # as two machines would start them: nobody ends the other
         monkeypatch.setitem(ENV, "RANK", str(rank))
-        for name, value in {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost",
-                            "MASTER_PORT": str(port())}.items():  # fmt: skip
+        for name, value in {
+            "WORLD_SIZE": "2",
+            "MASTER_ADDR": "localhost",
+            "MASTER_PORT": str(port()),
+        }.items():
             monkeypatch.setitem(ENV, name, value)
-        call = [sys.executable, place / "slow.py", "train", "shards", "-o", "run", "--device",
-                "cpu", "--set", "eval_every=1"]  # fmt: skip
+        call = [
+            sys.executable,
+            place / "slow.py",
+            "train",
+            "shards",
+            "-o",
+            "run",
+            "--device",
+            "cpu",
+            "--set",
+            "eval_every=1",
+        ]
         ranks.append(begin(call, place))
     assert "ZeroDivisionError: a bug" in ranks[0].communicate(timeout=150)[0]
     since = time.monotonic()

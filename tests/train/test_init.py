@@ -112,9 +112,15 @@ def test_imagenet_weights_that_do_not_exist_are_said(fields, message):
 
 def header(spec, classes):
     return Header(
-        architecture=spec, classes=classes, palette=((0, 0, 0),) * len(classes), dataset="d",
-        data="f", crop=41, base_size=None, step=1,
-    )  # fmt: skip
+        architecture=spec,
+        classes=classes,
+        palette=((0, 0, 0),) * len(classes),
+        dataset="d",
+        data="f",
+        crop=41,
+        base_size=None,
+        step=1,
+    )
 
 
 def test_a_model_of_ours_gives_its_classifiers_only_to_the_same_classes(tmp_path):
@@ -163,8 +169,14 @@ def test_wrong_files_are_refused_and_nothing_runs(tmp_path, monkeypatch):
 
 def timms_names(network):
     """Name a deep-stem backbone's tensors as timm does: conv1 is a sequence, bn1 ends it."""
-    stem = {"conv1": "conv1.0", "bn1": "conv1.1", "conv2": "conv1.3", "bn2": "conv1.4",
-            "conv3": "conv1.6", "bn3": "bn1"}  # fmt: skip
+    stem = {
+        "conv1": "conv1.0",
+        "bn1": "conv1.1",
+        "conv2": "conv1.3",
+        "bn2": "conv1.4",
+        "conv3": "conv1.6",
+        "bn3": "bn1",
+    }
     for name, tensor in network.backbone.state_dict().items():
         first, _, rest = name.partition(".")
         yield f"{stem.get(first, first)}.{rest}", tensor

@@ -68,8 +68,14 @@ def steps(folder):
     return records
 
 
-EVERYTHING = {"ema": 0.9, "accumulate": 2, "ohem": 0.5, "class_weights": "median",
-              "scale_min": 0.05, "loss_stride": 1}  # fmt: skip
+EVERYTHING = {
+    "ema": 0.9,
+    "accumulate": 2,
+    "ohem": 0.5,
+    "class_weights": "median",
+    "scale_min": 0.05,
+    "loss_stride": 1,
+}
 
 
 @pytest.mark.parametrize("settings", [{}, EVERYTHING], ids=["plain", "everything"])
@@ -131,9 +137,14 @@ def test_the_journey_run_holds_what_a_run_holds(journey):
     run = journey.folder / "run"
     names = {path.name for path in run.iterdir()}
     assert names == {
-        "config.json", "metrics.jsonl", "log.txt", "checkpoints", "best.safetensors",
-        "last.safetensors", "evaluations",
-    }  # fmt: skip
+        "config.json",
+        "metrics.jsonl",
+        "log.txt",
+        "checkpoints",
+        "best.safetensors",
+        "last.safetensors",
+        "evaluations",
+    }
     config = json.loads((run / "config.json").read_text())
     assert config["settings"]["crop"] == 41
     assert config["data"] == str(journey.folder / "shards")
@@ -153,8 +164,18 @@ def test_the_journey_run_holds_what_a_run_holds(journey):
 
 
 def test_the_loss_falls_on_a_few_pictures(shards, config, tmp_path):
-    still = replace(config, steps=16, scale_min=1.0, scale_max=1.0, blur=0.0, rotate=0.0,
-                    log_every=2, eval_every=99, save_every=99, lr=0.01)  # fmt: skip
+    still = replace(
+        config,
+        steps=16,
+        scale_min=1.0,
+        scale_max=1.0,
+        blur=0.0,
+        rotate=0.0,
+        log_every=2,
+        eval_every=99,
+        save_every=99,
+        lr=0.01,
+    )
     _, events = go(shards, tmp_path / "run", still)
     losses = [event.loss for event in events if isinstance(event, Step)]
     assert losses[-1] < 0.6 * losses[0]
@@ -215,8 +236,8 @@ def test_a_run_that_is_being_trained_is_left_to_its_process(shards, config, tmp_
     short = replace(config, steps=2, eval_every=2, save_every=1)
     go(shards, tmp_path / "run", short, stop=iter([False, True, True]).__next__)
     program = (
-        "import sys, time; from pathlib import Path; from psp.files import sole_user\n"
-        "with sole_user(Path(sys.argv[1])): print('here', flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from psp.files import file_lock\n"
+        "with file_lock(Path(sys.argv[1])): print('here', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path / "run/lock")], stdout=subprocess.PIPE
@@ -336,14 +357,28 @@ def test_a_run_takes_details_and_preprocessing_from_the_model_it_starts_from(
     """Tensors of the same shapes mean something else without: BGR means, half dilations, ..."""
     card = ShardSplit(shards, "train").card
     spec = Architecture(
-        classes=9, backbone="resnet18", stem=config.stem, first_dilation="half",
-        basic_dilation="first", level_width=64, head_width=128, aux_width=32, align_corners=False,
-    )  # fmt: skip
+        classes=9,
+        backbone="resnet18",
+        stem=config.stem,
+        first_dilation="half",
+        basic_dilation="first",
+        level_width=64,
+        head_width=128,
+        aux_width=32,
+        align_corners=False,
+    )
     caffe = Preprocessing(mean=(123.68, 116.779, 103.939), std=(1.0, 1.0, 1.0))
     header = Header(
-        architecture=spec, classes=card.names, palette=card.palette, dataset="d", data="",
-        crop=41, base_size=None, step=0, preprocessing=caffe,
-    )  # fmt: skip
+        architecture=spec,
+        classes=card.names,
+        palette=card.palette,
+        dataset="d",
+        data="",
+        crop=41,
+        base_size=None,
+        step=0,
+        preprocessing=caffe,
+    )
     source = tmp_path / "model.safetensors"
     save_weights(source, build(spec).state_dict(), header)
     short = replace(config, init=str(source), steps=4, eval_every=4, save_every=2)
@@ -367,9 +402,15 @@ def test_a_step_in_parts_is_the_step_of_the_whole_batch(shards, config, tmp_path
     source = tmp_path / "start"
     assert go(shards, source, replace(config, steps=1, eval_every=1))[0]
     fixed = replace(
-        config, init=str(source / "last.safetensors"), freeze_norm="all", dropout=0.0, steps=3,
-        eval_every=3, log_every=1, lr=0.001,
-    )  # fmt: skip
+        config,
+        init=str(source / "last.safetensors"),
+        freeze_norm="all",
+        dropout=0.0,
+        steps=3,
+        eval_every=3,
+        log_every=1,
+        lr=0.001,
+    )
     found = {}
     for parts in (1, 2, 4):
         _, events = go(shards, tmp_path / str(parts), replace(fixed, accumulate=parts))

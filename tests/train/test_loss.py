@@ -80,7 +80,7 @@ def test_parts_of_a_batch_add_up_to_the_whole(weighted, ohem):
     together.total.backward()
     expected, main.grad = main.grad.clone(), None
     spans = (slice(0, 1), slice(1, 4), slice(4, 6))
-    whole = sum(criterion.weigh(labels[span]) for span in spans)
+    whole = sum(criterion.total_weight(labels[span]) for span in spans)
     total = 0.0
     for span in spans:
         part = criterion(Logits(main[span], main[span]), labels[span], whole)

@@ -19,9 +19,13 @@ def test_poly_is_the_papers_formula():
 def test_every_parameter_is_in_one_group_with_the_right_factor(norm_decay):
     network = build(Architecture(classes=3, backbone="resnet18"))
     groups = parameter_groups(
-        network, pretrained="backbone.", head_lr=10.0, bias_lr=2.0, weight_decay=1e-4,
+        network,
+        pretrained="backbone.",
+        head_lr=10.0,
+        bias_lr=2.0,
+        weight_decay=1e-4,
         norm_decay=norm_decay,
-    )  # fmt: skip
+    )
     seen = {}
     for group in groups:
         for parameter in group["params"]:

@@ -11,7 +11,7 @@ from helpers.plain_nets import CSAILDecoder, CSAILEncoder, MMSegmentation
 
 import psp.zoo.catalog
 from psp.data.cardfile import find_card, shipped
-from psp.model.procedure import Protocol
+from psp.model.procedure import Procedure
 from psp.model.pspnet import build
 from psp.zoo.catalog import entries
 from psp.zoo.importers.csail import read_csail
@@ -45,10 +45,10 @@ def test_an_entry_is_consistent(entry):
     with torch.device("meta"):
         state = build(found.architecture).state_dict().values()
     assert entry.megabytes == round(sum(t.numel() * t.element_size() for t in state) / 1e6)
-    Protocol(entry.crop, entry.base_size)  # refuses what psp cannot do
+    Procedure(entry.crop, entry.base_size)  # refuses what psp cannot do
     assert entry.base_size is None or entry.base_size >= entry.crop
     one, several = entry.scores
-    assert one.protocol == "one scale" and several.protocol.startswith("multi-scale")
+    assert one.procedure == "one scale" and several.procedure.startswith("multi-scale")
     assert 30 < one.miou < several.miou < 90
     assert entry.terms and entry.publisher.page.startswith("https://github.com/")
 

@@ -12,10 +12,13 @@ from psp.zoo.importers.classnames import differences, places
 
 CONTEXT = find_card("context60").names
 # mmsegmentation's names, by the alphabet as its converter numbers them.
-ALPHABET = ("background", *sorted(
-    {"diningtable": "table", "clothes": "cloth", "bedcloth": "bedclothes"}.get(name, name)
-    for name in CONTEXT[1:]
-))  # fmt: skip
+ALPHABET = (
+    "background",
+    *sorted(
+        {"diningtable": "table", "clothes": "cloth", "bedcloth": "bedclothes"}.get(name, name)
+        for name in CONTEXT[1:]
+    ),
+)
 
 
 def test_another_spelling_is_the_same_class():
@@ -48,7 +51,7 @@ def test_a_renamed_class_stays_only_where_all_others_stay():
     ):
         with pytest.raises(PspError, match=message):
             places(theirs, ours)
-    # Either of two left over could be meant: never guessed.
+    # Either of two left over could be meant: never predicted.
     with pytest.raises(PspError, match="cannot be matched"):
         places(("car", "cars", "sky", "carton"), ("sky", "cart", "car", "cartoons"))
 
@@ -70,15 +73,19 @@ def test_channels_follow_their_names_into_the_cards_order(tmp_path, network60, n
     path, out = saved(tmp_path, network60, ALPHABET, new), tmp_path / "w.safetensors"
     found = import_weights(path, out, find_card("context60"))
     assert any("another order" in remark for remark in found.remarks)
-    parser = package.load(out, "cpu", "fp32")
-    assert parser.classes == CONTEXT and "another order" in parser.header.source
+    predictor = package.load(out, "cpu", "fp32")
+    assert predictor.classes == CONTEXT and "another order" in predictor.header.source
     images = torch.randn(1, 3, 65, 65)
     with torch.inference_mode():
-        ours, (theirs, theirs_aux) = parser.network(images), network60(images)
-        ours_aux = parser.network.aux(parser.network.backbone(images)[0])
-    order = [ALPHABET.index(n) for n in
-             ({"diningtable": "table", "clothes": "cloth", "bedcloth": "bedclothes"}.get(n, n)
-              for n in CONTEXT)]  # fmt: skip
+        ours, (theirs, theirs_aux) = predictor.network(images), network60(images)
+        ours_aux = predictor.network.aux(predictor.network.backbone(images)[0])
+    order = [
+        ALPHABET.index(n)
+        for n in (
+            {"diningtable": "table", "clothes": "cloth", "bedcloth": "bedclothes"}.get(n, n)
+            for n in CONTEXT
+        )
+    ]
     scale = theirs.max() - theirs.min()
     assert (ours.main - theirs[:, order]).abs().max() <= 1e-5 * scale
     assert (ours_aux - theirs_aux[:, order]).abs().max() <= 1e-4 * scale

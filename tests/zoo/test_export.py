@@ -21,9 +21,16 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 def model(path, spec, **fields):
     header = Header(
-        architecture=spec, classes=("a", "é", "c"), palette=((0, 0, 0), (9, 8, 7), (1, 1, 1)),
-        dataset="d", data="", crop=89, base_size=None, step=0, **fields,
-    )  # fmt: skip
+        architecture=spec,
+        classes=("a", "é", "c"),
+        palette=((0, 0, 0), (9, 8, 7), (1, 1, 1)),
+        dataset="d",
+        data="",
+        crop=89,
+        base_size=None,
+        step=0,
+        **fields,
+    )
     network = randomize(build(spec))
     save_weights(path, network.state_dict(), header)
     return network
@@ -74,8 +81,10 @@ def test_the_batch_is_free_and_the_file_describes_itself(tmp_path):
     metadata = about.custom_metadata_map
     assert json.loads(metadata["classes"]) == ["a", "é", "c"]
     assert json.loads(metadata["preprocessing"]) == {
-        "channels": "RGB", "mean": [123.68, 116.779, 103.939], "std": [1.0, 1.0, 1.0],
-    }  # fmt: skip
+        "channels": "RGB",
+        "mean": [123.68, 116.779, 103.939],
+        "std": [1.0, 1.0, 1.0],
+    }
     assert json.loads(metadata["psp"])["crop"] == 89
     first = (tmp_path / "o.onnx").read_bytes()
     export(tmp_path / "w.safetensors", tmp_path / "again.onnx")

@@ -80,10 +80,23 @@ def test_a_semseg_checkpoint_becomes_weights_that_psp_runs(semseg_file, tmp_path
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, loaded.state_dict()[name])
     Image.new("RGB", (40, 30), (200, 30, 30)).save(tmp_path / "photo.png")
-    psp("predict", "photo.png", "-m", "w.safetensors", "-o", "parsed", "--crop", "41",
-        "--base-size", "40", "--device", "cpu", check=0)  # fmt: skip
-    parser = package.load(tmp_path / "w.safetensors", "cpu")
-    labels = parser.probabilities(tmp_path / "photo.png", crop=41, base_size=40).argmax(0)
+    psp(
+        "predict",
+        "photo.png",
+        "-m",
+        "w.safetensors",
+        "-o",
+        "parsed",
+        "--crop",
+        "41",
+        "--base-size",
+        "40",
+        "--device",
+        "cpu",
+        check=0,
+    )
+    predictor = package.load(tmp_path / "w.safetensors", "cpu")
+    labels = predictor.probabilities(tmp_path / "photo.png", crop=41, base_size=40).argmax(0)
     assert labels.shape == (30, 40)
     assert np.array_equal(np.array(Image.open(tmp_path / "parsed/labels/photo.png")), labels)
     # The same file gives the same bytes.
@@ -218,12 +231,14 @@ def caffemodel(network, order, legacy=False):
             name, ours = f"conv{stage + 1}_{index + 1}", f"backbone.layer{stage}.{index}"
             for part, module in (("1x1_reduce", 1), ("3x3", 2), ("1x1_increase", 3)):
                 conv = getattr(block, f"conv{module}")
-                net += convolution(f"{name}_{part}", f"{ours}.conv{module}", conv.stride[0],
-                                   conv.dilation[0])  # fmt: skip
+                net += convolution(
+                    f"{name}_{part}", f"{ours}.conv{module}", conv.stride[0], conv.dilation[0]
+                )
                 net += norm(f"{name}_{part}", f"{ours}.bn{module}")
             if index == 0:
-                net += convolution(f"{name}_1x1_proj", f"{ours}.downsample.0",
-                                   block.downsample[0].stride[0])  # fmt: skip
+                net += convolution(
+                    f"{name}_1x1_proj", f"{ours}.downsample.0", block.downsample[0].stride[0]
+                )
                 net += norm(f"{name}_1x1_proj", f"{ours}.downsample.1")
     for level, size in enumerate(spec.bins):
         pooling = integer(1, 1) + integer(2, 60 // size)
@@ -326,20 +341,20 @@ def test_the_place_of_the_stride_changes_what_a_network_computes(ade_net):
 
 
 def test_load_takes_a_run_and_any_kind_of_picture(journey, tmp_path):
-    parser = package.load(journey.folder / "run", device="cpu")
+    predictor = package.load(journey.folder / "run", device="cpu")
     path = sorted((journey.folder / "raw/images/val").iterdir())[0]
     picture = Image.open(path)
-    labels = parser(path)
+    labels = predictor(path)
     assert labels.dtype == np.uint8 and labels.shape == (picture.height, picture.width)
-    assert np.array_equal(parser(picture), labels)
-    assert np.array_equal(parser(np.array(picture.convert("RGB"))), labels)
+    assert np.array_equal(predictor(picture), labels)
+    assert np.array_equal(predictor(np.array(picture.convert("RGB"))), labels)
     saved = np.array(Image.open(journey.folder / "parsed/labels" / path.name))
     assert np.array_equal(saved, labels)
-    assert len(parser.classes) == len(parser.palette) == 9
-    probabilities = parser.probabilities(path, scales=(0.5, 1.0), flip=True)
+    assert len(predictor.classes) == len(predictor.palette) == 9
+    probabilities = predictor.probabilities(path, scales=(0.5, 1.0), flip=True)
     assert probabilities.dtype == np.float32 and probabilities.shape == (9, *labels.shape)
     assert np.abs(probabilities.sum(0) - 1).max() < 1e-5
-    assert not parser.network.training
+    assert not predictor.network.training
 
 
 @pytest.mark.parametrize(
@@ -353,9 +368,9 @@ def test_load_takes_a_run_and_any_kind_of_picture(journey, tmp_path):
     ],
 )
 def test_what_is_no_picture_is_said(journey, image, message):
-    parser = package.load(journey.folder / "run", device="cpu")
+    predictor = package.load(journey.folder / "run", device="cpu")
     with pytest.raises(PspError, match=message):
-        parser(image)
+        predictor(image)
 
 
 def test_load_of_nothing_is_said(tmp_path):

@@ -27,10 +27,10 @@ img_norm_cfg = dict(
 """
 
 
-def differences(parser, theirs, size=(65, 97)):
+def differences(predictor, theirs, size=(65, 97)):
     """Return the largest differences of main and auxiliary logits, relative to their range."""
     images = torch.from_numpy(np.random.default_rng(3).normal(size=(2, 3, *size))).float()
-    network = parser.network
+    network = predictor.network
     with torch.inference_mode():
         found = network(images).main
         four, _ = network.backbone(images)
@@ -58,8 +58,8 @@ def test_mmsegmentations_logits(tmp_path, mmseg18, depth, deep_stem):
     spec = found.architecture
     assert spec.stem_widths == ((32, 32, 64) if deep_stem else (64, 64, 128))
     assert not spec.align_corners and spec.first_dilation == "half" and found.aside == ()
-    parser = package.load(tmp_path / "w.safetensors", "cpu", "fp32")
-    assert max(differences(parser, theirs)) <= 1e-5
+    predictor = package.load(tmp_path / "w.safetensors", "cpu", "fp32")
+    assert max(differences(predictor, theirs)) <= 1e-5
 
 
 @pytest.mark.parametrize("depth", [18, 50])
@@ -76,10 +76,10 @@ def test_csails_logits(tmp_path, depth):
     assert found.aside == ("bn1._running_iter",)
     assert found.architecture.level_width == (512 if depth == 18 else None)
     assert found.architecture.aux_width == (512 if depth == 50 else 128)
-    parser = package.load(tmp_path / "w.safetensors", "cpu", "fp32")
-    assert max(differences(parser, lambda images: decoder(encoder(images)))) <= 1e-5
-    assert "encoder_epoch_20.pth, SHA-256" in parser.header.source
-    assert "decoder_epoch_20.pth, SHA-256" in parser.header.source
+    predictor = package.load(tmp_path / "w.safetensors", "cpu", "fp32")
+    assert max(differences(predictor, lambda images: decoder(encoder(images)))) <= 1e-5
+    assert "encoder_epoch_20.pth, SHA-256" in predictor.header.source
+    assert "decoder_epoch_20.pth, SHA-256" in predictor.header.source
     one = import_weights(tmp_path / "decoder_epoch_20.pth", tmp_path / "again.safetensors", VOC)
     assert one.what == found.what
     again, first = tmp_path / "again.safetensors", tmp_path / "w.safetensors"
@@ -116,9 +116,13 @@ def test_every_tensor_of_csail_has_its_place(depth):
         own = build(found.architecture).state_dict()
     assert {n: t.shape for n, t in found.tensors.items()} == {n: t.shape for n, t in own.items()}
     assert found.architecture == Architecture(
-        classes=150, backbone=f"resnet{depth}", first_dilation="half", aux_width=512,
-        align_corners=False, dropout_kind="channel",
-    )  # fmt: skip
+        classes=150,
+        backbone=f"resnet{depth}",
+        first_dilation="half",
+        aux_width=512,
+        align_corners=False,
+        dropout_kind="channel",
+    )
 
 
 def test_a_configuration_is_followed_or_the_file_refused(mmseg18):

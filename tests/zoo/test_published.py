@@ -43,7 +43,7 @@ files = [{files}]
 crop = 65
 base_size = 96
 megabytes = 1
-scores = [{{ miou = 50.0, protocol = "one scale" }}]
+scores = [{{ miou = 50.0, procedure = "one scale" }}]
 """
 PUBLISHER = """
 [publishers.{kind}]
@@ -200,20 +200,23 @@ def test_the_first_use_fetches_and_the_second_needs_no_network(
 
 def test_load_hears_of_it_and_computes_what_the_file_says(catalog, published, cache):
     events = []
-    parser = package.load("small-mmseg", "cpu", "fp32", report=events.append)
+    predictor = package.load("small-mmseg", "cpu", "fp32", report=events.append)
     assert isinstance(events[0], FirstUse) and events[0].entry.publisher.terms == "as you like"
     assert isinstance(events[-1], Kept) and "mmsegmentation PSPNet" in events[-1].what
     size = (published / "mm.pth").stat().st_size
     assert [e.done for e in events if isinstance(e, Fetching)][-1] == size
     assert all(e.total == size for e in events if isinstance(e, Fetching))
-    assert parser.classes == VOC.names and (parser.header.crop, parser.header.base_size) == (65, 96)
+    assert predictor.classes == VOC.names and (
+        predictor.header.crop,
+        predictor.header.base_size,
+    ) == (65, 96)
     theirs = randomize(MMSegmentation(18, 21))
     theirs.load_state_dict({n: t.half().to(t.dtype) for n, t in theirs.state_dict().items()})
     images = torch.randn(1, 3, 65, 65)
     with torch.inference_mode():
-        ours, expected = parser.network(images).main, theirs(images)[0]
+        ours, expected = predictor.network(images).main, theirs(images)[0]
     assert (ours - expected).abs().max() <= 1e-5 * (expected.max() - expected.min())
-    assert parser(np.zeros((30, 40, 3), np.uint8)).shape == (30, 40)
+    assert predictor(np.zeros((30, 40, 3), np.uint8)).shape == (30, 40)
     events.clear()
     package.load("small-mmseg", "cpu", "fp32", report=events.append)
     assert not events
@@ -231,7 +234,7 @@ def test_load_hears_of_it_and_computes_what_the_file_says(catalog, published, ca
         ("classifier", None, "cannot be used: classifier.pth: an ImageNet classifier"),
         ("page", None, "cannot be used: page.pth: no weights file (it starts with b'<html>Pl')"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_had_is_one_line_and_nothing_kept(
     catalog, publisher, cache, photos, psp, name, setup, message
 ):
@@ -325,8 +328,9 @@ def test_what_a_killed_process_left_is_removed_in_time(catalog, cache):
         os.utime(folder, (then, then))
     obtain(entries()["small-mmseg"])
     assert [p for p in kept(cache) if p.startswith("weights-1/.")] == [
-        "weights-1/.new", "weights-1/.new/mm.pth",
-    ]  # fmt: skip
+        "weights-1/.new",
+        "weights-1/.new/mm.pth",
+    ]
 
 
 def test_where_weights_are_kept(monkeypatch, tmp_path):

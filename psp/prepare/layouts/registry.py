@@ -27,9 +27,13 @@ LAYOUTS: dict[str, Layout] = {
 }
 # Which card to name for a folder that another layout knows.
 CARDS = {
-    "ade20k": "ade20k", "camvid": "camvid", "cityscapes": "cityscapes", "context": "context",
-    "lmo": "lmo", "voc": "voc2012",
-}  # fmt: skip
+    "ade20k": "ade20k",
+    "camvid": "camvid",
+    "cityscapes": "cityscapes",
+    "context": "context",
+    "lmo": "lmo",
+    "voc": "voc2012",
+}
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 LOOKED_AT = 2000  # entries of a folder that are looked at to recognize it
 

@@ -1,26 +1,12 @@
 """The authors' Caffe models: a .caffemodel's layers become our tensors.
 
-A .caffemodel is a NetParameter message of protocol buffers. Of its schema (BVLC caffe.proto and the
-authors' additions) this needs:
-
-    NetParameter          100 layer*          (2 layers*: the format before 2014)
-    LayerParameter        1 name, 2 type, 3 bottom*, 7 blobs*, 106 convolution, 121 pooling, 152 bn
-    BlobProto             5 data (packed float), 7 shape { 1 dim* }; before, 1..4 were its sizes
-    ConvolutionParameter  4 kernel*, 6 stride*, 18 dilation*
-    PoolingParameter      1 pool (0 max, 1 average), 2 kernel
-    BNParameter           3 momentum, 4 eps
-
 What differs between the released networks is read from their layers, never from a file's name:
 where a block strides (the 50-layer ADE20K network in the 1x1 convolution, the others in the 3x3),
 the pyramid's order in the concatenation, the training crop (by the kernel of the 1x1 bin). What
 they do not say is not assumed either: every convolution's kernel, stride and dilation is compared.
 """
 
-import math
 import re
-import struct
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,7 +18,8 @@ from psp.model.architecture import Architecture
 from psp.model.backbones.resnet import BLOCKS
 from psp.model.preprocessing import Preprocessing
 from psp.model.pspnet import build
-from psp.zoo.importers.importer import Translated
+from psp.zoo.importers.caffemodel import Layer, read_layers
+from psp.zoo.importers.importer import ImportedNetwork
 
 # The input is BGR minus these means (evaluation/*.m of the release), without a division. Here RGB:
 PREPROCESSING = Preprocessing(mean=(123.68, 116.779, 103.939), std=(1.0, 1.0, 1.0))
@@ -45,25 +32,9 @@ LEVEL = re.compile(r"conv5_3_pool([1-9][0-9]?)_conv")
 AUX, AUX_CLASSIFIER = re.compile(r"conv4_\d+"), "conv6_1"
 
 
-@dataclass
-class Layer:
-    """A layer with its blobs (float32 arrays) and the few parameters that matter here."""
-
-    name: str = ""
-    kind: str = ""
-    bottoms: list[str] = field(default_factory=list)
-    blobs: list[np.ndarray[Any, np.dtype[np.float32]]] = field(default_factory=list)
-    kernel: int = 0
-    stride: int = 1
-    dilation: int = 1
-    average: bool = False
-    momentum: float = 0.95
-    eps: float = 1e-5
-
-
-def read_caffemodel(data: bytes) -> Translated:
+def read_caffemodel(data: bytes) -> ImportedNetwork:
     """Translate a .caffemodel. Raises PspError for one that is broken or no PSPNet."""
-    layers = {layer.name: layer for layer in _layers(memoryview(data))}
+    layers = {layer.name: layer for layer in read_layers(memoryview(data))}
     if "conv6" not in layers or "conv5_4" not in layers:
         raise PspError("a Caffe model, but not the authors' PSPNet (no layers conv5_4 and conv6).")
     spec, bins = _architecture(layers)
@@ -94,7 +65,7 @@ def read_caffemodel(data: bytes) -> Translated:
         raise PspError(
             f"a Caffe model whose 1x1 bin pools {pooled.kernel if pooled else 0} pixels."
         )
-    return Translated(
+    return ImportedNetwork(
         f"the authors' Caffe PSPNet of {spec.depth} layers, stride in the {spec.stride_in}",
         spec,
         tensors,
@@ -241,133 +212,3 @@ def _reorder(tensors: dict[str, Tensor], layers: dict[str, Layer], bins: tuple[i
 
 def _tensor(blob: np.ndarray[Any, np.dtype[np.float32]]) -> Tensor:
     return torch.from_numpy(blob)
-
-
-# ---- Protocol buffers: a message is a row of (field number, value).
-
-
-def _layers(net: memoryview) -> Iterator[Layer]:
-    old = False
-    for number, value in _fields(net):
-        if number == 100 and isinstance(value, memoryview):
-            yield _layer(value)
-        old = old or number == 2
-    if old:
-        raise PspError("a Caffe model of the format before 2014; convert it with Caffe's own tool.")
-
-
-def _layer(message: memoryview) -> Layer:
-    layer = Layer()
-    for number, value in _fields(message):
-        if number == 1:
-            layer.name = _text(value)
-        elif number == 2:
-            layer.kind = _text(value)
-        elif number == 3:
-            layer.bottoms.append(_text(value))
-        elif number == 7:
-            layer.blobs.append(_blob(_message(value)))
-        elif number == 106:
-            numbers = _numbers(_message(value))
-            layer.stride = numbers.get(6, 1)
-            layer.kernel = numbers.get(4, 0)
-            layer.dilation = numbers.get(18, 1)
-        elif number == 121:
-            numbers = _numbers(_message(value))
-            layer.average = numbers.get(1, 0) == 1
-            layer.kernel = numbers.get(2, 0)
-        elif number == 152:
-            for part, item in _fields(_message(value)):
-                if part in (3, 4) and not isinstance(item, int) and len(item) == 4:
-                    (real,) = struct.unpack("<f", item)
-                    layer.momentum, layer.eps = (
-                        (real, layer.eps) if part == 3 else (layer.momentum, real)
-                    )
-    return layer
-
-
-def _blob(message: memoryview) -> np.ndarray[Any, np.dtype[np.float32]]:
-    shape: list[int] = []
-    legacy = [1, 1, 1, 1]
-    values = bytearray()
-    for number, value in _fields(message):
-        if number == 7:
-            shape = []
-            for _, n in _unpacked(_message(value)):
-                shape.append(n)
-                if len(shape) > 8:
-                    raise PspError("broken Caffe model: a blob of more than 8 axes.")
-        elif number == 5:
-            values += _message(value)
-        elif 1 <= number <= 4 and isinstance(value, int):
-            legacy[number - 1] = value
-    if len(values) % 4:
-        raise PspError(f"broken Caffe model: {len(values)} bytes of float32 values.")
-    data = np.frombuffer(values, "<f4")
-    shape = shape or legacy
-    if data.size != math.prod(shape):
-        raise PspError(f"broken Caffe model: a blob of shape {shape} has {data.size} values.")
-    return data.reshape(shape) if data.size else np.zeros(0, np.float32)
-
-
-def _numbers(message: memoryview) -> dict[int, int]:
-    """Return the first value of every integer field."""
-    found: dict[int, int] = {}
-    for number, value in _unpacked(message):
-        found.setdefault(number, value)
-    return found
-
-
-def _unpacked(message: memoryview) -> Iterator[tuple[int, int]]:
-    """Yield integer fields; repeated ones may be packed into one."""
-    for number, value in _fields(message):
-        if isinstance(value, int):
-            yield number, value
-        elif number in (1, 4, 6, 18):
-            at = 0
-            while at < len(value):
-                item, at = _varint(value, at)
-                yield number, item
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        number, wire = tag >> 3, tag & 7
-        if wire == 0:
-            value, at = _varint(message, at)
-            yield number, value
-            continue
-        if wire == 2:
-            length, at = _varint(message, at)
-        elif wire in (1, 5):
-            length = 8 if wire == 1 else 4
-        else:
-            raise PspError("no Caffe model, or broken: it is no row of protocol buffer fields.")
-        if number == 0 or at + length > len(message):
-            raise PspError("no Caffe model, or a truncated one: a field reaches past the end.")
-        yield number, message[at : at + length]
-        at += length
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while at < len(message) and shift < 70:
-        byte = message[at]
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, at
-        shift += 7
-    raise PspError("no Caffe model, or a truncated one: a number has no end.")
-
-
-def _message(value: int | memoryview) -> memoryview:
-    if isinstance(value, int):
-        raise PspError("no Caffe model: a number stands where a message must.")
-    return value
-
-
-def _text(value: int | memoryview) -> str:
-    return bytes(_message(value)).decode("utf-8", errors="replace")

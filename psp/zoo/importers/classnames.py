@@ -22,8 +22,9 @@ def places(theirs: Sequence[str], ours: Sequence[str]) -> tuple[int, ...]:
     if len(theirs) != len(ours):
         raise PspError(f"it names {len(theirs)} classes, not {len(ours)}")
     given, wanted = [_plain(name) for name in theirs], [_plain(name) for name in ours]
-    twice = next((name for name, plain in zip(theirs, given, strict=True)
-                  if given.count(plain) > 1), None)  # fmt: skip
+    twice = next(
+        (name for name, plain in zip(theirs, given, strict=True) if given.count(plain) > 1), None
+    )
     if twice is not None:
         raise PspError(f"it names two classes '{twice}'")
     found: dict[int, int] = {}

@@ -16,7 +16,7 @@ from torch import Tensor
 from psp.errors import PspError
 from psp.model.architecture import Architecture
 from psp.model.backbones.resnet import backbone_of
-from psp.zoo.importers.importer import Translated, renamed, sizes
+from psp.zoo.importers.importer import ImportedNetwork, renamed, sizes
 
 BINS = (1, 2, 3, 6)
 PARTS = {
@@ -43,7 +43,7 @@ def is_csail(encoder: Mapping[str, object], decoder: Mapping[str, object]) -> bo
     return stem <= set(encoder) and {"ppm.0.1.weight", "conv_last.4.weight"} <= set(decoder)
 
 
-def read_csail(encoder: Mapping[str, Tensor], decoder: Mapping[str, Tensor]) -> Translated:
+def read_csail(encoder: Mapping[str, Tensor], decoder: Mapping[str, Tensor]) -> ImportedNetwork:
     """Translate both files' tensors. Raises PspError for a name that its network has not."""
     backbone = backbone_of(encoder)
     if backbone is None:
@@ -76,7 +76,7 @@ def read_csail(encoder: Mapping[str, Tensor], decoder: Mapping[str, Tensor]) -> 
         align_corners=False,
         dropout_kind="channel",
     )
-    return Translated(
+    return ImportedNetwork(
         f"CSAIL's resnet{spec.depth}dilated with {'ppm_deepsup' if spec.aux else 'ppm'}, taken as "
         "one of August 2019 or later",
         spec,

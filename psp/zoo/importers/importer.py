@@ -10,7 +10,7 @@ from psp.model.preprocessing import IMAGENET, Preprocessing
 
 
 @dataclass(frozen=True)
-class Translated:
+class ImportedNetwork:
     """A network by our names, and what it was recognized as, in words.
 
     `kind` is the program it comes from: caffe, semseg, mmsegmentation or csail. `crop` is that of

@@ -18,7 +18,7 @@ from psp.errors import PspError
 from psp.model.architecture import Architecture
 from psp.model.backbones.resnet import backbone_of
 from psp.model.preprocessing import IMAGENET, Preprocessing
-from psp.zoo.importers.importer import Translated, renamed, sizes
+from psp.zoo.importers.importer import ImportedNetwork, renamed, sizes
 
 BINS = (1, 2, 3, 6)
 PARTS = {
@@ -57,7 +57,7 @@ def is_mmseg(names: Mapping[str, object]) -> bool:
     return {"decode_head.psp_modules.0.1.conv.weight", "decode_head.conv_seg.weight"} <= set(names)
 
 
-def read_mmseg(tensors: Mapping[str, Tensor], config: str = "") -> Translated:
+def read_mmseg(tensors: Mapping[str, Tensor], config: str = "") -> ImportedNetwork:
     """Translate a checkpoint's tensors; `config` is the text of its configuration, if it has one.
 
     Raises PspError for a name that its PSPNet has not, and for a configuration that is another
@@ -95,7 +95,7 @@ def read_mmseg(tensors: Mapping[str, Tensor], config: str = "") -> Translated:
         align_corners=_says(config, "align_corners") == "True",
         dropout_kind="channel",
     )
-    return Translated(
+    return ImportedNetwork(
         f"an mmsegmentation PSPNet of {spec.depth} layers, {'with' if spec.aux else 'without'} "
         "auxiliary head",
         spec,

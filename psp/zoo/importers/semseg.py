@@ -8,7 +8,7 @@ from torch import Tensor
 from psp.errors import PspError
 from psp.model.architecture import Architecture
 from psp.model.backbones.resnet import backbone_of
-from psp.zoo.importers.importer import Translated, sizes
+from psp.zoo.importers.importer import ImportedNetwork, sizes
 
 STEM = {"0": "conv1", "1": "bn1", "3": "conv2", "4": "bn2", "6": "conv3", "7": "bn3"}
 LEVEL = {"1": "conv", "2": "bn"}
@@ -20,7 +20,7 @@ def is_semseg(names: Mapping[str, object]) -> bool:
     return {"layer0.0.weight", "cls.4.weight"} <= names.keys()
 
 
-def read_semseg(tensors: Mapping[str, Tensor]) -> Translated:
+def read_semseg(tensors: Mapping[str, Tensor]) -> ImportedNetwork:
     """Translate a checkpoint's tensors. Raises PspError for a name that its PSPNet has not."""
     backbone = backbone_of(tensors)
     if backbone is None:
@@ -39,7 +39,7 @@ def read_semseg(tensors: Mapping[str, Tensor]) -> Translated:
         dropout_kind="channel",
     )
     aux = "with" if spec.aux else "without"
-    return Translated(
+    return ImportedNetwork(
         f"a semseg PSPNet of {spec.depth} layers, {aux} auxiliary head",
         spec,
         {_ours(name): tensor for name, tensor in tensors.items()},
