@@ -1,4 +1,4 @@
-"""Which processor computes, and in which precision."""
+"""The device that computes, and in which precision."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from psp.errors import PspError
 
-Found = TypeVar("Found")
+Output = TypeVar("Output")
 
 CPUINFO = Path("/proc/cpuinfo")  # where Linux lists what a processor can
 
@@ -52,9 +52,9 @@ def pick_inference_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def _cpu_has_bf16() -> bool:
-    """Whether the processor multiplies bfloat16 itself: imitated, it is slower than float32.
+    """Whether the processor has instructions for bfloat16: emulated, it is slower than float32.
 
-    Where no Linux says so, the answer is no.
+    The answer is no on anything but Linux, which is asked.
     """
     try:
         text = CPUINFO.read_text(encoding="utf-8", errors="replace")
@@ -77,10 +77,10 @@ def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextMan
 
 @contextmanager
 def kernels(*, deterministic: bool) -> Iterator[None]:
-    """Let CUDA choose kernels that give the same bits each time, or else the fastest.
+    """Let CUDA use kernels that give the same bits each time, or else the fastest.
 
-    Deterministic ones are slower: sums in a fixed order, no convolution found by trial. An
-    operation that has none raises torch's RuntimeError.
+    Deterministic ones are slower: sums in a fixed order, no search for the fastest convolution. An
+    operation without one raises torch's RuntimeError.
     """
     before = (
         torch.are_deterministic_algorithms_enabled(),
@@ -98,7 +98,9 @@ def kernels(*, deterministic: bool) -> Iterator[None]:
         torch.backends.cudnn.benchmark = before[2]
 
 
-def compiled(network: Callable[[Tensor], Found], device: torch.device) -> Callable[[Tensor], Found]:
+def compiled(
+    network: Callable[[Tensor], Output], device: torch.device
+) -> Callable[[Tensor], Output]:
     """Return a network on a device through torch.compile, for one shape of input.
 
     The first call compiles, which takes a minute or more.
@@ -107,12 +109,12 @@ def compiled(network: Callable[[Tensor], Found], device: torch.device) -> Callab
     """
     try:
         torch.compile(_probe, dynamic=False)(torch.zeros(1, device=device))
-    except Exception as error:  # each backend has kinds of its own
-        # Behind a line "backend=... raised:" stands what it was.
+    except Exception as error:  # each backend raises its own
+        # The reason follows a line "backend=... raised:".
         lines = [line for line in str(error).splitlines() if line and line[-1] != ":"]
         raise PspError(
             f"torch.compile does not work here: {lines[0] if lines else type(error).__name__}. It "
-            "needs a C++ compiler such as g++ and, for a GPU, Triton. Or leave it out"
+            "needs a C++ compiler such as g++ and, for a GPU, Triton. Or run without it"
         ) from None
     return torch.compile(network, dynamic=False)
 
@@ -122,10 +124,10 @@ def _probe(x: Tensor) -> Tensor:
 
 
 def memory_ran_out(error: BaseException) -> bool:
-    """Whether an exception says that the processor's memory does not suffice.
+    """Whether an exception means that the device's memory is not enough.
 
-    torch raises a RuntimeError, of a kind of its own for GPUs and of no kind for the CPU, where
-    oneDNN names no reason at all.
+    torch raises a RuntimeError: a subclass for GPUs, none for the CPU, where oneDNN gives no reason
+    at all.
     """
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True

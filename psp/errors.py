@@ -1,7 +1,7 @@
-"""The one kind of error that is the user's to mend.
+"""Errors that the user can fix.
 
 A message says what is wrong, where, and the next command, in one line. The command line shows it
-without a traceback and exits with code 2; anything else that is raised is a bug of ours.
+without a traceback and exits with code 2; anything else that is raised is a bug of psp.
 """
 
 import difflib
@@ -9,15 +9,15 @@ from collections.abc import Iterable
 
 
 class PspError(Exception):
-    """Something outside psp is wrong: a file, a folder, a setting. The message is one line."""
+    """An error the user can fix: in a file, a folder, a setting. The message is one line."""
 
     def __str__(self) -> str:
-        """Return the message; what a terminal cannot show, as a name may hold it, is escaped."""
+        """Return the message; what a terminal cannot show (a file's name may hold it) is escaped."""
         return printable(super().__str__())
 
 
 class ReportedError(PspError):
-    """Another rank of a training has this error, and says it."""
+    """Another rank of a training has this error, and prints it."""
 
 
 def printable(text: str) -> str:

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import itertools
 import json
@@ -50,34 +49,30 @@ def atomic_write(path: Path, mark: str = "") -> Iterator[Path]:
 
 @contextlib.contextmanager
 def file_lock(path: Path) -> Iterator[None]:
-    """Hold the lock file `path` for the block; it is removed behind it.
+    """Hold the lock file `path` for the block, and remove it afterwards.
 
-    The system gives it up with the process, however that ends. Raises PspError while another
-    process holds it. Some network file systems know no locks; then it holds nobody back.
+    The system releases it when the process ends, however that happens. Raises PspError while
+    another process holds it. A file system without locks keeps nobody out.
     """
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EAGAIN):
-                break  # a file system without locks: nobody can be kept out
-            number = os.read(descriptor, 20).decode(errors="replace") or "unknown"
-            os.close(descriptor)
-            raise PspError(
-                f"{path.parent}: process {number} is at work in it. Wait for it, or stop it"
-            ) from None
-        with contextlib.suppress(FileNotFoundError):
-            if os.fstat(descriptor).st_ino == path.stat().st_ino:
-                break  # and not a file that its holder has just removed
-        os.close(descriptor)
+    import filelock  # here, as only few commands lock anything
+
+    lock = filelock.FileLock(path)
     try:
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
+        lock.acquire(blocking=False)
+        while not path.exists():  # its holder has just removed it: it protects nothing
+            lock.release()
+            lock.acquire(blocking=False)
+    except filelock.Timeout:
+        holder = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        raise PspError(
+            f"{path.parent}: process {holder or 'unknown'} is using it. Wait for it, or stop it"
+        ) from None
+    try:
+        path.write_text(str(os.getpid()), encoding="utf-8")
         yield
     finally:
         path.unlink(missing_ok=True)
-        os.close(descriptor)
+        lock.release()
 
 
 def write(path: Path, data: bytes, mark: str = "") -> None:

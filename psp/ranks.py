@@ -1,7 +1,7 @@
-"""Which share of the work is this process's, where several do it together.
+"""Which share of the work this process does, where several do it together.
 
 torchrun says so in the environment (RANK, WORLD_SIZE, LOCAL_RANK); a user does with --part 3/64,
-where every part is a call of its own, on whatever machine, that needs to meet none of the others.
+where every share is a call of its own, on whatever machine, that needs no contact with the others.
 """
 
 import os
@@ -9,11 +9,18 @@ import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
 
 from psp.errors import PspError
 
+if TYPE_CHECKING:
+    from torch.distributed.distributed_c10d import Store
+
 Item = TypeVar("Item")
+
+CONNECT = timedelta(minutes=10)  # until all ranks have found each other
+PATIENCE = timedelta(hours=6)  # one rank's share of a validation may take longer than another's
 
 
 @dataclass(frozen=True)
@@ -24,12 +31,12 @@ class Share:
     total: int = 1
 
     def of(self, items: Sequence[Item]) -> Sequence[Item]:
-        """Return this part's items: every `total`-th. All parts together are all items, once."""
+        """Return this share's items: every `total`-th. All shares together are all items, once."""
         return items[self.number - 1 :: self.total]
 
     @property
     def first(self) -> bool:
-        """Whether this is the part that speaks for all."""
+        """Whether this share's process reports for all."""
         return self.number == 1
 
     def __str__(self) -> str:
@@ -37,17 +44,17 @@ class Share:
 
 
 def share_from(text: str) -> Share:
-    """Return the part that a text such as 3/64 means. Raises PspError."""
-    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
-    if not found or not 1 <= int(found[1]) <= int(found[2]):
+    """Return the share that a text such as 3/64 means. Raises PspError."""
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise PspError(
-            f"--part {text}: a part and how many there are, such as 3/64; 999999 at most."
+            f"--part {text}: must be a share and their number, such as 3/64; 999999 at most."
         )
-    return Share(int(found[1]), int(found[2]))
+    return Share(int(match[1]), int(match[2]))
 
 
 def rank_share() -> Share:
-    """Return this process's part among those that torchrun started, 1 of 1 without it.
+    """Return this process's share among those that torchrun started, 1 of 1 without it.
 
     Raises PspError when the environment contradicts itself.
     """
@@ -55,12 +62,14 @@ def rank_share() -> Share:
     if rank is None or world is None:
         return Share()
     if not (rank.isdigit() and world.isdigit() and int(rank) < int(world)):
-        raise PspError(f"RANK={rank} and WORLD_SIZE={world} in the environment: not as torchrun's.")
+        raise PspError(
+            f"RANK={rank} and WORLD_SIZE={world} in the environment: not what torchrun sets."
+        )
     return Share(int(rank) + 1, int(world))
 
 
 def under_torchrun() -> bool:
-    """Whether torchrun, or what acts like it, started this process; be it the only one."""
+    """Whether torchrun, or something like it, started this process, even as the only one."""
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
@@ -76,8 +85,10 @@ def restarts() -> int:
 
 
 def launch_name() -> str | None:
-    """Return what tells the call of torchrun that this process belongs to from all others; it
-    stays over restarts. None without torchrun."""
+    """Return a name for the call of torchrun that started this process, None without torchrun.
+
+    No other call has the same one, and it stays the same over restarts.
+    """
     name = os.environ.get("TORCHELASTIC_RUN_ID")
     if name is None:
         return None
@@ -85,9 +96,9 @@ def launch_name() -> str | None:
     return f"{socket.gethostname()}-{os.getppid()}" if name in ("", "none") else name
 
 
-def within(part: Share, rank: Share) -> Share:
-    """Return a rank's part of a part: 3/64 on 2 ranks is 3/128 and 67/128."""
-    return Share(part.number + part.total * (rank.number - 1), part.total * rank.total)
+def within(share: Share, rank: Share) -> Share:
+    """Return a rank's share of a share: 3/64 on 2 ranks is 3/128 and 67/128."""
+    return Share(share.number + share.total * (rank.number - 1), share.total * rank.total)
 
 
 def training_device(device: str) -> str:
@@ -98,7 +109,7 @@ def training_device(device: str) -> str:
     if rank_share().total == 1 or device == "cpu":
         return device
     if device.startswith("cuda:"):
-        raise PspError(f"--device {device}: each rank takes the GPU of its own. Leave :N out")
+        raise PspError(f"--device {device}: each rank takes its own GPU. Leave :N out")
     import torch
 
     count = torch.cuda.device_count()
@@ -119,3 +130,29 @@ def local_device(device: str) -> str:
         if torch.cuda.is_available():
             return f"cuda:{int(local) % torch.cuda.device_count()}"
     return device
+
+
+def connect(share: Share) -> "Store":
+    """Let the ranks that torchrun started exchange counts and objects, by gloo on the CPU.
+
+    Returns torchrun's key-value store. It outlives the ranks, so what they write is kept apart from
+    what those before a restart wrote. The connection lasts until the process ends: gloo now and
+    then hangs when it is taken down (seen with torch 2.6 and three ranks).
+    """
+    from torch import distributed
+
+    store = open_store()
+    if not distributed.is_initialized():
+        distributed.init_process_group(
+            "gloo", store=store, rank=share.number - 1, world_size=share.total, timeout=PATIENCE
+        )
+    return store
+
+
+def open_store() -> "Store":
+    """Return a connection of its own to torchrun's store: one that waits keeps no other waiting."""
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
+
+    store, _, _ = next(rendezvous("env://", timeout=CONNECT))
+    return PrefixStore(f"psp-{restarts()}", store)

@@ -1,4 +1,4 @@
-"""Maps over worker processes and threads that keep the order and hold little at a time."""
+"""Maps over worker processes and threads that keep the order and need little memory."""
 
 import gc
 import os
@@ -42,10 +42,10 @@ def prefetch_map(
     weight: Callable[[Item], int] = lambda item: 0,
     most: int = 0,
 ) -> Generator[Result, None, None]:
-    """Yield work(item) for each item, in order, while threads are at work on the next ones.
+    """Yield work(item) for each item, in order, while threads work on the next ones.
 
-    `items` are taken from this thread. As many are under way as there are threads, but no more than
-    total_weight `most` together. What `work` raises comes through in its turn. Closing the generator waits
+    `items` are taken from this thread. As many are under way as there are threads, but their `weight`
+    is at most `most` together. An error of `work` is raised in its turn. Closing the generator waits
     for what is under way.
     """
     pool = ThreadPoolExecutor(threads, "ahead")
@@ -53,7 +53,7 @@ def prefetch_map(
     try:
         for item in items:
             under_way.append((pool.submit(work, item), weight(item)))
-            del item  # it may be large, and is the thread's now
+            del item  # it may be large, and belongs to the thread now
             while len(under_way) > threads or (under_way and sum(w for _, w in under_way) > most):
                 yield under_way.popleft()[0].result()
         while under_way:
@@ -70,9 +70,9 @@ def map_in_processes(
 ) -> Generator[Result]:
     """Yield make(*arguments)(item) for each (item, size in bytes), in order.
 
-    One worker means this process. Otherwise each process makes its own function, once, and there
-    are never more than a few megabytes of items under way in each. Raises PspError when a worker
-    dies; what the function itself raises comes through.
+    One worker means this process. Otherwise each process makes its own function once, and has at
+    most a few megabytes of items under way. Raises PspError when a worker dies; an error of the
+    function itself is raised as it is.
     """
     if workers <= 1:
         _keep_freed_memory()
@@ -93,7 +93,7 @@ def map_in_processes(
             yield from under_way.popleft().result()
     except BrokenProcessPool:
         raise PspError(
-            "a worker process died; was it out of memory? Run it again with fewer --workers: what "
+            "a worker process died, possibly out of memory. Run it again with fewer --workers: what "
             "is finished is kept"
         ) from None
     finally:
@@ -115,24 +115,24 @@ def _chunks(items: Iterable[tuple[Item, int]]) -> Generator[list[Item]]:
 
 def _begin(make: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...]) -> None:
     global _work
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that leads
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     _keep_freed_memory()
     _work = make(*arguments)
-    gc.freeze()  # what is loaded by now stays: no collection needs to look at it again
+    gc.freeze()  # what is loaded by now stays loaded: no collection needs to look at it
 
 
 def _keep_freed_memory() -> None:
     """Let the C library keep what arrays of a few megabytes free, for the next ones.
 
-    glibc hands freed blocks back to the system above a size that grows with the largest block freed
-    so far, to 32 MB at most. Fetching them anew for each picture costs a sixth of the time.
+    glibc returns freed blocks to the system above a size that grows with the largest block freed
+    so far, up to 32 MB. Getting them again for each picture costs a sixth of the time.
     """
     bytes(31 << 20)
 
 
-def _leave_with_parent() -> None:
-    """End this process when its parent was killed: nobody else would tell it."""
+def _exit_with_parent() -> None:
+    """End this process when its parent was killed: nothing else would end it."""
     parent = parent_process()
     if parent is not None:
         parent.join()

@@ -14,23 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psp.data.card import IGNORE
+from psp.settings.augmentation import Augmentation
 
 _NEAREST = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
 _BILINEAR = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Ranges of the random choices; `fill` is the (R, G, B) outside the picture."""
-
-    crop: int
-    scale_min: float = 0.5
-    scale_max: float = 2.0
-    rotate: float = 10.0  # degrees, either way
-    rotate_probability: float = 0.5
-    blur: float = 0.5  # probability
-    flip: float = 0.5  # probability
-    fill: tuple[int, int, int] = (124, 116, 104)
 
 
 @dataclass(frozen=True)
@@ -45,20 +32,22 @@ class Choice:
     left: int
 
 
-def choose(spec: Augmentation, height: int, width: int, rng: np.random.Generator) -> Choice:
+def choose(settings: Augmentation, height: int, width: int, rng: np.random.Generator) -> Choice:
     """Draw the parameters for a picture of that size, always with the same number of draws."""
     scale, rotated, angle, blur, flip, down, right = rng.random(7)
-    scale = spec.scale_min + (spec.scale_max - spec.scale_min) * scale  # uniform, as semseg
+    scale = (
+        settings.scale_min + (settings.scale_max - settings.scale_min) * scale
+    )  # uniform, as semseg
     top, left = (
-        _offset(round(side * scale), spec.crop, position)
+        _offset(round(side * scale), settings.crop, position)
         for side, position in ((height, down), (width, right))
     )
-    turned = rotated < spec.rotate_probability
+    turned = rotated < settings.rotate_probability
     return Choice(
         scale=scale,
-        angle=spec.rotate * (2 * angle - 1) if turned else 0.0,
-        flip=bool(flip < spec.flip),
-        blur=bool(blur < spec.blur),
+        angle=settings.rotate * (2 * angle - 1) if turned else 0.0,
+        flip=bool(flip < settings.flip),
+        blur=bool(blur < settings.blur),
         top=top,
         left=left,
     )
@@ -98,7 +87,11 @@ def _shift(x: float, y: float) -> NDArray[np.float64]:
 
 
 def apply(
-    spec: Augmentation, choice: Choice, image: NDArray[np.uint8], label: NDArray[np.uint8]
+    choice: Choice,
+    crop: int,
+    image: NDArray[np.uint8],
+    label: NDArray[np.uint8],
+    fill: tuple[int, int, int],
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return the crop: image uint8 (crop, crop, 3), bilinear; label uint8 (crop, crop), nearest.
 
@@ -106,7 +99,7 @@ def apply(
     """
     height, width = label.shape
     to_picture = matrix(choice, height, width)
-    size = (spec.crop, spec.crop)
+    size = (crop, crop)
     target = cv2.warpAffine(
         label,
         to_picture,
@@ -120,10 +113,10 @@ def apply(
     # A constant border would bleed into the picture's edge, so the edge is repeated and what lies
     # outside is filled afterwards.
     rgba = cv2.warpAffine(rgba, to_picture, size, flags=_BILINEAR, borderMode=cv2.BORDER_REPLICATE)
-    crop = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
+    picture = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
     if choice.blur:
-        crop = cv2.GaussianBlur(crop, (5, 5), 0)
-    if not _inside(to_picture, spec.crop, height, width):
+        picture = cv2.GaussianBlur(picture, (5, 5), 0)
+    if not _inside(to_picture, crop, height, width):
         outside = cv2.warpAffine(
             np.zeros_like(label),
             to_picture,
@@ -132,8 +125,8 @@ def apply(
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=1,
         )
-        cv2.copyTo(_plain(spec.crop, spec.fill), outside, crop)
-    return crop, target  # type: ignore[return-value]  # OpenCV's types do not keep uint8
+        cv2.copyTo(_plain(crop, fill), outside, picture)
+    return picture, target  # type: ignore[return-value]  # OpenCV's types do not keep uint8
 
 
 @lru_cache(maxsize=1)

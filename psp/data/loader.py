@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from psp.data.augment import Augmentation, apply, choose
+from psp.data.augment import apply, choose
 from psp.data.shards import ShardSplit
 from psp.errors import PspError
 from psp.ranks import Share
+from psp.settings.augmentation import Augmentation
 
 # Different purposes draw from different streams of one seed.
 _ORDER, _CHOICES = 1, 2
@@ -34,8 +35,16 @@ Crop = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 class Crops(Dataset[Crop | PspError]):
     """The endless stream of training crops, addressed by sample number."""
 
-    def __init__(self, split: ShardSplit, spec: Augmentation, seed: int) -> None:
-        self.split, self.spec, self.seed = split, spec, seed
+    def __init__(
+        self,
+        split: ShardSplit,
+        settings: Augmentation,
+        seed: int,
+        *,
+        fill: tuple[int, int, int] = (124, 116, 104),
+    ) -> None:
+        """`fill` is the (R, G, B) outside the pictures, ImageNet's mean if not given."""
+        self.split, self.settings, self.seed, self.fill = split, settings, seed, fill
 
     def index(self, number: int) -> int:
         """Return which picture of the split sample `number` shows."""
@@ -61,7 +70,8 @@ class Crops(Dataset[Crop | PspError]):
         image, label = self.split.image(index), self.split.label(index)
         rng = np.random.default_rng([self.seed, _CHOICES, number])
         height, width = label.shape
-        return apply(self.spec, choose(self.spec, height, width, rng), image, label)
+        choice = choose(self.settings, height, width, rng)
+        return apply(choice, self.settings.crop, image, label, self.fill)
 
 
 @lru_cache(maxsize=2)  # a batch spans at most a few epochs' ends
@@ -70,20 +80,20 @@ def _permutation(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
 
 
 def batches(
-    crops: Crops, batch: int, steps: range, workers: int, *, pin: bool, part: Share | None = None
+    crops: Crops, batch: int, steps: range, workers: int, *, pin: bool, share: Share | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the batches of `steps`: images uint8 (batch, crop, crop, 3), labels uint8 (…).
 
-    A step that is computed in parts is as many steps of smaller batches here. One of several ranks
-    gets its `part` of each batch, a contiguous one: all of them together get the batch.
+    A step of several micro-batches is as many steps of smaller batches here. One of several ranks
+    gets its `share` of each batch, contiguous samples: all ranks together get the batch.
 
     Raises PspError when a sample of the shards is damaged.
     """
-    part = part or Share()
-    own = batch // part.total
+    share = share or Share()
+    own = batch // share.total
     loader: DataLoader[Crop | PspError] = DataLoader(
         crops,
-        batch_sampler=_Ranges(steps, batch, (part.number - 1) * own, own),
+        batch_sampler=_Ranges(steps, batch, (share.number - 1) * own, own),
         num_workers=workers,
         collate_fn=_collate,
         worker_init_fn=_begin_worker,

@@ -1,7 +1,7 @@
 """Everything that fixes a network's tensors and arithmetic, in one plain record.
 
-The defaults are the paper's network. The other values are choices of its ablation (table 1), or
-details in which published weights of other tools differ. The record is stored with the weights.
+It is the network section of the settings, and the details in which published weights of other tools
+differ, which nobody sets: those defaults are the paper's. The record is stored with the weights.
 """
 
 from collections.abc import Mapping
@@ -9,49 +9,37 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from psp.errors import PspError
-from psp.settings.config import BACKBONES
+from psp.settings.network import NetworkSettings
+
+CHOICES = {
+    "stride_in": ("3x3", "1x1"),
+    "first_dilation": ("full", "half"),
+    "basic_dilation": ("both", "first"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Architecture:
+class Architecture(NetworkSettings):
     """Fields of a PSPNet. Raises PspError for a value that no network has."""
 
     classes: int
-    backbone: str = "resnet50"
-    stem: str = "deep"  # "deep": three 3x3 convolutions; "7x7": one, as in torchvision
     stem_widths: tuple[int, int, int] = (64, 64, 128)  # of the deep stem (others use 32, 32, 64)
     stride_in: str = "3x3"  # which convolution of a bottleneck strides; the Caffe ADE20K net: "1x1"
     first_dilation: str = "full"  # of the first block in stages 4 and 5; others use "half"
     basic_dilation: str = "both"  # which convolutions of a basic block dilate; others: "first"
-    bins: tuple[int, ...] = (1, 2, 3, 6)
-    pooling: str = "average"  # or "max"
-    reduce: bool = True  # each level to fewer channels, by a 1x1 convolution
-    level_width: int | None = None  # to how many; None: 1/len(bins) of the map's
+    level_width: int | None = None  # channels of a reduced level; None: 1/len(bins) of the map's
     head_width: int = 512
     aux: bool = True  # an auxiliary head on stage 4, used while training
     aux_width: int = 256
     align_corners: bool = True  # of every bilinear upsampling
-    dropout: float = 0.1
-    dropout_kind: str = "element"  # "element" (Caffe release) or "channel" (semseg)
-    norm_momentum: float = 0.1  # torch's sense
 
     def __post_init__(self) -> None:
-        known = {
-            "backbone": BACKBONES,
-            "stem": ("deep", "7x7"),
-            "stride_in": ("3x3", "1x1"),
-            "first_dilation": ("full", "half"),
-            "basic_dilation": ("both", "first"),
-            "pooling": ("average", "max"),
-            "dropout_kind": ("element", "channel"),
-        }
-        for name, choices in known.items():
+        super().__post_init__()
+        for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
-                raise PspError(
-                    f"architecture: {name} '{getattr(self, name)}' is none of {', '.join(choices)}."
-                )
+                raise PspError(f"{name}={getattr(self, name)}: one of {', '.join(choices)}.")
         if self.classes < 1:
-            raise PspError(f"architecture: {self.classes} classes.")
+            raise PspError(f"a network of {self.classes} classes.")
 
     @property
     def depth(self) -> int:
@@ -68,8 +56,13 @@ def architecture_from(values: Mapping[str, Any]) -> Architecture:
     known = Architecture.__dataclass_fields__
     unknown = sorted(set(values) - set(known))
     if unknown:
-        raise PspError(f"architecture: unknown field '{unknown[0]}'; written by a newer psp?")
+        raise PspError(
+            f"architecture: unknown field '{unknown[0]}': written by a newer psp? Upgrade psp."
+        )
     fields: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
     }
-    return Architecture(**fields)
+    try:
+        return Architecture(**fields)
+    except PspError as error:
+        raise PspError(f"architecture: {error}") from None

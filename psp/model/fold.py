@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from psp.model.pspnet import PSPNet
 from psp.model.pyramid import PyramidConv
 
-# A convolution and the batch norm behind it, by their names in one module.
+# A convolution and the batch norm after it, by their names in one module.
 PAIRS = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("conv", "bn"), ("0", "1"))
 
 
@@ -19,7 +19,7 @@ class OwnTypeConv2d(nn.Conv2d):
     """A convolution that computes in the type of its own weight, whatever its input's is."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, inputs, h, w) to (B, outputs, h, w)."""
+        """Map (B, in_channels, h, w) to (B, out_channels, h, w)."""
         return super().forward(x.to(self.weight.dtype))
 
 
@@ -28,7 +28,7 @@ def fold(network: PSPNet, precision: torch.dtype) -> PSPNet:
     """Turn a network into one for inference, in place, and return it.
 
     Its weights become `precision`, channels last. The classifier keeps its type: it costs next to
-    nothing, and in bfloat16 the scores would have three digits. The auxiliary head goes.
+    nothing, and in bfloat16 the scores would have three digits. The auxiliary head is removed.
     """
     network.eval().requires_grad_(False)
     network.aux = None
@@ -54,7 +54,7 @@ def _fold_pair(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
         for tensor in (conv.weight, norm.weight, norm.bias, norm.running_mean, norm.running_var)
         if tensor is not None
     )
-    factor = gain / (variance + norm.eps).sqrt()  # (outputs,)
+    factor = gain / (variance + norm.eps).sqrt()  # (out_channels,)
     bias = offset - mean * factor
     if conv.bias is not None:
         bias += conv.bias.detach().cpu().double() * factor

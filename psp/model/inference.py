@@ -1,13 +1,13 @@
-"""Class probabilities of a picture at its own size: the one place that knows how.
+"""Class probabilities of a picture at its own size: the one place that computes them.
 
 Resize to the base size and scale, cut into windows at a stride of two thirds, mirror, softmax,
-average: the authors' test procedures (`psp.model.windows` says where they lie). Validation while training,
-evaluation and prediction all come here, so they agree by construction.
+average: the authors' test procedures (windows.py says where windows lie). Validation while
+training, evaluation and prediction all come here, so they agree by construction.
 
-The result is made tile by tile. A window's scores stay at 1/8 of its size from when the first tile
-needs it until the last one did; a tile upsamples the few rows it needs by two small matrices, with
+The result is computed tile by tile. A window's logits are kept at 1/8 of its size from the first
+tile that needs them to the last; a tile upsamples the few rows it needs by two small matrices, with
 the classes of a pixel side by side, so that they pass through the processor's cache once. Neither
-the scaled picture nor the result's probabilities ever exist as a whole unless they are asked for.
+the scaled picture nor the result's probabilities exist as a whole unless they are asked for.
 """
 
 from collections import deque
@@ -39,20 +39,20 @@ TILE = {"cpu": 1 << 20}
 TILE_ELSEWHERE = 1 << 26
 TILE_ROWS = 8
 # Windows that go through the network together, mirrored ones counted. On a CPU more are slower:
-# maps so large are given back to the system after each layer and have to be had anew.
-TOGETHER = {"cpu": 2}
-TOGETHER_ELSEWHERE = 16
-# Numbers in the scores that are kept (1 GB): a picture that needs more is parsed strip by strip.
+# the C library returns such large maps to the system after each layer and must ask for them again.
+WINDOW_BATCH = {"cpu": 2}
+WINDOW_BATCH_ELSEWHERE = 16
+# Numbers in the logits that are kept (1 GB): a picture that needs more is done strip by strip.
 KEPT = 1 << 28
 
 
 @dataclass(frozen=True)
 class SlidingWindow:
-    """A network with all that is needed to run it on pictures.
+    """A network with everything that is needed to run it on pictures, window by window.
 
     `network` maps normalized (B, 3, crop, crop) in `precision` to logits. `window_batch` is how
     many windows go through it at a time, mirrored ones counted. With `constant` it gets exactly so
-    many, filled up with zeros: a compiled network is compiled for one shape.
+    many, padded with zeros: a compiled network is compiled for one shape.
     """
 
     network: Callable[[Tensor], Logits]
@@ -68,11 +68,11 @@ class SlidingWindow:
     def label_map(self, image: NDArray[np.uint8], procedure: Procedure) -> Tensor:
         """Return the most probable class ids, uint8 (H, W), on the device, for uint8 (H, W, 3) RGB.
 
-        They are the argmax of `probabilities`, exactly, but in memory that stays bounded.
+        They are exactly the argmax of `probabilities`, but computed in bounded memory.
         """
         labels = torch.empty(image.shape[:2], dtype=torch.uint8, device=self.device)
-        for rows, columns, found in self._tiles(image, procedure):
-            labels[rows, columns] = found.argmax(2)
+        for rows, columns, probabilities in self.tiles(image, procedure):
+            labels[rows, columns] = probabilities.argmax(2)
         return labels
 
     @torch.inference_mode()
@@ -81,12 +81,12 @@ class SlidingWindow:
 
         In memory the classes of a pixel lie side by side.
         """
-        whole = torch.empty(*image.shape[:2], self.classes, device=self.device)
-        for rows, columns, found in self._tiles(image, procedure):
-            whole[rows, columns] = found
-        return whole.permute(2, 0, 1)
+        result = torch.empty(*image.shape[:2], self.classes, device=self.device)
+        for rows, columns, probabilities in self.tiles(image, procedure):
+            result[rows, columns] = probabilities
+        return result.permute(2, 0, 1)
 
-    def _tiles(
+    def tiles(
         self, image: NDArray[np.uint8], procedure: Procedure
     ) -> Iterator[tuple[slice, slice, Tensor]]:
         """Yield probabilities (rows, columns, classes) of parts of the picture, topmost first."""
@@ -102,27 +102,27 @@ class SlidingWindow:
             )
             for scale in procedure.scales
         ]
-        averaged = 2 if procedure.flip and procedure.name == "torch" else 1  # views of a window
+        averaged = 2 if procedure.flip and procedure.name == "torch" else 1  # results of a window
         tile = TILE.get(self.device.type, TILE_ELSEWHERE) // self.classes  # pixels
         for strip in _pieces(slice(0, width), self._strip(views, procedure)):
             high = max(tile // (strip.stop - strip.start), TILE_ROWS)
             waiting = deque(windows(views, strip))
-            scores: dict[Window, Tensor] = {}
+            logits: dict[Window, Tensor] = {}
             for rows in _pieces(slice(0, height), high):
                 while waiting and waiting[0].first < rows.stop:
                     together = max(1, self.window_batch // (1 + procedure.flip))
                     group = [waiting.popleft() for _ in range(min(together, len(waiting)))]
-                    found = self._scores(pixels, views, group, procedure)
-                    scores |= zip(group, found, strict=True)
+                    new = self._logits(pixels, views, group, procedure)
+                    logits |= zip(group, new, strict=True)
                 for columns in _pieces(strip, max(1, tile // high)):
-                    total = self._tile(views[0], 0, rows, columns, scores)
-                    for number, view in enumerate(views[1:], start=1):
-                        total += self._tile(view, number, rows, columns, scores)
+                    total = self._tile(views[0], 0, rows, columns, logits)
+                    for index, view in enumerate(views[1:], start=1):
+                        total += self._tile(view, index, rows, columns, logits)
                     yield rows, columns, total.div_(len(views) * averaged)
-                scores = {key: value for key, value in scores.items() if key.last >= rows.stop}
+                logits = {key: value for key, value in logits.items() if key.last >= rows.stop}
 
     def _strip(self, views: Sequence[ScaledView], procedure: Procedure) -> int:
-        """Return how many columns of the result are made at a time, so that scores fit `KEPT`."""
+        """Return how many columns of the result are made at a time, so that their logits fit `KEPT`."""
         side = -(-procedure.crop // 8)
         window = (1 + procedure.flip) * side * side * self.classes
         # Up to three rows of windows meet, and windows are two thirds of their side apart.
@@ -130,18 +130,18 @@ class SlidingWindow:
         width = len(views[0].columns.back.source)
         return max(procedure.crop, int(width * KEPT / densest))
 
-    def _scores(
+    def _logits(
         self,
         pixels: Tensor,
         views: Sequence[ScaledView],
         group: Sequence[Window],
         procedure: Procedure,
     ) -> list[Tensor]:
-        """Return each window's logits, float32 (1 or 2, h, w, classes): as seen, and mirrored.
+        """Return each window's logits, float32 (1 or 2, h, w, classes): plain, and of the mirrored one.
 
-        The mirrored ones are turned back. Their sum alone is there the Caffe way.
+        The mirrored ones are flipped back. The procedure `caffe` has their sum instead.
         """
-        images = torch.stack([self._window(pixels, views[one.view], one) for one in group])
+        images = torch.stack([self._window(pixels, views[window.view], window) for window in group])
         if procedure.flip:
             images = torch.cat([images, images.flip(3)])  # (B, 3, crop, crop)
         count = len(images)
@@ -150,16 +150,16 @@ class SlidingWindow:
         images = images.to(self.precision).contiguous(memory_format=torch.channels_last)
         with _exact(self.device, self.precision):
             logits = self.network(images).main[:count]
-        found = logits.float().permute(0, 2, 3, 1).contiguous()  # (B, h, w, classes)
+        logits = logits.float().permute(0, 2, 3, 1).contiguous()  # (B, h, w, classes)
         if not procedure.flip:
-            return list(found[:, None])
-        seen, mirrored = found.chunk(2)
+            return list(logits[:, None])
+        plain, mirrored = logits.chunk(2)
         if procedure.name == "caffe":
-            return list((seen + mirrored.flip(2))[:, None])
-        return list(torch.stack([seen, mirrored.flip(2)], dim=1))
+            return list((plain + mirrored.flip(2))[:, None])
+        return list(torch.stack([plain, mirrored.flip(2)], dim=1))
 
     def _window(self, pixels: Tensor, view: ScaledView, window: Window) -> Tensor:
-        """Return a window as the network sees it, float32 (3, crop, crop), padded with 0."""
+        """Return the network's input for a window, float32 (3, crop, crop), padded with 0."""
         (down, across), crop = view, view.rows.crop
         rows, columns = down.inside(window.top), across.inside(window.left)
         source = across.into.source[columns]
@@ -169,53 +169,53 @@ class SlidingWindow:
         padded = torch.zeros(3, crop, crop, device=self.device)
         top = rows.start + down.before - window.top
         left = columns.start + across.before - window.left
-        place = padded[:, top : top + part.shape[0], left : left + part.shape[1]]
-        place.copy_(self.preprocessing(part[None])[0])
+        inside = padded[:, top : top + part.shape[0], left : left + part.shape[1]]
+        inside.copy_(self.preprocessing(part[None])[0])
         return padded
 
     def _tile(
         self,
         view: ScaledView,
-        number: int,
+        index: int,
         rows: slice,
         columns: slice,
-        scores: dict[Window, Tensor],
+        logits: dict[Window, Tensor],
     ) -> Tensor:
-        """Return what one view gives for a part of the result: (rows, columns, classes).
+        """Return probabilities of one view for a part of the result: (rows, columns, classes).
 
-        Probabilities, summed over a window as seen and mirrored.
+        They are summed over a window and its mirrored copy.
         """
         down, across = view
         y, row_taps = down.needed(rows)
         x, column_taps = across.needed(columns)
         parts = []
-        for window, found in scores.items():
-            here = window.view == number and down.covers(y, window.top)
+        for window, coarse in logits.items():
+            here = window.view == index and down.covers(y, window.top)
             if here and across.covers(x, window.left):
-                place = down.covered(y, window.top), across.covered(x, window.left)
-                up = self._up(found.shape[1], down.crop)[y[place[0]] - window.top]
-                over = self._up(found.shape[2], across.crop)[x[place[1]] - window.left]
-                parts.append((place, _probabilities(found, up, over)))
+                covered = down.covered(y, window.top), across.covered(x, window.left)
+                up = self._up(coarse.shape[1], down.crop)[y[covered[0]] - window.top]
+                over = self._up(coarse.shape[2], across.crop)[x[covered[1]] - window.left]
+                parts.append((covered, _probabilities(coarse, up, over)))
         total = _mean(parts, down.counts(y), across.counts(x))
         return resample(resample(total, 0, row_taps), 1, column_taps)
 
     def _up(self, length: int, crop: int) -> Tensor:
-        """Return the matrix that upsamples scores to a window's side, (crop, length)."""
+        """Return the matrix that upsamples logits to a window's side, (crop, length)."""
         return upsampling(length, crop, align_corners=self.align_corners, device=self.device)
 
 
-def _probabilities(scores: Tensor, down: Tensor, across: Tensor) -> Tensor:
+def _probabilities(logits: Tensor, down: Tensor, across: Tensor) -> Tensor:
     """Upsample logits (V, h, w, classes) by (H, h) and (W, w) matrices; the sum of their softmax.
 
     Returns (H, W, classes).
     """
-    views, h, w, classes = scores.shape
-    rows = (down @ scores.view(views, h, w * classes)).view(views * len(down), w, classes)
-    found = (across @ rows).softmax(2)  # (V * H, W, classes)
+    views, h, w, classes = logits.shape
+    rows = (down @ logits.view(views, h, w * classes)).view(views * len(down), w, classes)
+    probabilities = (across @ rows).softmax(2)  # (V * H, W, classes)
     if views == 1:
-        return found
-    seen, mirrored = found.chunk(2)
-    return seen.add_(mirrored)
+        return probabilities
+    plain, mirrored = probabilities.chunk(2)
+    return plain.add_(mirrored)
 
 
 def _mean(
@@ -223,13 +223,13 @@ def _mean(
     row_counts: NDArray[np.float32],
     column_counts: NDArray[np.float32],
 ) -> Tensor:
-    """Ema (rows, columns, classes) parts in their places; so many lie over each row, column."""
+    """Average overlapping (rows, columns, classes) parts; the counts say how many cover a line."""
     first = parts[0][1]
     if len(parts) == 1:
         return first
     total = first.new_zeros(len(row_counts), len(column_counts), first.shape[2])
-    for place, part in parts:
-        total[place] += part
+    for covered, part in parts:
+        total[covered] += part
     for axis, counts in ((0, row_counts), (1, column_counts)):
         if counts.max() > 1:
             shape = [-1 if dimension == axis else 1 for dimension in range(3)]
@@ -248,8 +248,8 @@ def _pieces(whole: slice, size: int) -> Iterator[slice]:
     """Cut a range into pieces of almost equal length, `size` at most."""
     length = whole.stop - whole.start
     count = -(-length // size)
-    for number in range(count):
-        first, stop = (length * n // count for n in (number, number + 1))
+    for index in range(count):
+        first, stop = (length * n // count for n in (index, index + 1))
         yield slice(whole.start + first, whole.start + stop)
 
 
@@ -276,12 +276,12 @@ def load_sliding_window(
     if window_batch is not None and not 1 <= window_batch <= 1024:
         raise PspError(f"--window-batch {window_batch}: 1 to 1024.")
     network, header = load_network(path)
-    found = _sliding_window(network, header.preprocessing, device, precision)
+    model = _sliding_window(network, header.preprocessing, device, precision)
     if window_batch:
-        found = replace(found, window_batch=window_batch)
+        model = replace(model, window_batch=window_batch)
     if compiled:
-        found = replace(found, network=compile_network(found.network, device), constant=True)
-    return found, header
+        model = replace(model, network=compile_network(model.network, device), constant=True)
+    return model, header
 
 
 def _sliding_window(
@@ -295,5 +295,5 @@ def _sliding_window(
         device,
         precision,
         spec.align_corners,
-        TOGETHER.get(device.type, TOGETHER_ELSEWHERE),
+        WINDOW_BATCH.get(device.type, WINDOW_BATCH_ELSEWHERE),
     )

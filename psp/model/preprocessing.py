@@ -1,4 +1,4 @@
-"""What a network expects of its input, as a part of its weights."""
+"""What a network expects of its input, stored with its weights."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +13,7 @@ class Preprocessing:
 
     The defaults are torchvision's and semseg's for ImageNet weights, on the 0..255 scale. A picture
     is padded with `mean`, which is 0 after this. The order of the channels is always R, G, B: a
-    network that was trained on BGR has its first convolution turned around on import.
+    network that was trained on BGR gets its first convolution's channels reversed on import.
     """
 
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
@@ -33,7 +33,7 @@ class Preprocessing:
 
 @lru_cache(maxsize=16)
 def _on(device: torch.device, values: tuple[float, ...]) -> Tensor:
-    """Return a tensor of the values: made once, as the host waits for a GPU that gets one."""
+    """Return a tensor of the values: made once, as the host waits whenever it copies one to a GPU."""
     with torch.inference_mode(False):
         return torch.tensor(values, device=device)
 

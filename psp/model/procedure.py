@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from psp.errors import PspError
-from psp.settings.config import nearest_crops
+from psp.settings.augmentation import nearest_crops
 
 PAPER_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 PROCEDURES = ("torch", "caffe")

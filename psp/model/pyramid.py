@@ -1,14 +1,14 @@
-"""The pyramid pooling module with the 3x3 convolution behind it, as one piece.
+"""The pyramid pooling module and the 3x3 convolution after it, computed together.
 
 The paper pools the feature map to grids of 1, 2, 3 and 6 bins, reduces each by a 1x1 convolution,
 upsamples each to the map's size, concatenates them with the map and convolves by 3x3. Upsampling
-and convolution are both linear, so the convolution may be taken apart:
+and convolution are both linear, so the convolution can be split:
 
     conv(concat(x, up(p1), ..., up(p6))) = conv_x(x) + sum_i spread_i(taps_i)
 
-where taps_i are the nine 1x1 products of p_i, mixed on its few pixels, and spread_i places them by
-two small matrices, one an axis. The concatenated map (4096 channels) never exists. The weight stays
-one (512, 4096, 3, 3) tensor, and `plain=True` computes the paper's way, as the reference.
+where taps_i are the nine 1x1 products of p_i, computed on its few pixels, and spread_i places them
+by two small matrices, one per axis. The concatenated map (4096 channels) never exists. The weight stays
+one (512, 4096, 3, 3) tensor, and `plain=True` computes the formula of the paper, as the reference.
 """
 
 import torch
@@ -20,18 +20,24 @@ class PyramidLevel(nn.Module):
     """One grid: pool to (bin, bin), reduce the channels by a 1x1 convolution if asked to."""
 
     def __init__(
-        self, inputs: int, outputs: int, bin_size: int, pooling: str, reduce: bool, momentum: float
+        self,
+        in_channels: int,
+        out_channels: int,
+        bin_size: int,
+        pooling: str,
+        reduce: bool,
+        momentum: float,
     ) -> None:
         super().__init__()
         self.bin_size = bin_size
         self.pooling = pooling
         self.reduce = reduce
         if reduce:
-            self.conv = nn.Conv2d(inputs, outputs, 1, bias=False)
-            self.bn = nn.BatchNorm2d(outputs, momentum=momentum)
+            self.conv = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+            self.bn = nn.BatchNorm2d(out_channels, momentum=momentum)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, inputs, h, w) to (B, outputs, bin, bin)."""
+        """Map (B, in_channels, h, w) to (B, out_channels, bin, bin)."""
         pooled = self._pool(x)
         if not self.reduce:
             return pooled
@@ -57,8 +63,8 @@ class PyramidConv(nn.Module):
 
     def __init__(
         self,
-        inputs: int,
-        outputs: int,
+        in_channels: int,
+        out_channels: int,
         bins: tuple[int, ...],
         *,
         pooling: str,
@@ -68,17 +74,17 @@ class PyramidConv(nn.Module):
         momentum: float,
     ) -> None:
         super().__init__()
-        width = level_width or inputs // max(1, len(bins)) if reduce else inputs
+        width = level_width or in_channels // max(1, len(bins)) if reduce else in_channels
         self.levels = nn.ModuleList(
-            PyramidLevel(inputs, width, size, pooling, reduce, momentum) for size in bins
+            PyramidLevel(in_channels, width, size, pooling, reduce, momentum) for size in bins
         )
-        self.widths = [inputs, *(width for _ in bins)]
-        self.conv = nn.Conv2d(sum(self.widths), outputs, 3, padding=1, bias=False)
+        self.widths = [in_channels, *(width for _ in bins)]
+        self.conv = nn.Conv2d(sum(self.widths), out_channels, 3, padding=1, bias=False)
         self.align_corners = align_corners
         self.plain = False
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, inputs, h, w) to (B, outputs, h, w)."""
+        """Map (B, in_channels, h, w) to (B, out_channels, h, w)."""
         levels = [level(x) for level in self.levels]  # (B, width, bin, bin) each
         return self._plain(x, levels) if self.plain else self._factored(x, levels)
 
@@ -87,25 +93,27 @@ class PyramidConv(nn.Module):
             F.interpolate(level, x.shape[2:], mode="bilinear", align_corners=self.align_corners)
             for level in levels
         ]
-        found: Tensor = self.conv(torch.cat([x, *spread], dim=1))  # (B, outputs, h, w)
-        return found
+        y: Tensor = self.conv(torch.cat([x, *spread], dim=1))  # (B, out_channels, h, w)
+        return y
 
     def _factored(self, x: Tensor, levels: list[Tensor]) -> Tensor:
-        here, *parts = torch.split(
+        map_weight, *level_weights = torch.split(
             self.conv.weight, self.widths, dim=1
-        )  # (outputs, width, 3, 3) each
-        y = F.conv2d(x, here, self.conv.bias, padding=1)  # the bias of a folded batch norm
-        if not parts:
+        )  # (out_channels, width, 3, 3) each
+        y = F.conv2d(x, map_weight, self.conv.bias, padding=1)  # the bias of a folded batch norm
+        if not level_weights:
             return y
         columns, down = [], []
-        for level, part in zip(levels, parts, strict=True):
+        for level, weight in zip(levels, level_weights, strict=True):
             size = level.shape[-1]
             # With weights channels last this is the weight itself, not a copy.
-            matrix = part.permute(0, 2, 3, 1).reshape(-1, part.shape[1])  # (outputs * 9, width)
+            matrix = weight.permute(0, 2, 3, 1).reshape(
+                -1, weight.shape[1]
+            )  # (out_channels * 9, width)
             taps = (matrix @ level.flatten(2)).view(len(x), -1, 3, 3, size, size)
             taps = taps.transpose(3, 4).reshape(len(x), -1, 3 * size, 3 * size)
             across = self.spread(x.shape[3], size, x)  # (w, 3 * bin)
-            columns.append(taps @ across.T)  # (B, outputs, 3 * bin, w)
+            columns.append(taps @ across.T)  # (B, out_channels, 3 * bin, w)
             down.append(self.spread(x.shape[2], size, x))  # (h, 3 * bin)
         return y + torch.cat(down, dim=1) @ torch.cat(columns, dim=2)
 

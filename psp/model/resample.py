@@ -1,7 +1,7 @@
 """Bilinear resizing of one axis at a time, as weights: any part of a result from any part of a map.
 
 A resized line is a sum of a few pixels each (`Taps`), so any rows and columns of a resized picture
-can be had without the rest of it, and come out the same to the last bit whatever else is asked for.
+can be computed without the rest of it, and are the same to the last bit whatever else is computed.
 """
 
 from functools import lru_cache
@@ -29,7 +29,7 @@ class Taps(NamedTuple):
         return Taps(self.source + offset, self.weight)
 
 
-def taps(length: int, wanted: int, *, antialias: bool = False) -> Taps:
+def bilinear_taps(length: int, wanted: int, *, antialias: bool = False) -> Taps:
     """Return how a line of `length` pixels becomes one of `wanted`, pixel centers at halves.
 
     Two pixels each, as cv2.resize and torch do it. With `antialias` a line that shrinks takes the
@@ -49,12 +49,12 @@ def taps(length: int, wanted: int, *, antialias: bool = False) -> Taps:
     return Taps(index, weight.astype(np.float32))
 
 
-def resample(maps: Tensor, axis: int, found: Taps) -> Tensor:
+def resample(maps: Tensor, axis: int, taps: Taps) -> Tensor:
     """Apply taps along an axis; float32."""
-    if found.source.shape[1] == 1:  # the same size: the pixels as they are, one after the other
-        return maps.narrow(axis, int(found.source[0, 0]), len(found.source)).float()
-    source = torch.from_numpy(found.source).to(maps.device)
-    weight = torch.from_numpy(found.weight).to(maps.device)
+    if taps.source.shape[1] == 1:  # the same size: the pixels as they are, one after the other
+        return maps.narrow(axis, int(taps.source[0, 0]), len(taps.source)).float()
+    source = torch.from_numpy(taps.source).to(maps.device)
+    weight = torch.from_numpy(taps.weight).to(maps.device)
     shape = [-1 if dimension == axis else 1 for dimension in range(maps.ndim)]
     total = maps.index_select(axis, source[:, 0]).float() * weight[:, 0].view(shape)
     for k in range(1, source.shape[1]):

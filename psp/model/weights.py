@@ -2,12 +2,12 @@
 
 One metadata key, "psp", holds sorted JSON (`Header`): architecture, classes with colors,
 preprocessing, crop and base size, the step they come from and the data they were trained on. One
-key, because several would be written in random order and the file must be byte-stable.
+key, because several would be written in random order, and the same weights must give the same file.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def save_weights(path: Path, state: Mapping[str, Tensor], header: Header) -> Non
 def load_network(path: Path) -> tuple[PSPNet, Header]:
     """Return the network in a weights file, in evaluation mode on the CPU, and its header.
 
-    Raises PspError for a file that is no psp weights, is damaged, or does not fit its own header.
+    Raises PspError for a file that is not psp weights, is damaged, or does not fit its own header.
     """
     header, tensors = read_weights(path)
     with torch.device("meta"):  # no time spent on random values
@@ -87,7 +87,7 @@ def read_header(path: Path) -> Header:
 
 
 def read_weights(path: Path) -> tuple[Header, dict[str, Tensor]]:
-    """Return a weights file's header and tensors. Raises PspError if it is none, or damaged."""
+    """Return a weights file's header and tensors. Raises PspError if it is not psp weights, or damaged."""
     return _read(path, tensors=True)
 
 
@@ -96,7 +96,9 @@ def _read(path: Path, tensors: bool) -> tuple[Header, dict[str, Tensor]]:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get("psp")
             if text is None:
-                raise PspError(f"{path}: safetensors, but not written by psp (no header in it).")
+                raise PspError(
+                    f"{path}: a safetensors file, but not written by psp (it has no header of psp)."
+                )
             header = _header_from(json.loads(text), path)
             # An open safetensors file has keys(), but cannot be iterated.
             names = file.keys() if tensors else []
@@ -106,17 +108,20 @@ def _read(path: Path, tensors: bool) -> tuple[Header, dict[str, Tensor]]:
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         if path.suffix.lower() in (".pth", ".pt", ".caffemodel"):
             raise PspError(
-                f"{path}: no weights of psp. Turn it into some: psp import {path} OUT --card CARD"
+                f"{path}: not psp weights. Convert it with: psp import {path} OUT --card CARD"
             ) from None
-        raise PspError(f"{path}: damaged, or no weights file: {error}") from None
+        raise PspError(f"{path}: damaged, or not a weights file: {error}") from None
 
 
 def _header_from(value: dict[str, Any], path: Path) -> Header:
     kind, version = value.pop("format"), value.pop("version")
     if kind != FORMAT or version > VERSION:
         raise PspError(
-            f"{path}: weights of format {kind} {version}; this psp reads {FORMAT} {VERSION}."
+            f"{path}: {kind} of version {version}, this psp reads {FORMAT} up to version {VERSION}: "
+            "written by a newer psp? Upgrade psp."
         )
+    _refuse_unknown(value, Header, path)
+    _refuse_unknown(value["preprocessing"], Preprocessing, path)
     try:
         value["architecture"] = architecture_from(value["architecture"])
     except PspError as error:
@@ -130,5 +135,16 @@ def _header_from(value: dict[str, Any], path: Path) -> Header:
     if not len(header.classes) == len(header.palette) == header.architecture.classes:
         raise ValueError("its header names another number of classes than the network has")
     if not isinstance(header.crop, int) or not isinstance(header.base_size, (int, type(None))):
-        raise ValueError("crop and base_size in its header are no whole numbers")
+        raise ValueError("crop and base_size in its header must be whole numbers")
     return header
+
+
+def _refuse_unknown(
+    value: Mapping[str, Any], record: type[Header | Preprocessing], path: Path
+) -> None:
+    """Raise PspError for a key that this version does not know: what it means must not be ignored."""
+    unknown = sorted(set(value) - {item.name for item in fields(record)})
+    if unknown:
+        raise PspError(
+            f"{path}: unknown key '{unknown[0]}' in its header: written by a newer psp? Upgrade psp."
+        )

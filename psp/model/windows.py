@@ -1,6 +1,6 @@
-"""A picture at one scale, seen through windows: sizes, padding, and where the windows lie.
+"""A picture at one scale and its windows: sizes, padding, and where the windows lie.
 
-Two ways, from the authors' two releases (`psp.model.procedure.WAYS`):
+Two procedures, from the authors' two releases (`psp.model.procedure.PROCEDURES`):
 torch   (semseg tool/test.py) the long side becomes round(scale * base); a picture smaller than a
         window lies in the middle of the padding.
 caffe   (PSPNet evaluation/*.m) the long side becomes round(scale * base) + 1; the padding is below
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from psp.model.resample import Taps, taps
+from psp.model.resample import Taps, bilinear_taps
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Axis:
         """Return by how many windows each position is covered."""
         offsets = positions[:, None] - np.array(self.starts)
         covering = (offsets >= 0) & (offsets < self.crop)
-        found: NDArray[np.float32] = covering.sum(1, dtype=np.float32)
-        return found
+        counts: NDArray[np.float32] = covering.sum(1, dtype=np.float32)
+        return counts
 
 
 class ScaledView(NamedTuple):
@@ -90,8 +90,8 @@ def scaled_view(
     for before, after in zip(size, scaled_size(size, scale, base_size, procedure), strict=True):
         padding = max(crop - after, 0)
         front = 0 if caffe else padding // 2
-        into = taps(before, after, antialias=caffe)
-        back = taps(after, before, antialias=caffe).moved(front)
+        into = bilinear_taps(before, after, antialias=caffe)
+        back = bilinear_taps(after, before, antialias=caffe).moved(front)
         axes.append(Axis(after, front, tuple(starts(after + padding, crop)), crop, into, back))
     return ScaledView(*axes)
 
@@ -118,8 +118,8 @@ def starts(length: int, crop: int) -> Iterator[int]:
 
 def windows(views: Sequence[ScaledView], columns: slice) -> list[Window]:
     """Return the windows of all views that some columns of the result need, topmost first."""
-    found = []
-    for number, (down, across) in enumerate(views):
+    needed = []
+    for index, (down, across) in enumerate(views):
         low, high = down.back.source.min(1), down.back.source.max(1)  # (H,) each
         across_needed, _ = across.needed(columns)
         lefts = [left for left in across.starts if across.covers(across_needed, left)]
@@ -127,5 +127,5 @@ def windows(views: Sequence[ScaledView], columns: slice) -> list[Window]:
             rows = np.flatnonzero((high >= top) & (low < top + down.crop))
             if len(rows):
                 first, last = int(rows[0]), int(rows[-1])
-                found += [Window(first, last, number, top, left) for left in lefts]
-    return sorted(found)
+                needed += [Window(first, last, index, top, left) for left in lefts]
+    return sorted(needed)

@@ -1,33 +1,39 @@
 """Settings from recipes and texts: defaults, overlaid by a card's recipe, overlaid by the user's.
 
-A key that is no setting is refused, with the nearest that is.
+An unknown key is refused, with the nearest known one.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, get_args, get_type_hints
+from dataclasses import dataclass
+from typing import Any, get_args
 
 from psp.errors import PspError, nearest
-from psp.settings.config import FREE_ON_RESUME, TrainConfig, show
+from psp.settings.config import SETTINGS, TrainConfig, train_config
+from psp.settings.run import FREE_ON_RESUME
+from psp.settings.section import show
 
 
-def settings_from(values: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """Return the checked and typed settings of a recipe or of `--set key=value` texts.
+def settings_from(
+    values: Mapping[str, Any], source: str, *, stored: bool = False
+) -> dict[str, Any]:
+    """Return the checked and typed settings of a recipe, of `--set key=value` texts, or of a file.
 
-    `source` names where they come from, for the error. Raises PspError for an unknown key or a
-    value of the wrong type.
+    `source` names where they come from, for the error. Raises PspError for a value of the wrong
+    type and for an unknown key, which in a file that psp `stored` says that a newer psp wrote it.
     """
-    kinds = get_type_hints(TrainConfig)
-    kinds = {item.name: kinds[item.name] for item in fields(TrainConfig)}
     typed = {}
     for key, value in values.items():
-        if key not in kinds:
-            raise PspError(f"{source}: '{key}' is no setting.{nearest(key, kinds)}")
-        if key == "batch" and value == "auto":  # as large as it is, in parts that fit
+        if key not in SETTINGS:
+            if stored:
+                raise PspError(
+                    f"{source}: unknown setting '{key}': written by a newer psp? Upgrade psp."
+                )
+            raise PspError(f"{source}: there is no setting '{key}'.{nearest(key, SETTINGS)}")
+        if key == "batch" and value == "auto":  # the recipe's batch, in parts that fit
             if "accumulate" in values:
                 raise PspError(f"{source}: batch=auto finds accumulate; leave one of them out.")
             key, value = "accumulate", None
-        typed[key] = _typed(value, kinds[key], f"{source}: {key}")
+        typed[key] = _typed(value, SETTINGS[key][0], f"{source}: {key}")
     return typed
 
 
@@ -36,12 +42,12 @@ def resolve(
 ) -> TrainConfig:
     """Return defaults, overlaid by a card's recipe, overlaid by the command line's settings."""
     settings = settings_from(recipe, f"recipe {recipe_name}")
-    return TrainConfig(**{**settings, **settings_from(overrides, "--set")})
+    return train_config(**{**settings, **settings_from(overrides, "--set")})
 
 
 @dataclass(frozen=True)
-class Setting:
-    """A resolved setting and who says so; `given` where it is not the default."""
+class ResolvedSetting:
+    """A setting's value and who set it; `given` where it is not the default."""
 
     name: str
     value: Any
@@ -49,29 +55,26 @@ class Setting:
     given: bool
 
 
-def explain(recipe: Mapping[str, Any], recipe_source: str) -> list[Setting]:
+def explain(recipe: Mapping[str, Any], recipe_source: str) -> list[ResolvedSetting]:
     """Return every setting of a recipe with its source: the recipe's, or the default's."""
     given = settings_from(recipe, "recipe")
-    config = TrainConfig(**given)
+    values = train_config(**given).flat()
     return [
-        Setting(
-            item.name,
-            getattr(config, item.name),
-            recipe_source if item.name in given else item.metadata["source"],
-            item.name in given,
+        ResolvedSetting(
+            name, values[name], recipe_source if name in given else setting.source, name in given
         )
-        for item in fields(TrainConfig)
+        for name, (_, setting) in SETTINGS.items()
     ]
 
 
 def overlay(config: TrainConfig, overrides: Mapping[str, Any]) -> TrainConfig:
     """Return `config` with some settings replaced by the command line's."""
-    return replace(config, **settings_from(overrides, "--set"))
+    return config.changed(**settings_from(overrides, "--set"))
 
 
 def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
     """Return "key: old -> new" for each setting that differs and changes what a run computes."""
-    before, after = asdict(old), asdict(new)
+    before, after = old.flat(), new.flat()
     return [
         f"{key}: {show(before[key])} -> {show(after[key])}"
         for key in before

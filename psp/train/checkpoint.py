@@ -1,6 +1,6 @@
 """Training state on disk: {step}.pt files that hold tensors and plain types only.
 
-Written atomically; the two newest are kept; one that is damaged falls back to the one before.
+Written atomically. The two newest are kept: where one is damaged, the one before is used.
 """
 
 import io
@@ -15,17 +15,18 @@ from psp.errors import PspError
 from psp.files import atomic_write, make_folder
 
 KEPT = 2
+VERSION = 1  # of what a checkpoint holds; those of psp 0.1.0 do not name one
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
     """Write folder/{step}.pt, then remove all but the newest two, and any of a later step.
 
-    A later one can only be a damaged file that was passed over when the run was resumed.
+    A later one can only be a damaged file that was skipped when the run was resumed.
     """
     make_folder(folder)
     path = folder / f"{step:08d}.pt"
-    buffer = io.BytesIO()  # torch's own writer answers a full disk with an error of its own
-    torch.save({"step": step, **state}, buffer)
+    buffer = io.BytesIO()  # torch's own writer reports a full disk in its own way
+    torch.save({"version": VERSION, "step": step, **state}, buffer)
     with atomic_write(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
     known = _newest_first(folder)
@@ -35,9 +36,10 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """Return the newest whole state, on the CPU, and a remark on each damaged file passed over.
+    """Return the newest intact state, on the CPU, and a remark on each damaged file that was skipped.
 
-    Nothing in a file is executed. Raises PspError when there is none to go on from.
+    Nothing in a file is executed. Raises PspError when there is none to continue from, or a newer
+    psp wrote it.
     """
     remarks: list[str] = []
     for path in _newest_first(folder):
@@ -47,6 +49,7 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any], list[str]]:
             if damaged is None:
                 state = torch.load(path, map_location="cpu", weights_only=True)
                 if isinstance(state, dict) and isinstance(state.get("step"), int):
+                    _check_version(state, path)
                     return state, remarks
                 damaged = "it is no training state"
             remarks.append(f"{path} is damaged ({damaged}).")
@@ -61,3 +64,12 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any], list[str]]:
 
 def _newest_first(folder: Path) -> list[Path]:
     return sorted(folder.glob("[0-9]*.pt"), reverse=True)
+
+
+def _check_version(state: dict[str, Any], path: Path) -> None:
+    version = state.get("version", VERSION)
+    if not isinstance(version, int) or version > VERSION:
+        raise PspError(
+            f"{path}: a checkpoint of version {version}, this psp reads up to {VERSION}: written "
+            "by a newer psp? Upgrade psp."
+        )

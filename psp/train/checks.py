@@ -1,4 +1,4 @@
-"""What can be known to be wrong before the first step: the data, the batch, the run's folder."""
+"""What can be checked before the first step: the data, the batch, the run's folder."""
 
 from pathlib import Path
 
@@ -10,96 +10,99 @@ from psp.errors import PspError
 from psp.evaluate.count import check_classes, check_labeled
 from psp.ranks import launch_name
 from psp.runs import Run
-from psp.settings.config import TrainConfig, multiples, nearest_crops
+from psp.settings.augmentation import nearest_crops
+from psp.settings.config import TrainConfig
+from psp.settings.optimizer import multiples
 from psp.settings.sources import differences
 
 
 def open_splits(shards: Path, config: TrainConfig) -> tuple[ShardSplit, ShardSplit]:
     """Return the training and the validation split. Raises PspError unless they fit each other."""
-    name = config.train_split
+    name = config.data.train_split
     if name is None:
         name = "train_aug" if "train_aug" in read_manifest(shards)["splits"] else "train"
     data = ShardSplit(shards, name)
     check_labeled(data)
-    if config.limit is None:
-        val_data = ShardSplit(shards, config.val_split)
+    if config.data.limit is None:
+        val_data = ShardSplit(shards, config.data.val_split)
         check_labeled(val_data)
         check_classes(val_data, data.card.names, str(shards))
-    elif config.limit > len(data):
-        raise PspError(f"limit={config.limit}: split '{name}' has {len(data)} pictures.")
+    elif config.data.limit > len(data):
+        raise PspError(f"limit={config.data.limit}: split '{name}' has {len(data)} pictures.")
     else:
-        data = val_data = data.first(config.limit)
+        data = val_data = data.first(config.data.limit)
     if data.pixels[:, :-1].sum() == 0:
-        raise PspError(f"{shards}: split '{name}' has no labeled pixel to learn from.")
+        raise PspError(f"{shards}: split '{name}' has no labeled pixel to train on.")
     return data, val_data
 
 
 def check_batch(config: TrainConfig, ranks: int = 1) -> None:
-    """Raise PspError for a batch that ranks cannot share, and for one picture a part: batch norm
+    """Raise PspError for a batch that ranks cannot share, and for one picture at a time: batch norm
     on a 1x1 map needs more than one value (over all ranks)."""
-    pieces = ranks * config.parts
-    if config.batch % pieces:
-        parts = f" x accumulate={config.parts}" if config.parts > 1 else ""
+    batch, parts = config.optimizer.batch, config.optimizer.micro_batches
+    if batch % (ranks * parts):
+        accumulate = f" x accumulate={parts}" if parts > 1 else ""
         raise PspError(
-            f"batch={config.batch}: does not divide by {ranks} ranks{parts}. Nearest batches: "
-            f"{multiples(config.batch, pieces)}."
+            f"batch={batch}: does not divide by {ranks} ranks{accumulate}. Nearest batches: "
+            f"{multiples(batch, ranks * parts)}."
         )
-    if config.batch // config.parts < 2 and needs_two(config):
-        what = "batch=1" if config.batch == 1 else f"accumulate={config.parts}"
+    if batch // parts < 2 and needs_two(config):
+        what = "batch=1" if batch == 1 else f"accumulate={parts}"
         raise PspError(
-            f"{what}: batch norm on the pyramid's 1x1 bin needs two pictures at a time at least. "
-            f"Add --batch {2 * config.parts} (a smaller --crop makes room), leave that bin "
-            "out: --set bins=2,3,6, or keep the norms of trained weights: --set freeze_norm=all"
+            f"{what}: batch norm on the pyramid's 1x1 bin needs at least two pictures at a time. "
+            f"Add --batch {2 * parts} (a smaller --crop makes room), leave that bin out: --set "
+            "bins=2,3,6, or keep the norms of trained weights: --set freeze_norm=all"
         )
 
 
 def needs_two(config: TrainConfig) -> bool:
     """Whether batch norm must see two pictures at a time: the pyramid's 1x1 bin gives it one value
     a picture."""
-    return 1 in config.bins and config.reduce and config.freeze_norm != "all"
+    return 1 in config.network.bins and config.network.reduce and config.start.freeze_norm != "all"
 
 
 def check_compile(config: TrainConfig, ranks: int) -> None:
     """Raise PspError for several ranks: torch.compile computes a batch norm over them wrongly."""
-    if config.compile and ranks > 1:
+    if config.run.compile and ranks > 1:
         raise PspError(
-            f"compile=true: on one rank alone, here are {ranks}. torch.compile does not compute a "
-            "batch norm over several ranks right. Leave it out"
+            f"compile=true: works on one rank only, here are {ranks}: torch.compile computes batch "
+            "norm over several ranks wrongly. Leave it out"
         )
 
 
 def check_freezing(config: TrainConfig) -> None:
-    """Raise PspError where what is to stay as it is would be random."""
+    """Raise PspError where frozen weights would be random."""
     for name in ("freeze", "freeze_norm"):
         value = getattr(config, name)
-        if value != "none" and config.init == "none":
+        if value != "none" and config.start.init == "none":
             raise PspError(
-                f"{name}={value}: nothing is learned yet that could be kept with --init none. "
-                f"Give trained weights, or leave {name} out"
+                f"{name}={value}: --init none has no trained weights to keep. "
+                f"Start from trained weights, or leave {name} out"
             )
 
 
 def check_deterministic(config: TrainConfig, device: torch.device) -> None:
-    """Raise PspError where CUDA has no operation that repeats bit for bit."""
-    side = (config.crop + 7) // 8  # of the map
-    uneven = any(side % size for size in config.bins)
-    if config.deterministic and device.type == "cuda" and uneven:
+    """Raise PspError where CUDA has no operation that gives the same bits each time."""
+    crop = config.augmentation.crop
+    side = (crop + 7) // 8  # of the feature map
+    uneven = any(side % size for size in config.network.bins)
+    if config.run.deterministic and device.type == "cuda" and uneven:
         raise PspError(
-            f"--deterministic: on CUDA, a crop must divide by all pyramid bins; {config.crop} does "
-            f"not. Nearest that do: {' or '.join(map(str, nearest_crops(config.crop)))}."
+            f"--deterministic: on CUDA, a crop must divide by all pyramid bins; {crop} does not. "
+            f"Nearest that do: {' or '.join(map(str, nearest_crops(crop)))}."
         )
 
 
 def refuse_existing(run: Run) -> None:
-    """Raise PspError when something stands where a new run is to begin.
+    """Raise PspError when the folder of a new run is taken.
 
-    What this call of torchrun began itself, before a restart, does not count while no checkpoint is
-    there: the run begins again in its folder.
+    A run that this call of torchrun began itself before a restart does not count while it has no
+    checkpoint: it begins again in its folder.
     """
     if run.of_launch(launch_name()) and not run.resumable:
         return
     if run.folder.is_file():
-        raise PspError(f"{run.folder}: a file stands there. Choose another -o")
+        raise PspError(f"{run.folder}: there is a file of this name. Choose another -o")
     if run.folder.exists() and any(run.folder.iterdir()):
         if not run.resumable:
             raise PspError(
@@ -107,7 +110,7 @@ def refuse_existing(run: Run) -> None:
                 "choose another -o"
             )
         raise PspError(
-            f"{run.folder}: exists already. Go on with it: --resume. Or choose another -o"
+            f"{run.folder}: exists already. Continue it with --resume, or choose another -o"
         )
 
 

@@ -1,36 +1,43 @@
 """The processes that train one network together, on torch's own engine.
 
 torchrun starts them, on one machine or on many, and says to each in the environment who it is.
-Every one computes a share of each step's pictures; what all must know goes by three ways:
+Every one computes a share of each step's pictures. They communicate in three ways:
 
 - the training's own collectives (sums of gradients, losses, batch statistics): NCCL between GPUs,
-  gloo between CPUs. Who waits longer than HANG there waits for nobody.
-- objects, errors and validation's counts: gloo, with much patience, as shares of a validation take
-  longer on one rank than on another.
-- words that nobody waits for (stop, failed, told): torchrun's key-value store.
+  gloo between CPUs, with the timeout HANG.
+- objects, errors and validation's counts: gloo, with a long timeout, as a share of a validation may
+  take longer on one rank than on another.
+- flags that nobody waits for (stop, failed, reported): torchrun's key-value store.
+
+Why the flags, when torchrun has `torch.distributed.elastic.multiprocessing.errors.record`: that one
+makes torchrun print a report of some forty lines, with a traceback of every rank whose connection
+broke after the first failure. Here a user's mistake is one line, said once; the other ranks see the
+flag, print nothing, and end even if they hang in a collective.
 """
 
 import inspect
+import os
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import timedelta
+from threading import Event, Thread
 from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.distributed_c10d import Store
+from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.nn.parallel import DistributedDataParallel
 
 from psp.errors import PspError, ReportedError
 from psp.model.pspnet import PSPNet, build
-from psp.ranks import Share
+from psp.ranks import Share, connect, open_store
 from psp.train.syncbn import synchronize
 
-Found = TypeVar("Found")
+Value = TypeVar("Value")
 
 HANG = timedelta(minutes=10)  # a step, with the first one's search for kernels
-TOLD = timedelta(seconds=10)  # until an error that another rank found is printed
+REPORT = timedelta(seconds=10)  # until an error that another rank found is printed
 
 # Whether each forward pass copies the first rank's buffers to the others, in new torch and in old.
 _BUFFERS = next(
@@ -43,12 +50,16 @@ _BUFFERS = next(
 class Ranks:
     """This process among the ranks that train together. `Ranks()` is one that trains alone."""
 
-    def __init__(self, part: Share | None = None, store: Store | None = None) -> None:
-        self.part = part or Share()
-        self.rank, self.total, self.first = self.part.number - 1, self.part.total, self.part.first
+    def __init__(self, share: Share | None = None, store: Store | None = None) -> None:
+        self.share = share or Share()
+        self.rank, self.total, self.first = (
+            self.share.number - 1,
+            self.share.total,
+            self.share.first,
+        )
         self._store = store
         self._group: distributed.ProcessGroup | None = None
-        self._parallel: DistributedDataParallel | None = None
+        self._wrapped: DistributedDataParallel | None = None
         self._flag: Tensor | None = None  # on the host: how many ranks want to stop
         self._flag_ready: torch.cuda.Event | None = None
         self._stopped = False
@@ -75,7 +86,7 @@ class Ranks:
 
     @contextmanager
     def all_or_raise(self) -> Iterator[None]:
-        """Make an error of any rank in the block one of all; all leave the block together.
+        """If any rank fails in the block, raise on every rank; all leave the block together.
 
         The lowest rank that failed raises its own error, the others ReportedError.
         """
@@ -85,30 +96,30 @@ class Ranks:
         error: PspError | OSError | None = None
         try:
             yield
-        except (PspError, OSError) as found:
-            error = found
-        said: list[str | None] = [None] * self.total
-        distributed.all_gather_object(said, None if error is None else str(error))
-        failed = [rank for rank, text in enumerate(said) if text is not None]
+        except (PspError, OSError) as raised:
+            error = raised
+        texts: list[str | None] = [None] * self.total
+        distributed.all_gather_object(texts, None if error is None else str(error))
+        failed = [rank for rank, text in enumerate(texts) if text is not None]
         if not failed:
             return
         if error is not None and failed[0] == self.rank:
             raise error
-        raise ReportedError(str(said[failed[0]]))
+        raise ReportedError(str(texts[failed[0]]))
 
-    def share(self, make: Callable[[], Found]) -> Found:
+    def broadcast(self, make: Callable[[], Value]) -> Value:
         """Return what `make` returns on the first rank. Its PspError is raised on all."""
         if self.alone:
             return make()
-        box: list[Found | None] = [None]
+        box: list[Value | None] = [None]
         with self.all_or_raise():
             if self.first:
                 box = [make()]
         distributed.broadcast_object_list(box)
-        found: Found = box[0]  # type: ignore[assignment]
-        return found
+        value: Value = box[0]  # type: ignore[assignment]  # the first rank has filled it
+        return value
 
-    def most(self, number: int) -> int:
+    def maximum(self, number: int) -> int:
         """Return the largest of all ranks' numbers."""
         if self.alone:
             return number
@@ -117,7 +128,7 @@ class Ranks:
         return max(numbers)
 
     def check_same(self, value: object, what: str) -> None:
-        """Raise PspError where `value` is not what the first rank has."""
+        """Raise PspError where `value` differs from the first rank's."""
         if self.alone:
             return
         box = [value]
@@ -126,19 +137,19 @@ class Ranks:
             if pickle.dumps(box[0]) != pickle.dumps(value):
                 raise PspError(
                     f"rank {self.rank} has another {what} ({value}) than rank 0 ({box[0]}): all "
-                    "machines must see the same files, at best on one shared file system"
+                    "machines must see the same files, for example on a shared file system"
                 )
 
-    def spread(self, network: nn.Module) -> None:
-        """Give all ranks the weights that the first one has, in place."""
+    def broadcast_weights(self, network: nn.Module) -> None:
+        """Give all ranks the weights of the first one, in place."""
         if not self.alone:
             for tensor in network.state_dict().values():
                 distributed.broadcast(tensor, 0, group=self._group)
 
     # A step
 
-    def parallel(self, network: PSPNet, device: torch.device) -> nn.Module:
-        """Return what a step calls in the place of `network`, whose batch norms are changed.
+    def wrap(self, network: PSPNet, device: torch.device) -> nn.Module:
+        """Return what a step calls instead of `network`, whose batch norms are changed in place.
 
         Gradients are then means over the ranks.
         """
@@ -146,7 +157,7 @@ class Ranks:
             return network
         assert self._group is not None
         synchronize(network, self._group, device)
-        self._parallel = DistributedDataParallel(
+        self._wrapped = DistributedDataParallel(
             network,
             device_ids=[device] if device.type == "cuda" else None,
             process_group=self._group,
@@ -154,15 +165,17 @@ class Ranks:
             # The running statistics are the same on all as they are.
             **{_BUFFERS: False},  # type: ignore[arg-type]
         )
-        return self._parallel
+        return self._wrapped
 
-    def unsynced(self) -> AbstractContextManager[None]:
-        """Return the context of a backward pass behind which more of the step follow."""
-        return nullcontext() if self._parallel is None else self._parallel.no_sync()
+    def no_sync(self) -> AbstractContextManager[None]:
+        """Return the context of a backward pass that is not the last one of its step."""
+        return nullcontext() if self._wrapped is None else self._wrapped.no_sync()
 
-    def whole(self, weight: Tensor, stop: Callable[[], bool]) -> Tensor:
-        """Return the sum of a scalar over all ranks. `stop` rides on it: whether this rank was
-        asked to stop, which `stopped` then says to all."""
+    def sum_weight(self, weight: Tensor, stop: Callable[[], bool]) -> Tensor:
+        """Return the sum of a scalar over all ranks.
+
+        `stop` travels with it: whether this rank was asked to stop, which `stopped` then tells all.
+        """
         if self.alone:
             return weight
         both = torch.stack([weight.double(), torch.full_like(weight, stop(), dtype=torch.float64)])
@@ -178,9 +191,9 @@ class Ranks:
         return both[0].to(weight)
 
     def stopped(self, stop: bool) -> bool:
-        """Return whether all stop here; `stop` is what this rank was asked.
+        """Return whether all stop here; `stop` is whether this rank was asked to.
 
-        Ranks agree on the same step: they stop behind the step that began after the signal came.
+        Ranks agree on the same step: they stop after the step that began after the signal came.
         """
         if self.alone:
             return stop
@@ -190,27 +203,27 @@ class Ranks:
             self._stopped = True
         return self._stopped
 
-    def rows(self, values: list[Tensor]) -> list[list[float]]:
-        """Return tensors of one shape, summed over the ranks, on the host."""
-        if self.alone or not values:
-            return [value.tolist() for value in values]
-        stacked = torch.stack(values).double()
+    def sum_rows(self, rows: list[Tensor]) -> list[list[float]]:
+        """Return tensors of one shape, each summed over the ranks, on the host."""
+        if self.alone or not rows:
+            return [row.tolist() for row in rows]
+        stacked = torch.stack(rows).double()
         distributed.all_reduce(stacked, group=self._group)
-        rows: list[list[float]] = stacked.tolist()
-        return rows
+        sums: list[list[float]] = stacked.tolist()
+        return sums
 
     # A validation
 
-    def calls_off(self, stop: bool) -> bool:
-        """Return whether a validation ends here: this rank or another was asked to stop."""
+    def stops_validation(self, stop: bool) -> bool:
+        """Return whether a validation ends early: this rank or another was asked to stop."""
         if self._store is None:
             return stop
         if stop:
             self._store.set("stop", "")
         return bool(self._store.check(["stop"]))
 
-    def counted(self, counts: Tensor | None) -> Tensor | None:
-        """Return the sum of int64 counts on the host over all ranks; None if one has none."""
+    def sum_counts(self, counts: Tensor | None) -> Tensor | None:
+        """Return int64 counts, on the host, summed over all ranks; None if one has none."""
         if self.alone:
             return counts
         none = torch.tensor([counts is None], dtype=torch.int64)
@@ -222,10 +235,13 @@ class Ranks:
         distributed.all_reduce(counts)
         return counts
 
-    # An end before its time
+    # Failures
 
     def report_failure(self, error: PspError) -> PspError:
-        """Return the error to raise for one in a step: the first rank that has one speaks."""
+        """Return the error to raise for a failure in a step.
+
+        Only the first failing rank shows it; on the others it is a ReportedError.
+        """
         if self._store is None:
             return error
         with suppress(distributed.DistError):  # the store's host may be gone
@@ -233,33 +249,65 @@ class Ranks:
                 return ReportedError(str(error))
         return error if self.first else PspError(f"rank {self.rank}: {error}")
 
-    def lost(self, error: RuntimeError) -> PspError | None:
-        """Return the error of a rank whose connection to another has broken, None for others."""
+    def connection_error(self, error: RuntimeError) -> PspError | None:
+        """Return the error to raise where a connection to another rank broke, None for others."""
         broken = isinstance(error, distributed.DistError) or "gloo" in str(error).lower()
         if self._store is None or not broken:
             return None
         return self.report_failure(
             PspError(
-                "another rank has ended. If it said nothing, it was killed (out of memory?). What "
-                "was reached is in the newest checkpoint: go on with --resume"
+                "another rank has ended. If it printed nothing, it was killed (out of memory?). "
+                "Continue from the newest checkpoint with --resume"
             )
         )
 
-    def tell(self) -> None:
-        """Say that this rank ends before its time, its error being printed: the others may end."""
+    def announce_end(self) -> None:
+        """Tell the others that this rank ends early and has printed its error: they may end too."""
         if self._store is not None:
             with suppress(distributed.DistError):
                 self._store.add("failed", 1)
-                self._store.set("told", "")
+                self._store.set("reported", "")
 
-    def wait_until_told(self) -> None:
-        """Wait for `tell`: torchrun ends all ranks as soon as one has ended."""
+    def wait_for_report(self) -> None:
+        """Wait for `announce_end`: torchrun ends all ranks as soon as one has ended."""
         if self._store is not None:
             with suppress(distributed.DistError):
-                self._store.wait(["told"], TOLD)
+                self._store.wait(["reported"], REPORT)
 
 
-def twin(network: PSPNet) -> PSPNet:
+@contextmanager
+def joined_ranks(share: Share) -> Iterator[Ranks]:
+    """Yield this process's place among the ranks that torchrun started, once all are there."""
+    if share.total == 1:
+        yield Ranks(share)
+        return
+    ranks = Ranks(share, PrefixStore("flags", connect(share)))
+    over = Event()
+    flags = PrefixStore("flags", open_store())
+    Thread(target=_end_after_failure, args=(flags, over), daemon=True).start()
+    try:
+        yield ranks
+    except BaseException:
+        ranks.announce_end()
+        raise
+    over.set()
+
+
+def _end_after_failure(flags: Store, over: Event) -> None:
+    """End this process some seconds after another rank has failed, unless the block is `over`.
+
+    Most have ended by then, as gloo notices a broken connection and torchrun ends what it started;
+    but a GPU waits for one on another machine until NCCL's own timeout.
+    """
+    with suppress(RuntimeError):  # the store's host has ended
+        while not flags.check(["failed"]):
+            if over.wait(2):
+                return
+    if not over.wait(REPORT.total_seconds()):
+        os._exit(2)
+
+
+def plain_copy(network: PSPNet) -> PSPNet:
     """Return a copy of a network whose batch norms know nothing of other ranks."""
     copy = build(network.spec)
     copy.load_state_dict(network.state_dict())

@@ -1,4 +1,4 @@
-"""An exponential moving average of a network's weights, validated and kept in their place."""
+"""An exponential moving average of the weights, which is validated and kept instead of them."""
 
 import copy
 
@@ -11,7 +11,7 @@ from psp.model.pspnet import PSPNet
 class Ema:
     """Holds `network`, a copy in evaluation mode whose tensors follow those of another.
 
-    After `update` number k, an average moves towards the weights by 1 - decay, by more at first
+    After update k, an average moves towards the weights by 1 - decay, and by more at first
     (9 / (9 + k)), so that the random start is soon forgotten. Running statistics of batch norms are
     averaged too; counters are copied.
     """
@@ -21,9 +21,9 @@ class Ema:
         self.decay = decay
 
     @torch.no_grad()
-    def update(self, network: PSPNet, number: int) -> None:
-        """Move towards `network` after its optimizer step `number`, counted from 1."""
-        rate = max(1 - self.decay, 9 / (9 + number))
+    def update(self, network: PSPNet, updates: int) -> None:
+        """Move towards `network` after its optimizer step number `updates`, counted from 1."""
+        rate = max(1 - self.decay, 9 / (9 + updates))
         values = network.state_dict()
         averages: list[Tensor] = []
         targets: list[Tensor] = []

@@ -1,10 +1,10 @@
-"""Parts of a network that a training leaves as they are."""
+"""Parts of a network that are not trained."""
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from psp.model.pspnet import PSPNet
-from psp.settings.config import FREEZABLE
+from psp.settings.start import FREEZABLE, StartSettings
 
 # The backbone's modules, by the paper's stages.
 _STAGES = {
@@ -17,16 +17,17 @@ _STAGES = {
 
 
 def freeze(network: PSPNet, upto: str) -> None:
-    """Take the backbone's parameters up to and with a stage out of the training."""
+    """Exclude the backbone's parameters from training, up to and including a stage."""
     for module in _frozen(network, upto):
         module.requires_grad_(False)
 
 
-def training_mode(network: PSPNet, upto: str, norms: str) -> None:
-    """Set the network to training, but for frozen stages and for batch norms that are to keep
-    their running statistics: `norms` is none, backbone or all."""
+def training_mode(network: PSPNet, settings: StartSettings) -> None:
+    """Set the network to training, except for frozen stages and batch norms, which keep their
+    running statistics."""
+    norms = settings.freeze_norm
     network.train()
-    fixed = _frozen(network, upto)
+    fixed = _frozen(network, settings.freeze)
     if norms != "none":
         root = network if norms == "all" else network.backbone
         fixed += [module for module in root.modules() if isinstance(module, _BatchNorm)]

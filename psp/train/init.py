@@ -26,8 +26,8 @@ WAYS_OUT = "give a weights file with --init PATH, or start from random weights w
 CLASSIFIER = ("fc.weight", "fc.bias")  # of an ImageNet network; the only tensors left aside
 
 
-# What no setting names, and published weights differ in: a run takes it from the model it starts
-# from, as tensors of the same shapes mean something else without.
+# What no setting names, and published weights differ in: a run takes these from the model that it
+# starts from, as tensors of the same shapes would mean something else without them.
 DETAILS = (
     "stem_widths",
     "stride_in",

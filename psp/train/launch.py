@@ -1,4 +1,4 @@
-"""Ranks on one machine, by torchrun's own launcher: what `psp train --gpus N` starts."""
+"""Several ranks on one machine, by torchrun's own launcher: `psp train --gpus N`."""
 
 import logging
 import os
@@ -13,17 +13,17 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from psp.workers import cores
 
-STOP_SECONDS = 300  # what a stopped step and its checkpoint may take
+STOP_SECONDS = 300  # what a step and a checkpoint may take after a stop
 
 
 def launch(ranks: int, arguments: Sequence[str]) -> int:
     """Run `psp` with `arguments` as so many ranks of one group, and return the exit code.
 
-    It is that of the rank that failed first, 128 + n where a signal n ended it. Signals that stop a
+    It is that of the rank that failed first, 128 + n where signal n ended it. Signals that stop a
     training are passed on to the ranks.
     """
-    logging.disable(logging.ERROR)  # the launcher's own words; the ranks say what is wrong
-    # As torchrun has it, but for the cores: one thread a process leaves the others idle.
+    logging.disable(logging.ERROR)  # the launcher's own messages; the ranks print what is wrong
+    # As torchrun does, except for the threads: one a process would leave cores idle.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // ranks)))
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(STOP_SECONDS))
     config = LaunchConfig(

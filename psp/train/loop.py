@@ -1,25 +1,17 @@
 """psp train: the loop."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from psp.data.augment import Augmentation
 from psp.data.loader import Crops, batches
 from psp.device import autocast, kernels, memory_ran_out
 from psp.errors import PspError
-from psp.evaluate.count import score_split
-from psp.evaluate.metrics import Confusion
-from psp.files import file_lock
-from psp.model.inference import sliding_window
-from psp.model.procedure import Procedure
-from psp.model.weights import Header, save_weights
+from psp.files import file_lock, write_json
 from psp.ranks import ranks_here
 from psp.runs import Run
 from psp.settings.config import TrainConfig
@@ -33,25 +25,15 @@ from psp.train.checks import (
     open_splits,
     refuse_existing,
 )
-from psp.train.distributed import Ranks, twin
+from psp.train.distributed import Ranks
 from psp.train.freeze import training_mode
-from psp.train.memory import advice, fit_batch
+from psp.train.memory import fit_batch, out_of_memory
 from psp.train.optim import poly
-from psp.train.run_log import (
-    Event,
-    Meter,
-    Tick,
-    Validating,
-    Validation,
-    not_finite,
-)
-from psp.train.state import Job, begin, begin_log
+from psp.train.run_log import Event, Meter, Notice, RunLog, Tick, not_finite
+from psp.train.state import TrainingState, begin
 from psp.train.tensorboard import TensorBoardLog
+from psp.train.validate import validate
 from psp.workers import cores
-
-
-class _Stopped(Exception):
-    """The user asked to stop while a validation was running."""
 
 
 def train(
@@ -68,15 +50,17 @@ def train(
 ) -> bool:
     """Train on the shards and write the run's folder; return False if `stop` ended it early.
 
-    At the end, and when `stop` says so, a checkpoint is written that `resume` goes on from; the
-    result is then that of an undisturbed run. Every rank of a `ranks` calls it; the first one writes
-    and reports, and what stops one stops all. Raises PspError for anything that is the user's to
-    mend, before the first step where that can be known; of several ranks, one raises it and the
+    At the end, and when `stop` returns True, a checkpoint is written that `resume` continues from;
+    the result is then that of an undisturbed run. Every rank calls it; the first one writes and
+    reports, and what stops one stops all. Raises PspError for an error that the user can fix,
+    before the first step where it can be known by then; of several ranks, one raises it and the
     others ReportedError.
     """
     ranks = ranks or Ranks()
-    if resume and config.accumulate is None:  # as it was found at the beginning
-        config = ranks.share(lambda: replace(config, accumulate=run.training_config().accumulate))
+    if resume and config.optimizer.accumulate is None:  # as it was found at the beginning
+        config = ranks.broadcast(
+            lambda: config.changed(accumulate=run.training_config().optimizer.accumulate)
+        )
     with ranks.all_or_raise():
         data, val_data = open_splits(shards, config)
         check_batch(config, ranks.total)
@@ -89,119 +73,147 @@ def train(
             refuse_existing(run)
     ranks.check_same(data.fingerprint, "set of shards")
     with ExitStack() as around:
-        around.enter_context(kernels(deterministic=config.deterministic))
+        around.enter_context(kernels(deterministic=config.run.deterministic))
         listeners = [report]
         with ranks.all_or_raise():
             if resume and ranks.first:
                 around.enter_context(file_lock(run.lock))
-            if config.tensorboard and ranks.first:
-                listeners.append(around.enter_context(TensorBoardLog(run.board)))
-        job = begin(
+            if config.run.tensorboard and ranks.first:
+                listeners.append(around.enter_context(TensorBoardLog(run.tensorboard)))
+        state = begin(
             run, config, data, val_data, ranks=ranks, device=device, resume=resume, stop=stop
         )
-        fit_batch(job)
+        fit_batch(state)
         with ranks.all_or_raise():
-            begin_log(job, command, resume, listeners)
-            if not resume and ranks.first:  # the folder is there since now
+            _begin_log(state, command, resume, listeners)
+            if not resume and ranks.first:  # the folder exists since now
                 around.enter_context(file_lock(run.lock))
         try:
-            return _loop(job)
+            return _loop(state)
         except PspError as error:
             raise ranks.report_failure(error) from error.__cause__
         except RuntimeError as error:
-            if (found := ranks.lost(error)) is not None:
-                raise found from None
+            if (failure := ranks.connection_error(error)) is not None:
+                raise failure from None
             raise
 
 
-def _loop(job: Job) -> bool:
-    config = job.config
-    crops = _crops(job)
-    stream = _stream(job, crops)
+def _begin_log(
+    state: TrainingState, command: str, resume: bool, listeners: Sequence[Callable[[Event], None]]
+) -> None:
+    """Begin the run log, and config.json of a new run: the first rank writes and reports."""
+    if not state.ranks.first:
+        return
+    state.log = RunLog(state.run, state.start, listeners)
+    if not resume:
+        write_json(state.run.config, state.to_config(command))
+    remarks = [f"run folder: {state.run.folder}", state.description, *state.remarks]
+    settings = state.config.optimizer
+    if (parts := settings.micro_batches) > 1:
+        remarks.append(
+            f"accumulate={parts}: batch norm sees {settings.batch // parts} pictures at a time, "
+            f"not the {settings.batch} of a step"
+        )
+    for remark in remarks:
+        state.log(Notice(remark))
+
+
+def _loop(state: TrainingState) -> bool:
+    config = state.config
+    settings = config.optimizer
+    crops = Crops(state.data, config.augmentation, config.run.seed, fill=state.preprocessing.fill)
+    stream = _stream(state, crops)
     meter = Meter(
-        config,
-        lambda step: crops.names(range(step * config.batch, (step + 1) * config.batch)),
-        job.ranks.rows,
+        settings,
+        lambda step: crops.names(range(step * settings.batch, (step + 1) * settings.batch)),
+        state.ranks.sum_rows,
     )
-    training_mode(job.network, config.freeze, config.freeze_norm)
-    for step in range(job.start, config.steps + 1):
-        done = step == config.steps
-        if step > job.best["validated"] and (done or step % config.eval_interval == 0):
-            _check_finite(job, meter, step)
+    training_mode(state.network, config.start)
+    for step in range(state.start, settings.steps + 1):
+        done = step == settings.steps
+        if step > state.best["validated"] and (done or step % config.eval_interval == 0):
+            _check_finite(state, meter, step)
             with meter.paused():
-                _validate(job, step)
-        stopped = job.ranks.stopped(job.stop())
-        if done or stopped or (step > job.start and step % config.save_interval == 0):
-            _check_finite(job, meter, step)
-            if job.ranks.first:
-                save_checkpoint(job.run.checkpoints, step, job.state())
+                validate(state, step)
+        stopped = state.ranks.stopped(state.stop())
+        if done or stopped or (step > state.start and step % config.save_interval == 0):
+            _check_finite(state, meter, step)
+            if state.ranks.first:
+                save_checkpoint(state.run.checkpoints, step, state.to_checkpoint())
         if done or stopped:
-            return done and job.best["validated"] == config.steps
-        lr = config.lr * poly(step, config.steps, config.power)
-        values = _try_step(job, [next(stream) for _ in range(config.parts)], step, lr)
-        if values is None:
-            raise PspError(advice(job))
-        meter.add(values)
-        job.journal(Tick(step + 1))
-        if (step + 1) % config.log_interval == 0 or step + 1 == config.steps:
-            job.journal(meter.report(step + 1, lr))
+            return done and state.best["validated"] == settings.steps
+        lr = settings.lr * poly(step, settings.steps, settings.power)
+        losses = _try_step(state, [next(stream) for _ in range(settings.micro_batches)], step, lr)
+        if losses is None:
+            raise out_of_memory(state)
+        meter.add(losses)
+        state.log(Tick(step + 1))
+        if (step + 1) % config.log_interval == 0 or step + 1 == settings.steps:
+            state.log(meter.report(step + 1, lr))
     raise AssertionError("the last step returns")
 
 
-def _try_step(job: Job, parts: list[tuple[Tensor, Tensor]], step: int, lr: float) -> Tensor | None:
-    """Do `_step`; return None when it does not fit the memory, with its tensors let go."""
+def _try_step(
+    state: TrainingState, micro_batches: list[tuple[Tensor, Tensor]], step: int, lr: float
+) -> Tensor | None:
+    """Do `_step`; return None when it does not fit the memory, with its tensors released."""
     try:
-        if step == job.start and not job.ranks.alone:
-            _order_buckets(job, parts[0])
-        return _step(job, parts, step, lr)
+        if step == state.start and not state.ranks.alone:
+            _order_buckets(state, micro_batches[0])
+        return _step(state, micro_batches, step, lr)
     except (RuntimeError, MemoryError) as error:
         if memory_ran_out(error):
             return None
         raise
 
 
-def _step(job: Job, parts: list[tuple[Tensor, Tensor]], step: int, lr: float) -> Tensor:
+def _step(
+    state: TrainingState, micro_batches: list[tuple[Tensor, Tensor]], step: int, lr: float
+) -> Tensor:
     """Do one optimizer step; return the (3,) losses total, main, aux, on the device."""
     # What is random in a step (dropout) is a function of the seed, the step and the rank alone.
-    torch.manual_seed(step_seed(job.config.seed, step, job.ranks.rank))
-    for group in job.optimizer.param_groups:
+    torch.manual_seed(step_seed(state.config.run.seed, step, state.ranks.rank))
+    for group in state.optimizer.param_groups:
         group["lr"] = lr * group["factor"]
-    job.optimizer.zero_grad(set_to_none=True)
-    here = [tuple(tensor.to(job.device, non_blocking=True) for tensor in part) for part in parts]
-    whole = torch.stack([job.criterion.total_weight(labels) for _, labels in here]).sum()
-    whole = job.ranks.whole(whole, job.stop)
-    found = torch.zeros(3, device=job.device)
+    state.optimizer.zero_grad(set_to_none=True)
+    here = [
+        tuple(tensor.to(state.device, non_blocking=True) for tensor in part)
+        for part in micro_batches
+    ]
+    denominator = torch.stack([state.criterion.total_weight(labels) for _, labels in here]).sum()
+    denominator = state.ranks.sum_weight(denominator, state.stop)
+    losses = torch.zeros(3, device=state.device)
     for number, (images, labels) in enumerate(here, start=1):
         # Gradients travel once a step, while the last part's are computed.
-        with nullcontext() if number == len(here) else job.ranks.unsynced():
-            with autocast(job.device, job.precision):
-                logits = job.parallel(job.preprocessing(images))  # (B, classes, crop / 8, crop / 8)
-            loss = job.criterion(logits, labels, whole)
+        with nullcontext() if number == len(here) else state.ranks.no_sync():
+            with autocast(state.device, state.precision):
+                logits = state.parallel(state.preprocessing(images))  # (B, classes, crop/8, crop/8)
+            loss = state.criterion(logits, labels, denominator)
             # The mean over the ranks that comes out is then the sum over all pixels.
-            (loss.total * job.ranks.total).backward()  # type: ignore[no-untyped-call]
-        found += torch.stack([loss.total.detach(), loss.main, loss.aux])
-    job.optimizer.step()
-    if job.average is not None:
-        job.average.update(job.network, step + 1)
-    return found
+            (loss.total * state.ranks.total).backward()  # type: ignore[no-untyped-call]
+        losses += torch.stack([loss.total.detach(), loss.main, loss.aux])
+    state.optimizer.step()
+    if state.ema is not None:
+        state.ema.update(state.network, step + 1)
+    return losses
 
 
-def _order_buckets(job: Job, part: tuple[Tensor, Tensor]) -> None:
+def _order_buckets(state: TrainingState, micro_batch: tuple[Tensor, Tensor]) -> None:
     """Do a forward and a backward pass that leaves no trace but in DDP.
 
-    It groups gradients in the order in which the first backward pass had them, and from the groups
-    follows in which order the ranks' are added. With that behind it from the beginning, a resumed
-    run rounds as an undisturbed one.
+    DDP groups gradients in the order of the first backward pass, and the groups decide in which
+    order the ranks' gradients are added. With that settled from the beginning, a resumed run rounds
+    as an undisturbed one does.
     """
-    kept = {name: buffer.clone() for name, buffer in job.network.named_buffers()}
-    images, labels = (tensor.to(job.device, non_blocking=True) for tensor in part)
-    with autocast(job.device, job.precision):
-        logits = job.parallel(job.preprocessing(images))
-    job.criterion(logits, labels).total.backward()  # type: ignore[no-untyped-call]
+    kept = {name: buffer.clone() for name, buffer in state.network.named_buffers()}
+    images, labels = (tensor.to(state.device, non_blocking=True) for tensor in micro_batch)
+    with autocast(state.device, state.precision):
+        logits = state.parallel(state.preprocessing(images))
+    state.criterion(logits, labels).total.backward()  # type: ignore[no-untyped-call]
     with torch.no_grad():
-        for name, buffer in job.network.named_buffers():
+        for name, buffer in state.network.named_buffers():
             buffer.copy_(kept[name])
-    job.optimizer.zero_grad(set_to_none=True)
+    state.optimizer.zero_grad(set_to_none=True)
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:
@@ -210,119 +222,31 @@ def step_seed(seed: int, step: int, rank: int) -> int:
     return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
-def _crops(job: Job) -> Crops:
-    config = job.config
-    spec = Augmentation(
-        crop=config.crop,
-        scale_min=config.scale_min,
-        scale_max=config.scale_max,
-        rotate=config.rotate,
-        rotate_probability=config.rotate_probability,
-        blur=config.blur,
-        flip=config.flip,
-        fill=job.preprocessing.fill,
-    )
-    return Crops(job.data, spec, config.seed)
-
-
-def _stream(job: Job, crops: Crops) -> Iterator[tuple[Tensor, Tensor]]:
-    """Return the parts of all steps still to do."""
-    config, parts = job.config, job.config.parts
+def _stream(state: TrainingState, crops: Crops) -> Iterator[tuple[Tensor, Tensor]]:
+    """Return the micro-batches of all steps still to do."""
+    settings = state.config.optimizer
+    parts = settings.micro_batches
     return batches(
         crops,
-        config.batch // parts,
-        range(job.start * parts, config.steps * parts),
-        _workers(config, job.device),
-        pin=job.device.type == "cuda",
-        part=job.ranks.part,
+        settings.batch // parts,
+        range(state.start * parts, settings.steps * parts),
+        _workers(state.config, state.device),
+        pin=state.device.type == "cuda",
+        share=state.ranks.share,
     )
 
 
-def _validate(job: Job, step: int) -> None:
-    """Score whole pictures; write the last weights, and the best ones if these are."""
-    begin = time.perf_counter()
-    confusion = _confusion(job)
-    if confusion is None:
-        return
-    scores = confusion.scores()
-    best = scores.miou > job.best["miou"]
-    job.best["validated"] = step
-    _save(job, "last", step)
-    if best:
-        job.best |= {"miou": scores.miou, "step": step}
-        _save(job, "best", step)
-    job.journal(
-        Validation(
-            step=step,
-            miou=scores.miou,
-            mean_accuracy=scores.mean_accuracy,
-            pixel_accuracy=scores.pixel_accuracy,
-            best=best,
-            seconds=time.perf_counter() - begin,
-        )
-    )
-
-
-def _confusion(job: Job) -> Confusion | None:
-    """Count over all ranks, each its share of the pictures; None where a stop ends it."""
-    try:
-        job.kept.eval()
-        with job.ranks.all_or_raise():
-            own = _share(job)
-    finally:
-        training_mode(job.network, job.config.freeze, job.config.freeze_norm)
-    return None if (counts := job.ranks.counted(own)) is None else Confusion.of(counts.numpy())
-
-
-def _share(job: Job) -> Tensor | None:
-    """Count this rank's pictures, int64 (classes, classes); None where a stop ends it."""
-    total = len(job.val_data)
-
-    def progress(done: int) -> None:
-        job.journal(Validating(min(done * job.ranks.total, total), total))
-        if job.ranks.calls_off(job.stop()):
-            raise _Stopped
-
-    network = job.kept if job.ranks.alone else twin(job.kept)
-    model = sliding_window(network, job.preprocessing, job.device, job.precision)
-    procedure = Procedure(job.config.crop, job.config.base_size)
-    try:
-        found = score_split(
-            model, job.val_data, procedure, progress, job.ranks.part.of(range(total))
-        )
-    except _Stopped:
-        return None
-    return torch.from_numpy(found.counts)
-
-
-def _save(job: Job, which: str, step: int) -> None:
-    if not job.ranks.first:
-        return
-    card = job.data.card
-    header = Header(
-        architecture=job.network.spec,
-        classes=card.names,
-        palette=card.palette,
-        dataset=card.name,
-        data=job.data.fingerprint,
-        crop=job.config.crop,
-        base_size=job.config.base_size,
-        step=step,
-        preprocessing=job.preprocessing,
-    )
-    save_weights(job.run.weights(which), job.kept.state_dict(), header)
-
-
-def _check_finite(job: Job, meter: Meter, step: int) -> None:
-    """Raise PspError rather than keep weights that have run away in the `step` steps done."""
+def _check_finite(state: TrainingState, meter: Meter, step: int) -> None:
+    """Raise PspError rather than keep weights that have diverged in the `step` steps done."""
     meter.check(step)
-    finite = [weight.isfinite().all() for weight in job.network.state_dict().values()]
+    finite = [weight.isfinite().all() for weight in state.network.state_dict().values()]
     if step > 0 and not bool(torch.stack(finite).all()):
-        raise not_finite("a weight is not finite", step - 1, meter.names(step - 1), job.config)
+        names = meter.names(step - 1)
+        raise not_finite("a weight is not finite", step - 1, names, state.config.optimizer.lr)
 
 
 def _workers(config: TrainConfig, device: torch.device) -> int:
     """A CPU that trains needs its cores; beside GPUs they are free to load, shared by the ranks."""
-    if config.workers is not None:
-        return config.workers
+    if config.run.workers is not None:
+        return config.run.workers
     return 1 if device.type == "cpu" else min(max(1, cores() // ranks_here()), 16)

@@ -4,6 +4,8 @@ from typing import Any
 
 from torch import nn
 
+from psp.settings.optimizer import OptimizerSettings
+
 
 def poly(step: int, steps: int, power: float) -> float:
     """Return the factor on the learning rate at `step` of `steps`: (1 - step / steps) ** power.
@@ -14,20 +16,14 @@ def poly(step: int, steps: int, power: float) -> float:
 
 
 def parameter_groups(
-    network: nn.Module,
-    *,
-    pretrained: str,
-    head_lr: float,
-    bias_lr: float,
-    weight_decay: float,
-    norm_decay: bool,
+    network: nn.Module, settings: OptimizerSettings, *, pretrained: str
 ) -> list[dict[str, Any]]:
     """Return optimizer groups, each with `factor` (on the learning rate) and `weight_decay`.
 
     Parameters whose names start with `pretrained` have factor 1, all others `head_lr` (paper: 10);
     the biases of their convolutions, which are the classifiers', `bias_lr` times as much (Caffe
-    release: 20 in all). Without `norm_decay`, batch norms and biases are not decayed, as there.
-    Frozen parameters are left out.
+    release: 20 in all). Without `norm_decay`, batch norms and biases are not decayed, as in the
+    Caffe release. Frozen parameters are left out.
     """
     biases = {
         id(module.bias)
@@ -38,10 +34,11 @@ def parameter_groups(
     for name, parameter in network.named_parameters():
         if not parameter.requires_grad:
             continue
-        factor = 1.0 if name.startswith(pretrained) else head_lr
+        factor = 1.0 if name.startswith(pretrained) else settings.head_lr
         if id(parameter) in biases and not name.startswith(pretrained):
-            factor *= bias_lr
-        decay = weight_decay if norm_decay or parameter.ndim > 1 else 0.0
+            factor *= settings.bias_lr
+        decayed = settings.norm_decay or parameter.ndim > 1
+        decay = settings.weight_decay if decayed else 0.0
         groups.setdefault((factor, decay), []).append(parameter)
     return [
         {"params": parameters, "factor": factor, "weight_decay": decay}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from psp.errors import PspError
 from psp.files import atomic_write, make_folder
 from psp.runs import Run
-from psp.settings.config import TrainConfig
+from psp.settings.optimizer import OptimizerSettings
 
 if TYPE_CHECKING:  # events are shown by code that does without torch
     from torch import Tensor
@@ -73,7 +73,7 @@ class RunLog:
     def __init__(
         self, run: Run, resumed: int | None, listeners: Sequence[Callable[[Event], None]]
     ) -> None:
-        """`resumed` is the step a run goes on from: what it logged after that step is dropped."""
+        """`resumed` is the step a run continues from: what it logged after that step is dropped."""
         make_folder(run.folder)
         self.run, self.listeners = run, listeners
         if resumed is not None and run.metrics.exists():
@@ -98,7 +98,7 @@ class RunLog:
 
 
 def _step_of(line: str) -> float:
-    """Return the step of a line of metrics.jsonl; infinity for one that a kill has torn."""
+    """Return the step of a line of metrics.jsonl; infinity for a half-written one."""
     try:
         return int(json.loads(line)["step"]) if line.endswith("\n") else math.inf
     except (ValueError, KeyError, TypeError):
@@ -110,13 +110,13 @@ class Meter:
 
     def __init__(
         self,
-        config: TrainConfig,
+        settings: OptimizerSettings,
         names: Callable[[int], list[str]],
-        rows: Callable[[list["Tensor"]], list[list[float]]],
+        sum_rows: Callable[[list["Tensor"]], list[list[float]]],
     ) -> None:
-        """`names` gives the names of the pictures of a step, `rows` the numbers of tensors, summed
-        over the ranks where there are several."""
-        self.config, self.names, self.rows = config, names, rows
+        """`names` gives the names of the pictures of a step, `sum_rows` the numbers of tensors,
+        summed over the ranks where there are several."""
+        self.settings, self.names, self.sum_rows = settings, names, sum_rows
         self.values: list[Tensor] = []
         self.away, self.began = 0.0, time.perf_counter()
 
@@ -145,8 +145,8 @@ class Meter:
             main,
             aux,
             lr,
-            self.config.batch / seconds,
-            (self.config.steps - step) * seconds,
+            self.settings.batch / seconds,
+            (self.settings.steps - step) * seconds,
         )
         self.values, self.away, self.began = [], 0.0, time.perf_counter()
         return result
@@ -156,18 +156,20 @@ class Meter:
 
         Raises PspError for one that is not finite, naming its step and its pictures.
         """
-        rows = self.rows(self.values)
+        rows = self.sum_rows(self.values)
         for number, row in enumerate(rows, start=step - len(rows)):
             if not all(map(math.isfinite, row)):
-                raise not_finite(f"the loss is {row[0]}", number, self.names(number), self.config)
+                raise not_finite(
+                    f"the loss is {row[0]}", number, self.names(number), self.settings.lr
+                )
         return rows
 
 
-def not_finite(what: str, step: int, names: list[str], config: TrainConfig) -> PspError:
-    """Return the error of a training that has run away at `step`, counted from 0."""
+def not_finite(what: str, step: int, names: list[str], lr: float) -> PspError:
+    """Return the error of a training that has diverged at `step`, counted from 0."""
     return PspError(
         f"{what} at step {step + 1} (pictures: {', '.join(names)}). Try a smaller --lr (now "
-        f"{config.lr:g}); or --set precision=fp32 where it computes in bf16"
+        f"{lr:g}); or --set precision=fp32 where it computes in bf16"
     )
 
 

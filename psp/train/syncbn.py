@@ -2,7 +2,7 @@
 
 Between GPUs it is torch's own SyncBatchNorm, which refuses tensors on a CPU; for those it is
 `SyncNorm`. Names and shapes of tensors stay those of a plain batch norm, so weights are the same
-files whatever the number of ranks.
+files for any number of ranks.
 """
 
 from typing import Any
@@ -16,9 +16,9 @@ Group = distributed.ProcessGroup
 
 
 def synchronize(network: nn.Module, group: Group, device: torch.device) -> None:
-    """Let every batch norm of a network, in place, see what all ranks of `group` see.
+    """Replace every batch norm of a network, in place, by one over all ranks of `group`.
 
-    Parameters stay the same objects, so an optimizer that has them keeps them.
+    Parameters stay the same objects, so that an optimizer's references stay valid.
     """
     if device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(network, group)  # type: ignore[no-untyped-call]
@@ -44,7 +44,7 @@ class SyncNorm(nn.BatchNorm2d):
             return super().forward(x)
         assert self.num_batches_tracked is not None and self.momentum is not None
         assert self.running_mean is not None and self.running_var is not None
-        found, mean, variance, count = _Normalize.apply(
+        output, mean, variance, count = _Normalize.apply(
             x, self.weight, self.bias, self.eps, self.group
         )
         with torch.no_grad():
@@ -52,7 +52,7 @@ class SyncNorm(nn.BatchNorm2d):
             unbiased = variance * (count / (count - 1))
             self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
             self.running_var.lerp_(unbiased.to(self.running_var), self.momentum)
-        normalized: Tensor = found
+        normalized: Tensor = output
         return normalized
 
 
@@ -66,7 +66,7 @@ class _Normalize(torch.autograd.Function):
         own, center = torch.var_mean(x.to(weight), dim=(0, 2, 3), correction=0)  # (C,) each
         size = torch.tensor([x.numel() / x.shape[1]], dtype=torch.float64)
         own, center = own.double(), center.double()
-        # Sums of float64 about zero: what the subtraction below loses, float32 never had.
+        # Sums in float64: the subtraction below loses no digit that float32 had.
         sums = torch.cat([size, size * center, size * (own + center**2)])  # (1 + 2C,)
         distributed.all_reduce(sums, group=group)
         count = sums[0]
@@ -75,8 +75,8 @@ class _Normalize(torch.autograd.Function):
         context.save_for_backward(x, weight, mean, variance, count)
         context.eps, context.group = eps, group
         context.mark_non_differentiable(mean, variance, count)
-        found = F.batch_norm(x, mean.to(weight), variance.to(weight), weight, bias, eps=eps)
-        return found, mean, variance, count
+        output = F.batch_norm(x, mean.to(weight), variance.to(weight), weight, bias, eps=eps)
+        return output, mean, variance, count
 
     @staticmethod
     @once_differentiable
@@ -86,7 +86,7 @@ class _Normalize(torch.autograd.Function):
         scaled = (x - _map(mean, x)) * _map(inverse, x)  # (B, C, H, W), mean 0, variance 1
         along = (gradient.to(weight) * scaled.to(weight)).sum((0, 2, 3))
         level = gradient.to(weight).sum((0, 2, 3))
-        # The parameters' gradients are of this rank alone: DDP adds those of the others.
+        # The parameters' gradients are this rank's alone: DDP adds those of the others.
         sums = torch.cat([level, along]).double()
         distributed.all_reduce(sums, group=context.group)
         means = (sums / count).chunk(2)

@@ -18,9 +18,9 @@ class TensorBoardLog:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             raise PspError(
-                'tensorboard=true: TensorBoard is not installed. pip install "pspnet[tensorboard]"'
+                "tensorboard=true: TensorBoard is not installed. pip install tensorboard"
             ) from None
-        self.folder, self.open = folder, SummaryWriter
+        self.folder, self.open_writer = folder, SummaryWriter
         self.writer: SummaryWriter | None = None
 
     def __enter__(self) -> "TensorBoardLog":
@@ -48,6 +48,6 @@ class TensorBoardLog:
         else:
             return
         if self.writer is None:
-            self.writer = self.open(str(self.folder))
+            self.writer = self.open_writer(str(self.folder))
         for name, value in values.items():
             self.writer.add_scalar(name, value, event.step)

@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=7)
     options = parser.parse_args()
     torch.manual_seed(0)
-    spec = Architecture(classes=150, backbone=options.backbone)
+    spec = Architecture(classes=150, backbone=options.backbone, stem="deep")
     network = build(spec).eval().to(memory_format=torch.channels_last)
     images = torch.randn(1, 3, options.size, options.size)
     images = images.to(memory_format=torch.channels_last)

@@ -99,7 +99,7 @@ def networks(options):
     """Return the reference's network and ours, with the same weights."""
     torch.manual_seed(0)
     if options.authors is None:
-        network = build(Architecture(classes=options.classes)).eval()
+        network = build(Architecture(classes=options.classes, stem="deep")).eval()
         spread(network, network.head.classifier)
         network.use_plain_head(True)
         return network, network

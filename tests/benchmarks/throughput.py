@@ -18,21 +18,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 from drawn import draw
 from torch.profiler import ProfilerActivity, profile
 
-from psp.data.augment import Augmentation
 from psp.data.cardfile import find_card
 from psp.data.loader import Crops, batches
 from psp.data.shards import ShardSplit
 from psp.prepare.convert import Conversion
 from psp.prepare.pipeline import prepare
 from psp.runs import Run
-from psp.settings.config import TrainConfig
+from psp.settings.augmentation import Augmentation
+from psp.settings.config import train_config
 from psp.train.loop import train
 from psp.train.run_log import Event, Step, Tick
 
@@ -59,7 +58,7 @@ def measure(options: argparse.Namespace, config: TrainConfig, folder: Path, what
 
 def measure_loader(options: argparse.Namespace, config: TrainConfig, folder: Path) -> None:
     """Print the crops a second that the workers of a training deliver to nobody who is slow."""
-    crops = Crops(ShardSplit(folder / "shards", "train"), Augmentation(config.crop), 0)
+    crops = Crops(ShardSplit(folder / "shards", "train"), Augmentation(crop=config.crop), 0)
     pin = options.device.startswith("cuda")
     steps = range(2 * config.steps)
     found = batches(crops, config.batch, steps, config.workers or 0, pin=pin)
@@ -85,7 +84,7 @@ def measure_profile(options: argparse.Namespace, config: TrainConfig, folder: Pa
             (watch.start if event.step == PROFILED.start else watch.stop)()
 
     steps = PROFILED.stop + 1
-    quiet = replace(config, steps=steps, log_every=steps, eval_every=steps, save_every=steps)
+    quiet = config.changed(steps=steps, log_every=steps, eval_every=steps, save_every=steps)
     train(
         folder / "shards",
         Run(folder / "profile"),
@@ -192,7 +191,7 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--authors", type=Path, metavar="DIR")
     options = parser.parse_args()
-    config = TrainConfig(
+    config = train_config(
         backbone=options.backbone,
         stem="deep",
         init="none",
@@ -215,7 +214,7 @@ def main() -> None:
         print(f"{name}, torch {torch.__version__}, {vars(options)}", flush=True)
         measure(options, config, folder, "train")
         if options.compile:
-            measure(options, replace(config, compile=True), folder, "compiled")
+            measure(options, config.changed(compile=True), folder, "compiled")
         measure_loader(options, config, folder)
         measure_profile(options, config, folder)
         if options.authors:

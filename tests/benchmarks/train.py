@@ -91,8 +91,8 @@ def measure_loader(samples: int, turns: int) -> None:
         for store in ("encoded", "raw"):
             out = folder / store
             prepare(card, folder, out, conversion=Conversion(store=store))
-            ways[store] = Crops(ShardSplit(out, "train"), Augmentation(473), 0).__getitem__
-        crops = Crops(ShardSplit(folder / "encoded", "train"), Augmentation(473), 0)
+            ways[store] = Crops(ShardSplit(out, "train"), Augmentation(crop=473), 0).__getitem__
+        crops = Crops(ShardSplit(folder / "encoded", "train"), Augmentation(crop=473), 0)
         ways["chain"] = lambda number: chain(crops, folder, number)
         seconds: dict[str, list[float]] = {name: [] for name in ways}
         for turn in range(turns + 1):

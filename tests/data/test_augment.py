@@ -13,6 +13,7 @@ from psp.data.augment import (
     matrix,
 )
 
+FILL = (10, 20, 30)
 PLAIN = {"blur": 0.0, "flip": 0.0, "rotate": 0.0}
 
 
@@ -44,8 +45,7 @@ def test_the_warp_equals_analytic_sampling(scale, angle, flip):
     image = np.round(ramp(height, width)).astype(np.uint8)
     label = (np.mgrid[0:height, 0:width][1] // 10).astype(np.uint8)
     choice = Choice(scale, angle, flip, False, 3, 5)
-    spec = Augmentation(crop)
-    found, target = apply(spec, choice, image, label)
+    found, target = apply(choice, crop, image, label, FILL)
     x, y = analytic(choice, height, width, crop)
     inside = (x > 1) & (y > 1) & (x < width - 1) & (y < height - 1)
     expected = np.stack([2 * x, 2 * y, x + y], axis=2)
@@ -56,13 +56,13 @@ def test_the_warp_equals_analytic_sampling(scale, angle, flip):
     assert (target == nearest)[inside & ~near_edge].all()
     outside = (x < -0.01) | (y < -0.01) | (x > width + 0.01) | (y > height + 0.01)
     assert (target[outside] == 255).all()
-    assert (found[outside] == spec.fill).all()
+    assert (found[outside] == FILL).all()
 
 
 def test_scale_one_without_turn_is_a_plain_crop(rng):
     image = rng.integers(0, 256, (60, 70, 3), dtype=np.uint8)
     label = rng.integers(0, 9, (60, 70), dtype=np.uint8)
-    found, target = apply(Augmentation(41), Choice(1.0, 0.0, False, False, 7, 11), image, label)
+    found, target = apply(Choice(1.0, 0.0, False, False, 7, 11), 41, image, label, FILL)
     assert np.array_equal(found, image[7:48, 11:52])
     assert np.array_equal(target, label[7:48, 11:52])
 
@@ -70,7 +70,7 @@ def test_scale_one_without_turn_is_a_plain_crop(rng):
 def test_flip_moves_image_and_label_together(rng):
     image = rng.integers(0, 256, (41, 41, 3), dtype=np.uint8)
     label = rng.integers(0, 9, (41, 41), dtype=np.uint8)
-    found, target = apply(Augmentation(41), Choice(1.0, 0.0, True, False, 0, 0), image, label)
+    found, target = apply(Choice(1.0, 0.0, True, False, 0, 0), 41, image, label, FILL)
     assert np.array_equal(found, image[:, ::-1])
     assert np.array_equal(target, label[:, ::-1])
 
@@ -78,28 +78,27 @@ def test_flip_moves_image_and_label_together(rng):
 def test_a_small_picture_is_centered_and_its_edge_stays_clean():
     image = np.full((20, 30, 3), 200, np.uint8)
     label = np.full((20, 30), 4, np.uint8)
-    spec = Augmentation(41, 1.0, 1.0, **PLAIN, fill=(10, 20, 30))
+    spec = Augmentation(crop=41, scale_min=1.0, scale_max=1.0, **PLAIN)
     choice = choose(spec, 20, 30, np.random.default_rng(0))
     assert (choice.top, choice.left) == (-10, -5)
-    found, target = apply(spec, choice, image, label)
+    found, target = apply(choice, 41, image, label, FILL)
     assert (target == 4).sum() == 20 * 30
     assert (found[target == 4] == 200).all()  # no fill bleeds into the picture
-    assert (found[target == 255] == (10, 20, 30)).all()
+    assert (found[target == 255] == FILL).all()
     assert (target[10:30, 5:35] == 4).all()
 
 
 def test_blur_comes_before_the_fill_and_leaves_labels_alone(rng):
     image = np.full((20, 30, 3), 200, np.uint8)
     label = rng.integers(0, 9, (20, 30), dtype=np.uint8)
-    spec = Augmentation(41, fill=(0, 0, 0))
-    sharp = apply(spec, Choice(1.0, 0.0, False, False, -10, -5), image, label)
-    blurred = apply(spec, Choice(1.0, 0.0, False, True, -10, -5), image, label)
+    sharp = apply(Choice(1.0, 0.0, False, False, -10, -5), 41, image, label, FILL)
+    blurred = apply(Choice(1.0, 0.0, False, True, -10, -5), 41, image, label, FILL)
     assert np.array_equal(sharp[0], blurred[0])
     assert np.array_equal(sharp[1], blurred[1])
 
 
 def test_choices_stay_in_their_ranges_and_are_repeatable():
-    spec = Augmentation(89)
+    spec = Augmentation(crop=89)
     drawn = [choose(spec, 300, 400, np.random.default_rng(k)) for k in range(3000)]
     again = [choose(spec, 300, 400, np.random.default_rng(k)) for k in range(3000)]
     assert drawn == again
@@ -117,7 +116,7 @@ def test_choices_stay_in_their_ranges_and_are_repeatable():
 
 
 def test_every_position_can_come_including_the_last():
-    spec = Augmentation(41, 1.0, 1.0, **PLAIN)
+    spec = Augmentation(crop=41, scale_min=1.0, scale_max=1.0, **PLAIN)
     tops = {choose(spec, 43, 41, np.random.default_rng(k)).top for k in range(200)}
     assert tops == {0, 1, 2}
 

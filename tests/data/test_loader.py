@@ -5,11 +5,11 @@ import hashlib
 import numpy as np
 import pytest
 
-from psp.data.augment import Augmentation
 from psp.data.cardfile import find_card
 from psp.data.loader import Crops, batches
 from psp.data.shards import ShardError, ShardSplit
 from psp.prepare.pipeline import prepare
+from psp.settings.augmentation import Augmentation
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def split(camvid_raw, tmp_path):
 
 
 def digests(split, workers, steps, batch=4, seed=3):
-    crops = Crops(split, Augmentation(41), seed)
+    crops = Crops(split, Augmentation(crop=41), seed)
     return [
         hashlib.sha256(images.numpy().tobytes() + labels.numpy().tobytes()).hexdigest()
         for images, labels in batches(crops, batch, steps, workers, pin=False)
@@ -42,7 +42,7 @@ def test_another_seed_gives_another_stream(split):
 
 
 def test_every_picture_comes_once_an_epoch_in_a_new_order(split):
-    crops = Crops(split, Augmentation(41), 0)
+    crops = Crops(split, Augmentation(crop=41), 0)
     epochs = [[crops.index(k) for k in range(e * 6, e * 6 + 6)] for e in range(5)]
     assert all(sorted(epoch) == list(range(6)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) > 1
@@ -61,7 +61,7 @@ def test_a_damaged_sample_is_one_line_from_any_process(split, workers):
 
 
 def test_shapes_and_types(split):
-    crops = Crops(split, Augmentation(41), 0)
+    crops = Crops(split, Augmentation(crop=41), 0)
     images, labels = next(batches(crops, 4, range(1), 0, pin=False))
     assert (images.shape, labels.shape) == ((4, 41, 41, 3), (4, 41, 41))
     assert images.numpy().dtype == labels.numpy().dtype == np.uint8

@@ -124,7 +124,7 @@ def test_flipping_the_picture_flips_the_argmax(rng, size, procedure):
 
 def test_a_segmenter_leaves_its_network_as_it_is(rng):
     torch.manual_seed(0)
-    network = build(Architecture(classes=3, backbone="resnet18")).train()
+    network = build(Architecture(classes=3, backbone="resnet18", stem="deep")).train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     parse = psp.model.inference.sliding_window(network, Preprocessing(), CPU, torch.bfloat16)
     parse.label_map(rng.integers(0, 256, (50, 60, 3), dtype=np.uint8), Procedure(41))
@@ -189,7 +189,7 @@ def test_labels_by_tiles_are_the_argmax_of_the_probabilities(rng, monkeypatch, s
     monkeypatch.setattr(psp.model.inference, "TILE_ROWS", 9)
     monkeypatch.setattr(psp.model.inference, "KEPT", 1)
     with torch.inference_mode():
-        tiles = list(parse._tiles(image, procedure))
+        tiles = list(parse.tiles(image, procedure))
     assert len(tiles) >= max(1, size[0] // 16) * max(1, size[1] // 41)
     small = parse.probabilities(image, procedure)
     assert torch.allclose(small, usual, atol=1e-6)

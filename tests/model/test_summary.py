@@ -83,6 +83,6 @@ def test_an_imported_model_says_what_it_was(tmp_path, psp):
 def test_the_authors_counts(tmp_path, depth):
     """Without the auxiliary head, as a released network is run."""
     with torch.device("meta"):
-        network = build(Architecture(classes=21, backbone=f"resnet{depth}", aux=False))
+        network = build(Architecture(classes=21, backbone=f"resnet{depth}", aux=False, stem="deep"))
     count = sum(p.numel() for p in network.parameters())
     assert count == {50: 46_716_373, 101: 65_708_501, 152: 81_352_149}[depth]

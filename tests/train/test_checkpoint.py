@@ -54,7 +54,7 @@ def test_a_damaged_file_passed_over_does_not_count_as_kept(tmp_path):
 
 
 def test_none_is_an_error(tmp_path):
-    with pytest.raises(PspError, match="there is none"):
+    with pytest.raises(PspError, match="checkpoint"):
         load_checkpoint(tmp_path)
 
 
@@ -66,7 +66,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", disk_full)
-    with pytest.raises(PspError, match="00000002.pt: cannot be written: No space left"):
+    with pytest.raises(PspError, match="00000002.pt.*No space left"):
         save(tmp_path, 2)
     monkeypatch.undo()
     assert [p.name for p in tmp_path.iterdir()] == ["00000001.pt"]
@@ -83,7 +83,7 @@ def test_a_checkpoint_with_code_in_it_does_nothing(tmp_path, monkeypatch):
     folder = tmp_path / "checkpoints"
     folder.mkdir()
     torch.save({"step": 1, "evil": Evil()}, folder / "00000001.pt")
-    with pytest.raises(PspError, match="no checkpoint to resume from") as error:
+    with pytest.raises(PspError, match="no checkpoint") as error:
         load_checkpoint(folder)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "executed").exists()

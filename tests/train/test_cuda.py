@@ -1,7 +1,5 @@
 """Training and inference on a CUDA device. Skipped where there is none."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -24,7 +22,7 @@ CUDA = torch.device("cuda")
 @pytest.fixture
 def config(journey):
     recipe = ShardSplit(journey.folder / "shards", "train").card.recipe
-    return replace(resolve(recipe, {}, "test"), steps=8, eval_every=8, log_every=1)
+    return resolve(recipe, {}, "test").changed(steps=8, eval_every=8, log_every=1)
 
 
 def go(journey, folder, config, device=CUDA, report=lambda event: None):
@@ -47,7 +45,7 @@ def test_the_host_does_not_wait_in_a_step(journey, tmp_path, config):
         if isinstance(event, Tick) and event.step in (2, 6):
             torch.cuda.set_sync_debug_mode("error" if event.step == 2 else "default")
 
-    quiet = replace(config, log_every=8, save_every=8, class_weights="median", ema=0.9, ohem=0.7)
+    quiet = config.changed(log_every=8, save_every=8, class_weights="median", ema=0.9, ohem=0.7)
     try:
         go(journey, tmp_path / "run", quiet, report=watch)
     finally:
@@ -56,27 +54,27 @@ def test_the_host_does_not_wait_in_a_step(journey, tmp_path, config):
 
 def test_it_learns_what_a_cpu_learns(journey, tmp_path, config, monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    calm = replace(config, dropout=0.0, lr=0.0003, precision="fp32")
+    calm = config.changed(dropout=0.0, lr=0.0003, precision="fp32")
     expected = go(journey, tmp_path / "cpu", calm, torch.device("cpu"))[0]
     assert go(journey, tmp_path / "cuda", calm)[0] == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize("change", [{"precision": "bf16"}, {"compile": True}], ids=str)
 def test_faster_ways_learn_the_same(journey, tmp_path, config, change):
-    calm = replace(config, dropout=0.0, lr=0.0003, precision="fp32")
+    calm = config.changed(dropout=0.0, lr=0.0003, precision="fp32")
     expected = go(journey, tmp_path / "plain", calm)[0]
-    found = go(journey, tmp_path / "fast", replace(calm, **change))[0]
+    found = go(journey, tmp_path / "fast", calm.changed(**change))[0]
     assert found == pytest.approx(expected, rel=0.03)
 
 
 def test_a_deterministic_run_repeats_bit_for_bit(journey, tmp_path, config):
-    exact = replace(config, deterministic=True)
+    exact = config.changed(deterministic=True)
     one, other = (go(journey, tmp_path / name, exact)[1] for name in ("one", "other"))
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_auto_finds_a_batch(journey, tmp_path, config):
-    go(journey, tmp_path / "run", replace(config, accumulate=None))
+    go(journey, tmp_path / "run", config.changed(accumulate=None))
     assert Run(tmp_path / "run").training_config().accumulate == 1
 
 

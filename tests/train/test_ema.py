@@ -9,7 +9,7 @@ from psp.train.ema import Ema
 
 def test_weights_and_statistics_follow_their_recursion():
     torch.manual_seed(0)
-    network = build(Architecture(classes=3, backbone="resnet18"))
+    network = build(Architecture(classes=3, backbone="resnet18", stem="deep"))
     average = Ema(network, 0.9)
     expected = {name: value.clone() for name, value in network.state_dict().items()}
     for number in range(1, 120):
@@ -29,7 +29,7 @@ def test_weights_and_statistics_follow_their_recursion():
 
 
 def test_counters_are_copied_and_the_networks_share_nothing():
-    network = build(Architecture(classes=3, backbone="resnet18"))
+    network = build(Architecture(classes=3, backbone="resnet18", stem="deep"))
     average = Ema(network, 0.9)
     network.backbone.bn1.num_batches_tracked += 7
     average.update(network, 1)

@@ -5,6 +5,9 @@ import torch
 
 from psp.model.architecture import Architecture
 from psp.model.pspnet import build
+from psp.settings.loss import LossSettings
+from psp.settings.optimizer import OptimizerSettings
+from psp.settings.start import StartSettings
 from psp.train.freeze import freeze, training_mode
 from psp.train.loss import Criterion
 from psp.train.optim import parameter_groups
@@ -15,14 +18,13 @@ def train_a_little(stem, upto, norms):
     torch.manual_seed(0)
     network = build(Architecture(classes=4, backbone="resnet18", stem=stem))
     freeze(network, upto)
-    groups = parameter_groups(
-        network, pretrained="backbone.", head_lr=10, bias_lr=2, weight_decay=1e-4, norm_decay=True
-    )
+    settings = OptimizerSettings(head_lr=10, bias_lr=2, weight_decay=1e-4, norm_decay=True)
+    groups = parameter_groups(network, settings, pretrained="backbone.")
     optimizer = torch.optim.SGD(groups, lr=0.1, momentum=0.9)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    criterion = Criterion(aux_weight=0.4, loss_stride=8, align_corners=True)
+    criterion = Criterion(LossSettings(), align_corners=True)
     for _ in range(2):
-        training_mode(network, upto, norms)
+        training_mode(network, StartSettings(freeze=upto, freeze_norm=norms))
         optimizer.zero_grad()
         labels = torch.randint(0, 4, (2, 41, 41), dtype=torch.uint8)
         criterion(network(torch.randn(2, 3, 41, 41)), labels).total.backward()

@@ -78,7 +78,7 @@ def test_without_a_network_imagenet_is_an_error_that_names_the_file(monkeypatch,
 
     monkeypatch.setattr("urllib.request.urlopen", offline)
     monkeypatch.setattr("torch.hub.urlopen", offline)
-    with pytest.raises(PspError, match=r"resnet18-\w+\.pth could not be fetched.*--init PATH"):
+    with pytest.raises(PspError, match=r"resnet18-\w+\.pth.*--init"):
         initialize(network(), "imagenet", CLASSES)
     assert capfd.readouterr() == ("", "")
 
@@ -141,7 +141,7 @@ def test_a_model_of_ours_gives_its_classifiers_only_to_the_same_classes(tmp_path
     assert torch.equal(flat.head.conv.conv.weight, before)  # its levels mean other grids
     assert torch.equal(flat.backbone.conv1.weight, source.backbone.conv1.weight)
     assert "not taken: part of its aux, head" in said
-    with pytest.raises(PspError, match="not fit resnet34.*backbone differs.*--backbone resnet18"):
+    with pytest.raises(PspError, match="resnet34.*--backbone resnet18"):
         initialize(network(backbone="resnet34"), str(path), CLASSES)
 
 
@@ -210,7 +210,7 @@ def test_imagenet_for_the_deep_stem_is_fetched_once_or_named(monkeypatch, tmp_pa
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
     net = network(backbone="resnet50", stem="deep")
-    with pytest.raises(PspError, match="timm/resnet50s.gluon_in1k.*could not be fetched.*--init"):
+    with pytest.raises(PspError, match="timm/resnet50s.gluon_in1k.*--init"):
         initialize(net, "imagenet", CLASSES)
 
     def online(url, path, **options):
@@ -221,5 +221,5 @@ def test_imagenet_for_the_deep_stem_is_fetched_once_or_named(monkeypatch, tmp_pa
     for _ in range(2):
         assert "timm's resnet50s.gluon_in1k" in initialize(net, "imagenet", CLASSES)
     assert len(asked) == 2  # the failure, and one download for both
-    with pytest.raises(PspError, match="no ImageNet weights for resnet18 with the deep stem"):
+    with pytest.raises(PspError, match="resnet18.*stem=7x7"):
         initialize(network(stem="deep"), "imagenet", CLASSES)

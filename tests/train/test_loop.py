@@ -11,7 +11,6 @@ import pytest
 import torch
 import torchvision
 
-from psp.data.augment import Augmentation
 from psp.data.loader import Crops
 from psp.data.shards import ShardSplit
 from psp.errors import PspError
@@ -20,7 +19,8 @@ from psp.model.preprocessing import Preprocessing
 from psp.model.pspnet import build
 from psp.model.weights import Header, read_weights, save_weights
 from psp.runs import Run
-from psp.settings.config import TrainConfig
+from psp.settings.augmentation import Augmentation
+from psp.settings.config import train_config
 from psp.settings.sources import resolve
 from psp.train.loop import train
 from psp.train.loss import Criterion
@@ -83,7 +83,7 @@ def test_a_stop_and_a_resume_end_bit_for_bit_like_an_undisturbed_run(
     shards, config, tmp_path, settings
 ):
     """Dropout on, crops of nothing but void, in the middle of an epoch, 0 and then 4 workers."""
-    config = replace(config, workers=0, **settings)
+    config = config.changed(workers=0, **settings)
     go(shards, tmp_path / "whole", config)
 
     calls = iter(range(1000))
@@ -93,9 +93,9 @@ def test_a_stop_and_a_resume_end_bit_for_bit_like_an_undisturbed_run(
 
     finished, _ = go(shards, tmp_path / "halves", config, stop=stop_later)
     assert not finished
-    again = replace(config, workers=4)
+    again = config.changed(workers=4)
     stopped_at = int(next((tmp_path / "halves/checkpoints").glob("*.pt")).stem)
-    assert 0 < stopped_at < config.steps
+    assert 0 < stopped_at < config.optimizer.steps
     finished, events = go(shards, tmp_path / "halves", again, resume=True)
     assert finished
     assert any("resumed at step" in e.text for e in events if isinstance(e, Notice))
@@ -111,7 +111,7 @@ def test_a_stop_and_a_resume_end_bit_for_bit_like_an_undisturbed_run(
 
 
 def test_a_stop_before_the_first_step_can_be_resumed(shards, config, tmp_path):
-    short = replace(config, steps=2, eval_every=2)
+    short = config.changed(steps=2, eval_every=2)
     go(shards, tmp_path / "whole", short)
     finished, _ = go(shards, tmp_path / "run", short, stop=lambda: True)
     assert not finished
@@ -123,7 +123,7 @@ def test_a_stop_before_the_first_step_can_be_resumed(shards, config, tmp_path):
 
 
 def test_a_torn_checkpoint_falls_back_and_ends_the_same(shards, config, tmp_path):
-    short = replace(config, steps=3, eval_every=3, save_every=1)
+    short = config.changed(steps=3, eval_every=3, save_every=1)
     go(shards, tmp_path / "run", short)
     expected = weights(tmp_path / "run")
     newest = max((tmp_path / "run/checkpoints").glob("*.pt"))
@@ -199,13 +199,13 @@ def test_the_loss_falls_on_a_few_pictures(shards, config, tmp_path):
 )
 def test_what_cannot_work_is_said(shards, config, tmp_path, change, message):
     with pytest.raises(PspError, match=message):
-        go(shards, tmp_path / "run", replace(config, **change))
+        go(shards, tmp_path / "run", config.changed(**change))
     if "lr" not in change:
         assert not (tmp_path / "run").exists()
 
 
 def test_a_torn_line_in_the_metrics_does_not_stop_a_resume(shards, config, tmp_path):
-    short = replace(config, steps=2, eval_every=2, log_every=1, save_every=1)
+    short = config.changed(steps=2, eval_every=2, log_every=1, save_every=1)
     go(shards, tmp_path / "run", short, stop=iter([False] * 2 + [True] * 99).__next__)
     metrics = tmp_path / "run/metrics.jsonl"
     metrics.write_text(metrics.read_text() + '{bad\n[]\n{"event": "step", "st')
@@ -214,26 +214,26 @@ def test_a_torn_line_in_the_metrics_does_not_stop_a_resume(shards, config, tmp_p
 
 
 def test_a_foreign_checkpoint_or_a_damaged_config_is_one_line(shards, config, tmp_path):
-    short = replace(config, steps=2, eval_every=2)
+    short = config.changed(steps=2, eval_every=2)
     go(shards, tmp_path / "run", short)
     torch.save({"step": 1, "a": 1}, tmp_path / "run/checkpoints/00000009.pt")
-    with pytest.raises(PspError, match="the newest checkpoint is not of this run"):
+    with pytest.raises(PspError, match="checkpoints.*Remove"):
         go(shards, tmp_path / "run", short, resume=True)
     for text in ("[]", "null", '{"settings": 3}', "{"):
         (tmp_path / "run/config.json").write_text(text)
-        with pytest.raises(PspError, match="config.json: damaged"):
+        with pytest.raises(PspError, match="config.json"):
             go(shards, tmp_path / "run", short, resume=True)
 
 
 def test_an_existing_run_is_not_overwritten(shards, config, journey):
     before = (journey.folder / "run/last.safetensors").stat().st_mtime_ns
-    with pytest.raises(PspError, match="exists already. Go on with it: --resume"):
+    with pytest.raises(PspError, match="run.*--resume"):
         go(shards, journey.folder / "run", config)
     assert (journey.folder / "run/last.safetensors").stat().st_mtime_ns == before
 
 
 def test_a_run_that_is_being_trained_is_left_to_its_process(shards, config, tmp_path):
-    short = replace(config, steps=2, eval_every=2, save_every=1)
+    short = config.changed(steps=2, eval_every=2, save_every=1)
     go(shards, tmp_path / "run", short, stop=iter([False, True, True]).__next__)
     program = (
         "import sys, time; from pathlib import Path; from psp.files import file_lock\n"
@@ -244,7 +244,7 @@ def test_a_run_that_is_being_trained_is_left_to_its_process(shards, config, tmp_
     )
     try:
         assert holder.stdout.readline()
-        with pytest.raises(PspError, match=f"process {holder.pid} is at work in it"):
+        with pytest.raises(PspError, match=f"run.*{holder.pid}"):
             go(shards, tmp_path / "run", short, resume=True)
     finally:
         holder.kill()
@@ -257,23 +257,23 @@ def test_frozen_statistics_must_be_of_something(shards, config, tmp_path):
     """ImageNet's weights have none for the head."""
     source = tmp_path / "resnet18.pth"
     torch.save(torchvision.models.resnet18().state_dict(), source)
-    frozen = replace(config, init=str(source), freeze_norm="all")
-    with pytest.raises(PspError, match=r"freeze_norm=all: .* has no statistics for the head's"):
+    frozen = config.changed(init=str(source), freeze_norm="all")
+    with pytest.raises(PspError, match="freeze_norm=all.*freeze_norm=backbone"):
         go(shards, tmp_path / "run", frozen)
 
 
 def test_resume_refuses_other_settings_and_other_data(journey, shards, config, tmp_path):
     run = Run(journey.folder / "run")
     same = run.training_config()
-    with pytest.raises(PspError, match=r"other settings \(lr: 0.003 -> 0.5\)"):
+    with pytest.raises(PspError, match="lr: 0.003 -> 0.5"):
         go(shards, run.folder, replace(same, lr=0.5), resume=True)
     other = tmp_path / "other"
     shutil.copytree(shards, other)
     manifest = json.loads((other / "manifest.json").read_text())
     (other / "manifest.json").write_text(json.dumps(manifest))  # the same data, other bytes
-    with pytest.raises(PspError, match="not the shards that .* was trained with"):
+    with pytest.raises(PspError, match="shards.*-o"):
         go(other, run.folder, same, resume=True)
-    with pytest.raises(PspError, match="not a run"):
+    with pytest.raises(PspError, match="config.json"):
         go(shards, journey.folder / "nowhere", config, resume=True)
 
 
@@ -293,7 +293,7 @@ def test_a_compiled_network_learns_the_same(shards, config, tmp_path, monkeypatc
     """Traced as torch.compile traces it; torch's own way of running what was traced, as the
     compiler behind it takes half a minute."""
     traced = functools.partial(torch.compile, backend="aot_eager", fullgraph=True)
-    plain = replace(config, steps=2, eval_every=2, log_every=1, dropout=0.0)
+    plain = config.changed(steps=2, eval_every=2, log_every=1, dropout=0.0)
     go(shards, tmp_path / "plain", plain)
     monkeypatch.setattr(torch, "compile", traced)
     go(shards, tmp_path / "compiled", replace(plain, compile=True))
@@ -309,14 +309,14 @@ def test_without_a_compiler_that_is_said(shards, config, tmp_path, monkeypatch):
         raise RuntimeError("backend='inductor' raised:\nNoCompiler: none found")
 
     monkeypatch.setattr(torch, "compile", lambda *_, **__: fails)
-    with pytest.raises(PspError, match="torch.compile does not work here: NoCompiler: none found"):
-        go(shards, tmp_path / "run", replace(config, compile=True))
+    with pytest.raises(PspError, match="torch.compile.*NoCompiler"):
+        go(shards, tmp_path / "run", config.changed(compile=True))
     assert not (tmp_path / "run").exists()
 
 
 def test_one_pixel_of_nothing_but_void_is_not_nan(shards, config, tmp_path):
     """Crops far larger than the pictures: nearly every label is void, in some crops all are."""
-    wide = replace(config, crop=137, steps=2, scale_min=0.05, scale_max=0.06, eval_every=9)
+    wide = config.changed(crop=137, steps=2, scale_min=0.05, scale_max=0.06, eval_every=9)
     finished, events = go(shards, tmp_path / "run", wide)
     assert finished
     assert all(event.loss < 100 for event in events if isinstance(event, Step))
@@ -333,16 +333,16 @@ def test_a_run_without_weights_yet_says_how_to_get_them(tmp_path):
     folder = tmp_path / "runs/x"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text('{"settings": {}, "data": "x", "data_fingerprint": "y"}')
-    with pytest.raises(PspError, match="no such weights yet.*no checkpoint.*: remove it"):
+    with pytest.raises(PspError, match="best.safetensors.*remove"):
         find_model(folder)
-    with pytest.raises(PspError, match="no such run.*Did you mean 'x'"):
+    with pytest.raises(PspError, match="'x'.*psp models"):
         find_model(tmp_path / "runs/xx")
 
 
 def test_default_settings_build_the_papers_network():
-    from psp.train.state import _architecture
+    from psp.train.state import architecture_of
 
-    spec = _architecture(TrainConfig(stem="deep"), 150)
+    spec = architecture_of(train_config(stem="deep"), 150)
     assert (spec.backbone, spec.bins, spec.aux, spec.dropout) == (
         "resnet50",
         (1, 2, 3, 6),
@@ -359,7 +359,7 @@ def test_a_run_takes_details_and_preprocessing_from_the_model_it_starts_from(
     spec = Architecture(
         classes=9,
         backbone="resnet18",
-        stem=config.stem,
+        stem=config.network.stem,
         first_dilation="half",
         basic_dilation="first",
         level_width=64,
@@ -381,12 +381,12 @@ def test_a_run_takes_details_and_preprocessing_from_the_model_it_starts_from(
     )
     source = tmp_path / "model.safetensors"
     save_weights(source, build(spec).state_dict(), header)
-    short = replace(config, init=str(source), steps=4, eval_every=4, save_every=2)
+    short = config.changed(init=str(source), steps=4, eval_every=4, save_every=2)
     assert go(shards, tmp_path / "whole", short)[0]
     whole = read_weights(tmp_path / "whole/last.safetensors")
     assert whole[0].preprocessing == caffe
     given = ("dropout", "dropout_kind", "norm_momentum")
-    kept = replace(spec, **{name: getattr(config, name) for name in given})
+    kept = replace(spec, **{name: getattr(config.network, name) for name in given})
     assert whole[0].architecture == kept
     answers = iter([False, False, True] + [True] * 9)
     assert not go(shards, tmp_path / "parts", short, stop=lambda: next(answers))[0]
@@ -400,7 +400,7 @@ def test_a_run_takes_details_and_preprocessing_from_the_model_it_starts_from(
 def test_a_step_in_parts_is_the_step_of_the_whole_batch(shards, config, tmp_path):
     """With fixed batch norms, which would otherwise see one part; dropout off."""
     source = tmp_path / "start"
-    assert go(shards, source, replace(config, steps=1, eval_every=1))[0]
+    assert go(shards, source, config.changed(steps=1, eval_every=1))[0]
     fixed = replace(
         config,
         init=str(source / "last.safetensors"),
@@ -421,7 +421,7 @@ def test_a_step_in_parts_is_the_step_of_the_whole_batch(shards, config, tmp_path
 
 
 def test_averaged_weights_are_what_is_validated_and_kept(shards, config, tmp_path):
-    averaged = replace(config, ema=0.99, steps=4, eval_every=4)
+    averaged = config.changed(ema=0.99, steps=4, eval_every=4)
     go(shards, tmp_path / "run", averaged)
     state = torch.load(tmp_path / "run/checkpoints/00000004.pt", weights_only=True)
     kept = weights(tmp_path / "run")
@@ -433,7 +433,7 @@ def test_averaged_weights_are_what_is_validated_and_kept(shards, config, tmp_pat
 
 
 def test_limit_trains_and_validates_on_the_same_few_pictures(shards, config, tmp_path):
-    few = replace(config, limit=2, steps=2, eval_every=2)
+    few = config.changed(limit=2, steps=2, eval_every=2)
     _, events = go(shards, tmp_path / "run", few)
     said = " ".join(event.text for event in events if isinstance(event, Notice))
     assert "2 pictures to train on, 2 to validate on, the same ones: an overfit check" in said
@@ -449,10 +449,10 @@ def test_a_batch_that_makes_the_loss_infinite_is_named(shards, config, tmp_path,
         return found._replace(total=found.total * float("nan")) if next(calls) == 1 else found
 
     monkeypatch.setattr(Criterion, "__call__", spoiled)
-    crops = Crops(ShardSplit(shards, "train"), Augmentation(41), config.seed)
+    crops = Crops(ShardSplit(shards, "train"), Augmentation(crop=41), config.run.seed)
     names = ", ".join(crops.names(range(config.batch, 2 * config.batch)))
-    with pytest.raises(PspError, match=f"the loss is nan at step 2 \\(pictures: {names}\\)"):
-        go(shards, tmp_path / "run", replace(config, log_every=5, save_every=5, eval_every=9))
+    with pytest.raises(PspError, match=f"nan.*step 2.*{names}.*--lr"):
+        go(shards, tmp_path / "run", config.changed(log_every=5, save_every=5, eval_every=9))
     assert not list(tmp_path.glob("run/checkpoints/*"))  # nothing infinite is kept
 
 
@@ -464,7 +464,7 @@ def test_deterministic_asks_torch_for_it_and_leaves_no_trace(shards, config, tmp
         seen.append(torch.are_deterministic_algorithms_enabled())
         return False
 
-    strict = replace(config, steps=2, eval_every=2, deterministic=True)
+    strict = config.changed(steps=2, eval_every=2, deterministic=True)
     for name in ("one", "two"):
         go(shards, tmp_path / name, strict, stop=look)
     assert all(seen) and not torch.are_deterministic_algorithms_enabled()
@@ -474,7 +474,7 @@ def test_deterministic_asks_torch_for_it_and_leaves_no_trace(shards, config, tmp
 
 def test_curves_for_tensorboard(shards, config, tmp_path):
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    go(shards, tmp_path / "run", replace(config, tensorboard=True, steps=2, eval_every=2))
+    go(shards, tmp_path / "run", config.changed(tensorboard=True, steps=2, eval_every=2))
     curves = reader.EventAccumulator(str(tmp_path / "run/tensorboard"))
     curves.Reload()
     logged = {r["step"]: r["loss"] for r in steps(tmp_path / "run") if r["event"] == "step"}
@@ -485,13 +485,13 @@ def test_curves_for_tensorboard(shards, config, tmp_path):
 
 def test_without_tensorboard_its_extra_is_named(shards, config, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(PspError, match=r'pip install "pspnet\[tensorboard\]"'):
-        go(shards, tmp_path / "run", replace(config, tensorboard=True))
+    with pytest.raises(PspError, match="tensorboard=true"):
+        go(shards, tmp_path / "run", config.changed(tensorboard=True))
     assert not (tmp_path / "run").exists()
 
 
 def test_other_threads_than_before_are_said(shards, config, tmp_path):
-    short = replace(config, steps=2, eval_every=2, save_every=1)
+    short = config.changed(steps=2, eval_every=2, save_every=1)
     go(shards, tmp_path / "run", short, stop=iter([False, True, True]).__next__)
     path = tmp_path / "run/config.json"
     threads = torch.get_num_threads()

@@ -6,9 +6,12 @@ import torch
 from torch.nn import functional as F
 
 from psp.model.pspnet import Logits
+from psp.settings.loss import LossSettings
 from psp.train.loss import Criterion, class_weights
 
-OPTIONS = {"aux_weight": 0.4, "loss_stride": 8, "align_corners": True}
+
+def criterion(weights=None, **settings):
+    return Criterion(LossSettings(**settings), align_corners=True, weights=weights)
 
 
 @pytest.fixture
@@ -25,16 +28,16 @@ def labels():
 
 
 def test_total_is_main_plus_weighted_auxiliary(logits, labels):
-    loss = Criterion(**OPTIONS)(logits, labels)
+    loss = criterion()(logits, labels)
     expected = F.cross_entropy(logits.main, labels[:, ::8, ::8].long())
     assert torch.allclose(loss.main, expected)
     assert torch.allclose(loss.total, loss.main + 0.4 * loss.aux)
-    assert Criterion(**OPTIONS)(Logits(logits.main, None), labels).aux == 0
+    assert criterion()(Logits(logits.main, None), labels).aux == 0
 
 
 def test_void_pixels_count_nothing(logits, labels):
     labels[:, :20] = 255
-    loss = Criterion(**OPTIONS)(logits, labels)
+    loss = criterion()(logits, labels)
     kept = labels[:, ::8, ::8] != 255
     scores = logits.main.permute(0, 2, 3, 1)[kept]
     expected = F.cross_entropy(scores, labels[:, ::8, ::8][kept].long())
@@ -45,7 +48,7 @@ def test_void_pixels_count_nothing(logits, labels):
 def test_a_crop_of_nothing_but_void_is_zero_not_nan(logits, labels, stride):
     labels[:] = 255
     main = logits.main.requires_grad_()
-    loss = Criterion(**{**OPTIONS, "loss_stride": stride})(Logits(main, None), labels)
+    loss = criterion(loss_stride=stride)(Logits(main, None), labels)
     loss.total.backward()
     assert loss.total == 0
     assert torch.equal(main.grad, torch.zeros_like(main))
@@ -55,35 +58,35 @@ def test_every_eighth_label_lies_on_the_logits_grid(logits):
     """With align_corners the upsampled logits at ::8 are the logits: both strides agree there."""
     labels = torch.full((2, 41, 41), 255, dtype=torch.uint8)
     labels[:, ::8, ::8] = 3
-    coarse = Criterion(**OPTIONS)(logits, labels)
-    fine = Criterion(**{**OPTIONS, "loss_stride": 1})(logits, labels)
+    coarse = criterion()(logits, labels)
+    fine = criterion(loss_stride=1)(logits, labels)
     assert torch.allclose(coarse.main, fine.main, atol=1e-5)
 
 
 def test_half_precision_logits_give_a_float32_loss(logits, labels):
     half = Logits(logits.main.bfloat16(), logits.aux.bfloat16())
-    loss = Criterion(**OPTIONS)(half, labels)
+    loss = criterion()(half, labels)
     assert loss.total.dtype == torch.float32
 
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("ohem", [0.0, 0.3])
-def test_parts_of_a_batch_add_up_to_the_whole(weighted, ohem):
+def test_micro_batches_add_up_to_the_batch(weighted, ohem):
     """With void spread unevenly: one picture nearly all void, one part nothing but void."""
     generator = torch.Generator().manual_seed(2)
     main = torch.randn((6, 5, 6, 6), generator=generator, requires_grad=True)
     labels = torch.randint(0, 5, (6, 41, 41), generator=generator).to(torch.uint8)
     labels[0, 8:] = labels[4:] = 255
     weights = torch.tensor([1, 2, 0.5, 3, 1]) if weighted else None
-    criterion = Criterion(**OPTIONS, class_weights=weights, ohem=ohem)
-    together = criterion(Logits(main, main), labels)
+    loss = criterion(weights=weights, ohem=ohem)
+    together = loss(Logits(main, main), labels)
     together.total.backward()
     expected, main.grad = main.grad.clone(), None
     spans = (slice(0, 1), slice(1, 4), slice(4, 6))
-    whole = sum(criterion.total_weight(labels[span]) for span in spans)
+    denominator = sum(loss.total_weight(labels[span]) for span in spans)
     total = 0.0
     for span in spans:
-        part = criterion(Logits(main[span], main[span]), labels[span], whole)
+        part = loss(Logits(main[span], main[span]), labels[span], denominator)
         part.total.backward()
         total += part.total.item()
     assert total == pytest.approx(together.total.item(), rel=1e-6)
@@ -93,13 +96,13 @@ def test_parts_of_a_batch_add_up_to_the_whole(weighted, ohem):
 def test_weighted_classes_are_torchs_weighted_mean(logits, labels):
     labels[:, :9] = 255
     weights = torch.tensor([0.5, 2.0, 1.0, 4.0, 0.1])
-    loss = Criterion(**OPTIONS, class_weights=weights)(logits, labels)
+    loss = criterion(weights=weights)(logits, labels)
     coarse = labels[:, ::8, ::8].long()
     expected = F.cross_entropy(logits.main, coarse, weight=weights, ignore_index=255)
     assert torch.allclose(loss.main, expected)
 
 
-def test_hard_examples_alone_teach_and_a_share_of_each_picture_at_least(logits, labels):
+def test_only_hard_examples_count_and_a_share_of_each_picture_at_least(logits, labels):
     labels[0, :17] = 255
     coarse = labels[:, ::8, ::8].long()
     pixels = F.cross_entropy(logits.main, coarse, ignore_index=255, reduction="none").flatten(1)
@@ -110,17 +113,17 @@ def test_hard_examples_alone_teach_and_a_share_of_each_picture_at_least(logits, 
             found = np.sort(losses[scored].numpy())[::-1]
             least = int(np.ceil(share * len(found)))
             expected += found[: max(least, int((found > -np.log(threshold)).sum()))].sum()
-        criterion = Criterion(**OPTIONS, ohem=threshold, ohem_keep=share)
-        got = criterion(logits, labels).main.item() * valid.sum().item()
+        loss = criterion(ohem=threshold, ohem_keep=share)
+        got = loss(logits, labels).main.item() * valid.sum().item()
         assert got == pytest.approx(expected, rel=1e-5, abs=1e-6)
-    plain = Criterion(**OPTIONS)(logits, labels).main
-    assert torch.allclose(Criterion(**OPTIONS, ohem=1.0)(logits, labels).main, plain)
+    plain = criterion()(logits, labels).main
+    assert torch.allclose(criterion(ohem=1.0)(logits, labels).main, plain)
 
 
 def test_an_easy_void_pixel_is_never_mined(logits, labels):
     labels[:] = 255
-    criterion = Criterion(**OPTIONS, ohem=0.7, ohem_keep=1.0)
-    assert criterion(logits, labels).total == 0
+    loss = criterion(ohem=0.7, ohem_keep=1.0)
+    assert loss(logits, labels).total == 0
 
 
 def test_rare_classes_weigh_more():

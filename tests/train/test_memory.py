@@ -1,8 +1,7 @@
-"""What a step that does not fit is answered with: sizes that were tried and do."""
+"""A step that does not fit the memory, and --batch auto."""
 
 import re
 import resource
-from dataclasses import replace
 
 import pytest
 import torch
@@ -14,17 +13,25 @@ from psp.model import pspnet
 from psp.runs import Run
 from psp.settings.sources import resolve
 from psp.train.loop import train
-from psp.train.memory import MEMINFO, _end_of_memory, largest
+from psp.train.memory import MEMINFO, largest_that_fits, memory_limit
 from psp.train.run_log import Notice
 
 CPU = torch.device("cpu")
 
 
+def run_with(journey, tmp_path, **settings):
+    """What train() is given for the painted scenes, with some settings of the test's own."""
+    shards = journey.folder / "shards"
+    recipe = ShardSplit(shards, "train").card.recipe
+    return shards, Run(tmp_path / "run"), resolve(recipe, {}, "test").changed(**settings)
+
+
 def test_the_largest_that_fits_is_found():
     sizes = list(range(30, 0, -1))
     for limit in range(32):
-        assert largest(sizes, lambda size, limit=limit: size <= limit) == (min(limit, 30) or None)
-    assert largest([], lambda size: True) is None
+        index = largest_that_fits(sizes, lambda size, limit=limit: size <= limit)
+        assert sizes[index:][:1] == ([min(limit, 30)] if limit else [])
+    assert largest_that_fits([], lambda size: True) == 0
 
 
 def test_what_counts_as_memory_ran_out():
@@ -48,38 +55,27 @@ def small_device(monkeypatch):
     monkeypatch.setattr(pspnet.PSPNet, "forward", limited)
 
 
-@pytest.mark.parametrize(
-    ("sizes", "message"),
-    [
-        (
-            {"batch": 8, "crop": 137},
-            "out of memory on cpu with 8 pictures of 137. What fits: --batch 4; or the same batch "
-            "in parts: --set accumulate=2 (batch norm then sees 4 pictures); or --crop 89",
-        ),
-        (
-            {"batch": 6, "crop": 137},
-            "out of memory on cpu with 6 pictures of 137. What fits: --batch 3; or the same batch "
-            "in parts: --set accumulate=2 (batch norm then sees 3 pictures); or --crop 89",
-        ),
-        (
-            {"batch": 64, "crop": 281, "accumulate": 32},
-            "out of memory on cpu with 2 pictures of 281. What fits: --crop 185",
-        ),
-    ],
-)
-def test_the_error_names_what_fits(journey, tmp_path, small_device, sizes, message):
-    shards = journey.folder / "shards"
-    recipe = ShardSplit(shards, "train").card.recipe
-    config = replace(resolve(recipe, {}, "test"), **sizes)
+def test_a_step_that_does_not_fit_is_answered_with_the_ways_to_need_less(
+    journey, tmp_path, small_device
+):
     with pytest.raises(PspError) as error:
-        train(shards, Run(tmp_path / "run"), config, device=torch.device("cpu"))
-    assert str(error.value) == message
+        train(*run_with(journey, tmp_path, batch=8, crop=137), device=CPU)
+    text = str(error.value)
+    assert "out of memory on cpu" in text and "8 pictures of 137" in text
+    assert "--batch auto" in text and "--batch 4" in text and "--crop" in text
+
+
+def test_one_picture_at_a_time_too_many_leaves_the_crop(journey, tmp_path, small_device):
+    with pytest.raises(PspError) as error:
+        train(*run_with(journey, tmp_path, batch=64, crop=281, accumulate=32), device=CPU)
+    text = str(error.value)
+    assert "2 pictures of 281" in text and "--crop" in text and "--batch" not in text
 
 
 @pytest.mark.skipif(not MEMINFO.exists(), reason="Linux says what is free there")
 def test_a_cpus_memory_ends_where_nothing_is_free():
     free = int(re.search(r"MemAvailable:\s+(\d+)", MEMINFO.read_text())[1]) * 1024
-    with _end_of_memory(CPU), pytest.raises(RuntimeError) as error:
+    with memory_limit(CPU), pytest.raises(RuntimeError) as error:
         torch.empty(free + (1 << 30), dtype=torch.uint8)
     assert memory_ran_out(error.value)
     assert resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY
@@ -89,8 +85,8 @@ def test_auto_takes_as_few_parts_as_fit_and_leaves_no_trace(journey, tmp_path, s
     shards = journey.folder / "shards"
     recipe = ShardSplit(shards, "train").card.recipe
     sizes = {"batch": 8, "crop": 137, "steps": 2, "eval_every": 2}
-    given = replace(resolve(recipe, {}, "test"), **sizes, accumulate=2)
-    auto = replace(given, accumulate=None)
+    given = resolve(recipe, {}, "test").changed(**sizes, accumulate=2)
+    auto = given.changed(accumulate=None)
     events = []
     train(shards, Run(tmp_path / "given"), given, device=CPU)
     train(shards, Run(tmp_path / "auto"), auto, device=CPU, report=events.append)
@@ -103,13 +99,8 @@ def test_auto_takes_as_few_parts_as_fit_and_leaves_no_trace(journey, tmp_path, s
     assert train(shards, Run(tmp_path / "auto"), auto, device=CPU, resume=True)
 
 
-def test_auto_says_what_fits_where_no_part_does(journey, tmp_path, small_device):
-    shards = journey.folder / "shards"
-    recipe = ShardSplit(shards, "train").card.recipe
-    config = replace(resolve(recipe, {}, "test"), batch=8, crop=281, accumulate=None)
+def test_auto_says_so_where_not_even_the_smallest_part_fits(journey, tmp_path, small_device):
     with pytest.raises(PspError) as error:
-        train(shards, Run(tmp_path / "run"), config, device=CPU)
-    assert str(error.value) == (
-        "out of memory on cpu with 2 pictures of 281. What fits: --crop 185"
-    )
+        train(*run_with(journey, tmp_path, batch=8, crop=281, accumulate=None), device=CPU)
+    assert "out of memory on cpu" in str(error.value) and "--crop" in str(error.value)
     assert not (tmp_path / "run").exists()

@@ -4,6 +4,7 @@ import pytest
 
 from psp.model.architecture import Architecture
 from psp.model.pspnet import build
+from psp.settings.optimizer import OptimizerSettings
 from psp.train.optim import parameter_groups, poly
 
 
@@ -17,15 +18,9 @@ def test_poly_is_the_papers_formula():
 
 @pytest.mark.parametrize("norm_decay", [True, False])
 def test_every_parameter_is_in_one_group_with_the_right_factor(norm_decay):
-    network = build(Architecture(classes=3, backbone="resnet18"))
-    groups = parameter_groups(
-        network,
-        pretrained="backbone.",
-        head_lr=10.0,
-        bias_lr=2.0,
-        weight_decay=1e-4,
-        norm_decay=norm_decay,
-    )
+    network = build(Architecture(classes=3, backbone="resnet18", stem="deep"))
+    settings = OptimizerSettings(head_lr=10, bias_lr=2, weight_decay=1e-4, norm_decay=norm_decay)
+    groups = parameter_groups(network, settings, pretrained="backbone.")
     seen = {}
     for group in groups:
         for parameter in group["params"]:

@@ -33,8 +33,8 @@ def backbone_of(names: Iterable[str]) -> str | None:
     """Return the backbone whose tensors have these names (layer1.0.conv1.weight, ...), or None."""
     counts, deepest = [0, 0, 0, 0], 0
     for name in names:
-        if found := re.fullmatch(r"layer([1-4])\.(\d+)\.conv([123])\.weight", name):
-            stage, block, convolution = map(int, found.groups())
+        if match := re.fullmatch(r"layer([1-4])\.(\d+)\.conv([123])\.weight", name):
+            stage, block, convolution = map(int, match.groups())
             counts[stage - 1] = max(counts[stage - 1], block + 1)
             deepest = max(deepest, convolution)
     for backbone, blocks in BLOCKS.items():
@@ -43,20 +43,20 @@ def backbone_of(names: Iterable[str]) -> str | None:
     return None
 
 
-def conv3x3(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+def conv3x3(in_channels: int, out_channels: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
     """A 3x3 convolution without bias that keeps the size at stride 1."""
     return nn.Conv2d(
-        inputs, outputs, 3, stride=stride, padding=dilation, dilation=dilation, bias=False
+        in_channels, out_channels, 3, stride=stride, padding=dilation, dilation=dilation, bias=False
     )
 
 
-def conv1x1(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+def conv1x1(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
     """A 1x1 convolution without bias."""
-    return nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False)
+    return nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False)
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions (depths 18 and 34). `first` is the dilation of the strided one.
+    """Two 3x3 convolutions (depths 18 and 34). `first_dilation` is that of the strided one.
 
     The second is not dilated if `first_only`, as in mmsegmentation.
     """
@@ -65,24 +65,24 @@ class BasicBlock(nn.Module):
 
     def __init__(
         self,
-        inputs: int,
+        in_channels: int,
         width: int,
         stride: int,
-        first: int,
+        first_dilation: int,
         dilation: int,
         momentum: float,
         *,
         first_only: bool = False,
     ) -> None:
         super().__init__()
-        self.conv1 = conv3x3(inputs, width, stride, first)
+        self.conv1 = conv3x3(in_channels, width, stride, first_dilation)
         self.bn1 = nn.BatchNorm2d(width, momentum=momentum)
         self.conv2 = conv3x3(width, width, 1, 1 if first_only else dilation)
         self.bn2 = nn.BatchNorm2d(width, momentum=momentum)
-        self.downsample = _shortcut(inputs, width, stride, momentum)
+        self.downsample = _shortcut(in_channels, width, stride, momentum)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, inputs, H, W) to (B, width, H / stride, W / stride)."""
+        """Map (B, in_channels, H, W) to (B, width, H / stride, W / stride)."""
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
         y = self.bn2(self.conv2(y))
         y += self.downsample(x)
@@ -92,7 +92,7 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """1x1, 3x3, 1x1 (depths 50 and more).
 
-    The stride is in the 3x3, as in semseg, or in the first 1x1 (`early`), as in the Caffe release's
+    The stride is in the 3x3, as in semseg, or in the first 1x1 (`stride_in_1x1`), as in the Caffe release's
     network of 50 layers.
     """
 
@@ -100,26 +100,26 @@ class Bottleneck(nn.Module):
 
     def __init__(
         self,
-        inputs: int,
+        in_channels: int,
         width: int,
         stride: int,
-        first: int,
+        first_dilation: int,
         dilation: int,
         momentum: float,
         *,
-        early: bool = False,
+        stride_in_1x1: bool = False,
     ) -> None:
         super().__init__()
-        self.conv1 = conv1x1(inputs, width, stride if early else 1)
+        self.conv1 = conv1x1(in_channels, width, stride if stride_in_1x1 else 1)
         self.bn1 = nn.BatchNorm2d(width, momentum=momentum)
-        self.conv2 = conv3x3(width, width, 1 if early else stride, first)
+        self.conv2 = conv3x3(width, width, 1 if stride_in_1x1 else stride, first_dilation)
         self.bn2 = nn.BatchNorm2d(width, momentum=momentum)
         self.conv3 = conv1x1(width, 4 * width)
         self.bn3 = nn.BatchNorm2d(4 * width, momentum=momentum)
-        self.downsample = _shortcut(inputs, 4 * width, stride, momentum)
+        self.downsample = _shortcut(in_channels, 4 * width, stride, momentum)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, inputs, H, W) to (B, 4 * width, H / stride, W / stride)."""
+        """Map (B, in_channels, H, W) to (B, 4 * width, H / stride, W / stride)."""
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
         y = F.relu(self.bn2(self.conv2(y)), inplace=True)
         y = self.bn3(self.conv3(y))
@@ -127,12 +127,12 @@ class Bottleneck(nn.Module):
         return F.relu(y, inplace=True)
 
 
-def _shortcut(inputs: int, outputs: int, stride: int, momentum: float) -> nn.Module:
+def _shortcut(in_channels: int, out_channels: int, stride: int, momentum: float) -> nn.Module:
     """The identity where shapes agree, else a strided 1x1 convolution with batch norm."""
-    if inputs == outputs and stride == 1:
+    if in_channels == out_channels and stride == 1:
         return nn.Identity()
     return nn.Sequential(
-        conv1x1(inputs, outputs, stride), nn.BatchNorm2d(outputs, momentum=momentum)
+        conv1x1(in_channels, out_channels, stride), nn.BatchNorm2d(out_channels, momentum=momentum)
     )
 
 
@@ -160,16 +160,16 @@ class DilatedResNet(nn.Module):
             block = partial(BasicBlock, first_only=spec.basic_dilation == "first")
             expansion = BasicBlock.expansion
         else:
-            block = partial(Bottleneck, early=spec.stride_in == "1x1")
+            block = partial(Bottleneck, stride_in_1x1=spec.stride_in == "1x1")
             expansion = Bottleneck.expansion
         counts = BLOCKS[spec.backbone]
         out = [width * expansion for width in (64, 128, 256, 512)]
 
-        def stage(inputs: int, index: int, stride: int, dilation: int) -> nn.Sequential:
+        def stage(in_channels: int, index: int, stride: int, dilation: int) -> nn.Sequential:
             width = 64 << index
             half = spec.first_dilation == "half" and dilation > 1
             first = block(
-                inputs, width, stride, dilation // 2 if half else dilation, dilation, momentum
+                in_channels, width, stride, dilation // 2 if half else dilation, dilation, momentum
             )
             rest = (
                 block(out[index], width, 1, dilation, dilation, momentum)

@@ -1,0 +1,29 @@
+"""Settings of what a training starts from, and what it leaves as it was."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from psp.settings.section import Section, Setting
+
+FREEZABLE = ("none", "stem", "stage2", "stage3", "stage4", "stage5")  # the paper's names
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartSettings(Section):
+    """Initial weights, and which of them are not trained."""
+
+    init: Annotated[
+        str,
+        Setting("imagenet: the weights that belong to the stem; none: random; or a model"),
+    ] = "imagenet"
+    freeze: Annotated[
+        str,
+        Setting("stem, stage2, ..., stage5: do not train the backbone up to there", FREEZABLE),
+    ] = "none"
+    freeze_norm: Annotated[
+        str,
+        Setting(
+            "backbone, all: batch norms keep the statistics they start with (for tiny batches)",
+            ("none", "backbone", "all"),
+        ),
+    ] = "none"

@@ -1,0 +1,95 @@
+"""A validation while training: whole pictures scored, and the weights written."""
+
+import time
+
+import torch
+from torch import Tensor
+
+from psp.evaluate.count import score_split
+from psp.evaluate.metrics import Confusion
+from psp.model.inference import sliding_window
+from psp.model.procedure import Procedure
+from psp.model.weights import Header, save_weights
+from psp.train.distributed import plain_copy
+from psp.train.freeze import training_mode
+from psp.train.run_log import Validating, Validation
+from psp.train.state import TrainingState
+
+
+class _Stopped(Exception):
+    """The user asked to stop while a validation was running."""
+
+
+def validate(state: TrainingState, step: int) -> None:
+    """Score whole pictures; write the last weights, and the best ones if these are the best."""
+    begin = time.perf_counter()
+    confusion = _confusion(state)
+    if confusion is None:
+        return
+    scores = confusion.scores()
+    best = scores.miou > state.best["miou"]
+    state.best["validated"] = step
+    _save(state, "last", step)
+    if best:
+        state.best |= {"miou": scores.miou, "step": step}
+        _save(state, "best", step)
+    state.log(
+        Validation(
+            step=step,
+            miou=scores.miou,
+            mean_accuracy=scores.mean_accuracy,
+            pixel_accuracy=scores.pixel_accuracy,
+            best=best,
+            seconds=time.perf_counter() - begin,
+        )
+    )
+
+
+def _confusion(state: TrainingState) -> Confusion | None:
+    """Count over all ranks, each its share of the pictures; None if a stop ends it."""
+    try:
+        state.kept.eval()
+        with state.ranks.all_or_raise():
+            own = _own_counts(state)
+    finally:
+        training_mode(state.network, state.config.start)
+    counts = state.ranks.sum_counts(own)
+    return None if counts is None else Confusion.of(counts.numpy())
+
+
+def _own_counts(state: TrainingState) -> Tensor | None:
+    """Count this rank's pictures, int64 (classes, classes); None if a stop ends it."""
+    total = len(state.val_data)
+
+    def progress(done: int) -> None:
+        state.log(Validating(min(done * state.ranks.total, total), total))
+        if state.ranks.stops_validation(state.stop()):
+            raise _Stopped
+
+    network = state.kept if state.ranks.alone else plain_copy(state.kept)
+    model = sliding_window(network, state.preprocessing, state.device, state.precision)
+    procedure = Procedure(state.config.augmentation.crop, state.config.data.base_size)
+    share = state.ranks.share.of(range(total))
+    try:
+        confusion = score_split(model, state.val_data, procedure, progress, share)
+    except _Stopped:
+        return None
+    return torch.from_numpy(confusion.counts)
+
+
+def _save(state: TrainingState, which: str, step: int) -> None:
+    if not state.ranks.first:
+        return
+    card = state.data.card
+    header = Header(
+        architecture=state.network.spec,
+        classes=card.names,
+        palette=card.palette,
+        dataset=card.name,
+        data=state.data.fingerprint,
+        crop=state.config.augmentation.crop,
+        base_size=state.config.data.base_size,
+        step=step,
+        preprocessing=state.preprocessing,
+    )
+    save_weights(state.run.weights(which), state.kept.state_dict(), header)
