@@ -1,8 +1,8 @@
-"""The command line: parse, call, show. Only this package knows typer.
+"""The command line: parse options, call the library, show the result. Only this room uses typer.
 
-Everything heavy is imported inside the commands, so that `psp --help` answers at once. Data go to
-stdout, progress and remarks to stderr. Exit codes: 0 done; 1 a bug; 2 a user's mistake, one line;
-3 done, but some inputs failed and are listed; 128 + n stopped by signal n.
+Heavy modules are imported inside the commands, so that `psp --help` answers at once. Results go to
+stdout, progress and remarks to stderr. Exit codes: 0 done; 1 a bug; 2 an error that the user can
+fix, in one line; 3 done, but some inputs failed and are listed; 128 + n stopped by signal n.
 """
 
 import signal
@@ -13,45 +13,45 @@ import typer
 from typer.core import TyperGroup
 
 from psp.cli.cards import cards_app
-from psp.cli.demo import demo
-from psp.cli.evaluate import evaluate
-from psp.cli.export import export
-from psp.cli.import_weights import import_
-from psp.cli.inspect import inspect
+from psp.cli.demo import demo_command
+from psp.cli.evaluate import evaluate_command
+from psp.cli.export import export_command
+from psp.cli.import_weights import import_command
+from psp.cli.inspect import inspect_command
 from psp.cli.models import models_app
 from psp.cli.options import Debug, debugging, leave
-from psp.cli.predict import predict
-from psp.cli.prepare import prepare
+from psp.cli.predict import predict_command
+from psp.cli.prepare import prepare_command
 from psp.cli.recipe import recipe_app
-from psp.cli.train import train
-from psp.cli.verify import verify
+from psp.cli.train import train_command
+from psp.cli.verify import verify_command
 from psp.errors import PspError
 from psp.version import __version__
 
 
 class Commands(TyperGroup):
-    """The one place where errors become exit codes."""
+    """The group of all commands, and the one place where errors become exit codes."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; a PspError becomes one line and exit code 2."""
+        """Run a command. An error that the user can fix becomes one line and exit code 2."""
         try:
             return super().invoke(ctx)
         except PspError as error:
             if debugging():
                 raise
-            raise _mistake(str(error)) from None
+            raise _user_error(str(error)) from None
         except OSError as error:
-            # The world's doing, not a bug: a full disk, a folder that may not be written.
+            # Not a bug: a full disk, or a folder without write permission.
             if debugging() or error.filename is None:
                 raise
-            raise _mistake(f"{error.filename}: {error.strerror}.") from None
+            raise _user_error(f"{error.filename}: {error.strerror}.") from None
         except KeyboardInterrupt:
             print("\ninterrupted", file=sys.stderr)
             raise typer.Exit(128 + signal.SIGINT) from None
 
 
-def _mistake(message: str) -> typer.Exit:
-    """Show a user's mistake and return the exit that belongs to it."""
+def _user_error(message: str) -> typer.Exit:
+    """Show an error that the user can fix, and return the exit to raise."""
     from psp.cli.console import show_error
 
     show_error(message)
@@ -64,10 +64,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (prepare, train, evaluate, predict, demo, inspect, verify):
-    app.command()(command)
-app.command("import")(import_)
-app.command()(export)
+app.command("prepare")(prepare_command)
+app.command("train")(train_command)
+app.command("evaluate")(evaluate_command)
+app.command("predict")(predict_command)
+app.command("demo")(demo_command)
+app.command("inspect")(inspect_command)
+app.command("verify")(verify_command)
+app.command("import")(import_command)
+app.command("export")(export_command)
 app.add_typer(cards_app, name="cards")
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(models_app, name="models")
@@ -95,9 +100,13 @@ def psp(
     version: Annotated[
         bool,
         typer.Option(
-            "-V", "--version", callback=_show_version, is_eager=True, help="Show the version."
+            "-V",
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            help="Show the version and exit.",
         ),
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """The pyramid scene parsing network: prepare, train, evaluate, predict. Try: psp demo"""
+    """Semantic segmentation with the pyramid scene parsing network (PSPNet). Try it: psp demo"""

@@ -1,6 +1,11 @@
-"""What people see while they wait: progress and remarks, on stderr."""
+"""The terminal: progress and remarks on stderr, `out` for results on stdout.
 
+This module and `tables/` are the only ones that use rich.
+"""
+
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,32 +25,21 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.table import Table
 from rich.text import Text
 
-from psp.train.run_log import (
-    Event,
-    Step,
-    Tick,
-    Validating,
-    Validation,
-    describe,
-)
+from psp.train.run_log import Event, Step, Tick, Validating, Validation, describe
 from psp.zoo.catalog import Entry
-from psp.zoo.published import (
-    Fetching,
-    FirstUse,
-    Kept,
-    Report,
-)
+from psp.zoo.published import Fetching, FirstUse, Kept, Report
 
-SECONDS_BETWEEN_LINES = 10  # where there is no terminal to draw a bar on
+SECONDS_BETWEEN_LINES = 10  # of progress, where stderr is not a terminal
 
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 def escape(text: object) -> str:
-    """Return a text that rich shows as it is."""
+    """Return `text` with rich's markup escaped, so that it is printed as it is."""
     return markup.escape(str(text))
 
 
@@ -54,58 +48,79 @@ def say(text: str) -> None:
     err.print(Text(text))
 
 
+def show_error(message: str) -> None:
+    """Print a user's error as one line on stderr."""
+    err.print(Text("error: ", style="bold red") + Text(message))
+
+
+def number_table(first: str, *numbers: str) -> Table:
+    """Return an empty table with a column of text and right-aligned columns of numbers."""
+    table = Table(first, box=None, pad_edge=False)
+    for title in numbers:
+        table.add_column(title, justify="right")
+    return table
+
+
 class Advance(Protocol):
-    """Called with the work done so far and the total."""
+    """Called with the amount of work done so far and the total."""
 
     def __call__(self, done: int, total: int) -> None: ...
 
 
 @contextmanager
 def progress(title: str, quiet: bool) -> Iterator[Advance]:
-    """Show a bar on a terminal, now and then a line elsewhere, nothing when quiet."""
-    with _kept_interrupts() as check, _shown(title, quiet) as show:
+    """Show a bar on a terminal, a line every few seconds elsewhere, and nothing if `quiet`.
+
+    Each call of the yielded function raises KeyboardInterrupt if Ctrl-C was pressed and got lost.
+    """
+    with _lost_interrupts() as raise_lost, _progress_shown(title, quiet) as show:
 
         def advance(done: int, total: int) -> None:
-            check()
+            raise_lost()
             show(done, total)
 
         yield advance
 
 
 @contextmanager
-def _kept_interrupts() -> Iterator[Callable[[], None]]:
-    """Yield a function that raises a KeyboardInterrupt that Python has dropped.
+def _lost_interrupts() -> Iterator[Callable[[], None]]:
+    """Yield a function that raises KeyboardInterrupt if there was one that Python dropped.
 
-    One that falls into a callback of the garbage collector goes no further: Python prints it and
-    goes on, and Ctrl-C would do nothing.
+    Python prints and drops an exception that is raised inside a callback of the garbage collector,
+    so a Ctrl-C at that moment would have no effect. The SIGINT handler is replaced in the main
+    thread only (Python allows no other), and only where it is Python's own: a shell that starts a
+    command in the background has SIGINT ignored, and it stays ignored.
     """
-    dropped, before = False, sys.unraisablehook
+    interrupted = False
 
-    def keep(event: "sys.UnraisableHookArgs") -> None:
-        nonlocal dropped
-        if event.exc_type is KeyboardInterrupt:
-            dropped = True
-        else:
-            before(event)
+    def note(number: int, frame: object) -> None:
+        nonlocal interrupted
+        interrupted = True
+        raise KeyboardInterrupt
 
-    def check() -> None:
-        if dropped:
+    def raise_lost() -> None:
+        if interrupted:
             raise KeyboardInterrupt
 
-    sys.unraisablehook = keep
+    previous = signal.getsignal(signal.SIGINT)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or previous is not signal.default_int_handler:
+        yield raise_lost
+        return
+    signal.signal(signal.SIGINT, note)
     try:
-        yield check
+        yield raise_lost
     finally:
-        sys.unraisablehook = before
+        signal.signal(signal.SIGINT, previous)
 
 
 @contextmanager
-def _shown(title: str, quiet: bool) -> Iterator[Advance]:
+def _progress_shown(title: str, quiet: bool) -> Iterator[Advance]:
     if quiet:
         yield lambda done, total: None
         return
     if not err.is_terminal:
-        yield _lines(title)
+        yield _progress_lines(title)
         return
     bar = Progress(
         TextColumn("{task.description}"),
@@ -123,24 +138,23 @@ def _shown(title: str, quiet: bool) -> Iterator[Advance]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _lines(title: str, unit: int = 1, name: str = "") -> Advance:
-    last = time.monotonic()
+def _progress_lines(title: str, unit: int = 1, unit_name: str = "") -> Advance:
+    """Return a function that prints progress every few seconds, counted in `unit`."""
+    printed = time.monotonic()
 
     def advance(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last > SECONDS_BETWEEN_LINES:
-            last = time.monotonic()
-            whole = total // unit or "?"
-            print(
-                f"{title}: {done // unit} of {whole} {name}".rstrip(), file=sys.stderr, flush=True
-            )
+        nonlocal printed
+        if time.monotonic() - printed > SECONDS_BETWEEN_LINES:
+            printed = time.monotonic()
+            line = f"{title}: {done // unit} of {total // unit or '?'} {unit_name}"
+            print(line.rstrip(), file=sys.stderr, flush=True)
 
     return advance
 
 
 @contextmanager
 def fetching(quiet: bool) -> Iterator[Report]:
-    """Show source, terms and a bar when published weights are used for the first time."""
+    """Show source, terms and a bar when published weights are fetched, at their first use."""
     if quiet:
         yield lambda event: None
         return
@@ -156,11 +170,11 @@ def fetching(quiet: bool) -> Iterator[Report]:
         transient=True,
     )
     tasks: dict[str, TaskID] = {}
-    lines = _lines("fetching", 1_000_000, "MB")
+    lines = _progress_lines("fetching", 1_000_000, "MB")
 
     def report(event: FirstUse | Fetching | Kept) -> None:
         if isinstance(event, FirstUse):
-            _introduce(event.entry)
+            _show_source(event.entry)
         elif isinstance(event, Kept):
             if tasks:
                 bar.stop()
@@ -179,43 +193,43 @@ def fetching(quiet: bool) -> Iterator[Report]:
     try:
         yield report
     finally:
-        if tasks:  # a bar that never began would leave an empty line
+        if tasks:  # stopping a bar that was never started would print an empty line
             bar.stop()
 
 
-def _introduce(entry: Entry) -> None:
-    """Say where weights come from and on what terms, before they are fetched."""
+def _show_source(entry: Entry) -> None:
+    """Show where published weights come from and under which terms, before they are fetched."""
     say(f"{entry.name}: published by {entry.publisher.title}, {entry.publisher.page}")
     say(f"terms: {entry.terms}")
     for file in entry.files:
-        proof = "" if file.sha256 else " (no checksum is published)"
-        say(f"from {file.address}{proof}")
+        note = "" if file.sha256 else " (no checksum is published)"
+        say(f"from {file.address}{note}")
 
 
 class TrainingDisplay:
-    """A live line of losses, speed and time left on a terminal; plain lines elsewhere."""
+    """Shows a training: bars and losses on a terminal, plain lines elsewhere."""
 
     def __init__(self, steps: int, *, verbose: bool, quiet: bool) -> None:
         self.quiet, self.verbose = quiet, verbose
         self.live: Live | None = None
-        self.step = Progress(
+        self.steps = Progress(
             TextColumn("training  "),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             console=err,
         )
-        self.task: TaskID = self.step.add_task("", total=steps)
+        self.steps_task: TaskID = self.steps.add_task("", total=steps)
         self.validation = Progress(
             TextColumn("validating"), BarColumn(), MofNCompleteColumn(), console=err
         )
-        self.validating: TaskID | None = None
-        self.numbers = Text("")
+        self.validation_task: TaskID | None = None
+        self.losses = Text("")
         self.best: float | None = None
 
     def __enter__(self) -> "TrainingDisplay":
         if err.is_terminal and not self.quiet:
-            self.live = Live(self._picture(), console=err, refresh_per_second=4, transient=True)
+            self.live = Live(self._drawn(), console=err, refresh_per_second=4, transient=True)
             self.live.start()
         return self
 
@@ -231,34 +245,29 @@ class TrainingDisplay:
                 print(describe(event), file=sys.stderr, flush=True)
             return
         if isinstance(event, Tick):
-            self.step.update(self.task, completed=event.step)
+            self.steps.update(self.steps_task, completed=event.step)
             return
         if isinstance(event, Step):
-            numbers = describe(event).partition(": ")[2]
+            losses = describe(event).partition(": ")[2]
             best = f", best mIoU {100 * self.best:.2f}" if self.best is not None else ""
-            self.numbers = Text(numbers + best, style="dim")
+            self.losses = Text(losses + best, style="dim")
             if self.verbose:
                 err.print(Text(describe(event), style="dim"))
         elif isinstance(event, Validating):
-            if self.validating is None:
-                self.validating = self.validation.add_task("", total=event.total)
-            self.validation.update(self.validating, completed=event.done)
+            if self.validation_task is None:
+                self.validation_task = self.validation.add_task("", total=event.total)
+            self.validation.update(self.validation_task, completed=event.done)
         else:
             style = "bold green" if isinstance(event, Validation) and event.best else ""
             err.print(Text(describe(event), style=style))
         if isinstance(event, Validation):
             self.best = event.miou if event.best else self.best
-            if self.validating is not None:
-                self.validation.remove_task(self.validating)
-                self.validating = None
-        self.live.update(self._picture())
+            if self.validation_task is not None:
+                self.validation.remove_task(self.validation_task)
+                self.validation_task = None
+        self.live.update(self._drawn())
 
-    def _picture(self) -> Group:
-        if self.validating is None:
-            return Group(self.step, self.numbers)
-        return Group(self.step, self.numbers, self.validation)
-
-
-def show_error(message: str) -> None:
-    """Print a user's mistake as one line on stderr."""
-    err.print(Text("error: ", style="bold red") + Text(message))
+    def _drawn(self) -> Group:
+        if self.validation_task is None:
+            return Group(self.steps, self.losses)
+        return Group(self.steps, self.losses, self.validation)

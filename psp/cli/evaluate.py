@@ -1,4 +1,4 @@
-"""psp evaluate: the scores of a trained network."""
+"""psp evaluate: score a model on a labeled split."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +20,7 @@ from psp.cli.options import (
     ProcedureName,
     Quiet,
     Scales,
-    Which,
+    WhichWeights,
     WindowBatch,
     model_named,
     one_of,
@@ -30,17 +30,21 @@ from psp.cli.options import (
 from psp.errors import PspError
 
 
-def evaluate(
+def evaluate_command(
     model: Annotated[
-        Path, typer.Argument(help="A run's folder, a weights file, or a name of psp models.")
+        Path, typer.Argument(help="A run's folder, a weights file, or a name from psp models.")
     ],
     data: Annotated[
-        Path | None, typer.Option(help="Shards; default: those it was trained with.", metavar="DIR")
+        Path | None,
+        typer.Option(
+            help="Shards to score on. Default: those the model was trained with.", metavar="DIR"
+        ),
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="Split; default: the validation split.", metavar="NAME")
+        str | None,
+        typer.Option(help="Split to score. Default: the validation split.", metavar="NAME"),
     ] = None,
-    weights: Which = None,
+    weights: WhichWeights = None,
     multi_scale: MultiScale = False,
     scales: Scales = None,
     flip: Flip = True,
@@ -49,7 +53,7 @@ def evaluate(
     procedure: ProcedureName = "torch",
     save_labels: Annotated[
         Path | None,
-        typer.Option(help="Write label files for the set's leaderboard too.", metavar="DIR"),
+        typer.Option(help="Also write label files for the data set's leaderboard.", metavar="DIR"),
     ] = None,
     worst: Annotated[
         int,
@@ -68,26 +72,28 @@ def evaluate(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Score a model on its own validation split: psp evaluate runs/voc2012-resnet50
+    """Score a model: psp evaluate runs/voc2012-resnet50
 
-    Several GPUs share the pictures: torchrun --nproc-per-node 8 -m psp evaluate MODEL.
+    To share the work among 8 GPUs: torchrun --nproc-per-node 8 -m psp evaluate MODEL
     """
     from psp.cli.console import progress, say
-    from psp.cli.tables import show_evaluation
+    from psp.cli.tables.scores import show_evaluation
     from psp.files import json_line
     from psp.ranks import local_device, rank_share
     from psp.zoo.find import is_published
 
-    if data is None and is_published(model):  # said before hundreds of MB are fetched
-        raise PspError(f"{model}: published weights do not know your shards. Add --data SHARDS")
+    if data is None and is_published(model):  # before hundreds of MB are fetched
+        raise PspError(
+            f"{model}: published weights do not say where your shards are. Add --data SHARDS"
+        )
     rank = rank_share()
-    found = model_named(model, which_weights(weights), quiet or not rank.first)
+    source = model_named(model, which_weights(weights), quiet or not rank.first)
     from psp.device import pick_device
-    from psp.evaluate.evaluate import evaluate as run
+    from psp.evaluate.evaluate import evaluate
 
     with progress("evaluating", quiet or not rank.first) as advance:
-        evaluation = run(
-            found,
+        evaluation = evaluate(
+            source,
             data=data,
             split=split,
             procedure=procedure_of(scales, multi_scale, flip, crop, base_size, procedure),
@@ -96,10 +102,10 @@ def evaluate(
             window_batch=window_batch,
             compiled=compiled,
             save_labels=save_labels,
-            rank=rank,
+            share=rank,
             report=advance,
         )
-    if evaluation is None:  # the first rank speaks for all
+    if evaluation is None:  # only the first rank has the sums, and reports
         return
     if as_json:
         print(json_line(evaluation.to_dict()))
@@ -107,7 +113,7 @@ def evaluate(
         show_evaluation(evaluation, worst)
     if not quiet:
         if not evaluation.same_data:
-            known = evaluation.header.data  # "" of imported weights
+            known = evaluation.header.data  # "" for imported weights
             verb = "are not" if known else "may not be"
             say(f"these {verb} the shards that the model was trained with")
         if evaluation.saved:

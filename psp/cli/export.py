@@ -1,4 +1,4 @@
-"""psp export: a model as ONNX, for other programs."""
+"""psp export: write a model as ONNX, for other programs."""
 
 import json
 from pathlib import Path
@@ -6,40 +6,42 @@ from typing import Annotated
 
 import typer
 
-from psp.cli.options import Debug, Json, Quiet, check_new_file, model_named
+from psp.cli.options import Debug, Json, Overwrite, Quiet, check_new_file, model_named
 
 
-def export(
+def export_command(
     model: Annotated[
-        Path, typer.Argument(help="A run's folder, a weights file, or a name of psp models.")
+        Path, typer.Argument(help="A run's folder, a weights file, or a name from psp models.")
     ],
-    out: Annotated[Path, typer.Argument(help="The file to write, .onnx.")],
+    out: Annotated[Path, typer.Argument(help="The .onnx file to write.")],
     size: Annotated[
         str | None,
-        typer.Option(help="Height and width of its pictures; default: the crop.", metavar="HxW"),
+        typer.Option(
+            help="Height and width of the input. Default: the training crop.", metavar="HxW"
+        ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
+    overwrite: Overwrite = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Write a model as ONNX, and check it: psp export runs/voc2012-resnet50 voc.onnx"""
+    """Write a model as ONNX and check it: psp export runs/voc2012-resnet50 voc.onnx"""
     from psp.cli.console import say
 
     check_new_file(out, ".onnx", overwrite)
-    found = model_named(model, quiet=quiet)
-    from psp.zoo.export import export as work
-    from psp.zoo.export import parse_size
+    source = model_named(model, quiet=quiet)
+    from psp.zoo.export import export, parse_size
 
     remark = (lambda text: None) if quiet else say
-    done = work(found.path, out, parse_size(size) if size else None, remark)
+    exported = export(source.path, out, parse_size(size) if size else None, remark)
     if as_json:
-        record = {"out": str(out), "size": list(done.size), "difference": done.difference}
+        record = {"out": str(out), "size": list(exported.size), "difference": exported.difference}
         print(json.dumps(record))
     else:
         print(out)
+    height, width = exported.size
     remark(
-        f"images: float32 (batch, 3, {done.size[0]}, {done.size[1]}), normalized as its metadata "
-        f"say; logits: (batch, {len(done.header.classes)}, {done.size[0]}, {done.size[1]})"
+        f"images: float32 (batch, 3, {height}, {width}), normalized as described in its metadata; "
+        f"logits: (batch, {len(exported.header.classes)}, {height}, {width})"
     )
-    remark(f"onnxruntime agrees with torch to {done.difference:.0e} of the logits' range")
+    remark(f"onnxruntime agrees with torch to {exported.difference:.0e} of the logits' range")

@@ -1,41 +1,51 @@
-"""psp import: weights of other programs become weights of psp."""
+"""psp import: convert weights of other programs."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from psp.cli.options import Debug, Quiet, card_named, check_new_file
+from psp.cli.options import Debug, Overwrite, Quiet, card_named, check_new_file
 
 
-def import_(
+def import_command(
     source: Annotated[
         Path,
-        typer.Argument(help="A .caffemodel, a semseg or mmsegmentation .pth, or CSAIL's folder."),
+        typer.Argument(
+            help="A .caffemodel, a .pth of semseg or mmsegmentation, or a folder of CSAIL's."
+        ),
     ],
-    out: Annotated[Path, typer.Argument(help="The weights file to write, .safetensors.")],
+    out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
     card: Annotated[
         str,
-        typer.Option(help="The data set it was trained on: a card's name, .toml file, or shards."),
+        typer.Option(
+            help="The data set it was trained on: a card's name, .toml file, or folder of shards."
+        ),
     ],
     recipe: Annotated[
-        str | None, typer.Option(help="The recipe that names base size and crop.", metavar="NAME")
+        str | None,
+        typer.Option(
+            help="Which of the card's recipes has the base size and crop.", metavar="NAME"
+        ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Turn others' weights into psp's: psp import pspnet101_VOC2012.caffemodel voc.safetensors --card voc2012"""  # noqa: E501 - a help's first line
+    """Convert weights of other programs: psp import net.caffemodel net.safetensors --card voc2012
+
+    Reads the authors' Caffe models, and PyTorch checkpoints of semseg, mmsegmentation and CSAIL.
+    """
     from psp.cli.console import say
     from psp.zoo.import_weights import import_weights
 
     check_new_file(out, ".safetensors", overwrite)
-    found = import_weights(source, out, card_named(card), recipe)
+    imported = import_weights(source, out, card_named(card), recipe)
     print(out)
     if not quiet:
-        say(f"{source}: {found.what}")
-        for remark in found.remarks:
+        say(f"{source}: {imported.what}")
+        for remark in imported.remarks:
             say(remark)
-        if found.aside:
-            say(f"no part of the network, left aside: {', '.join(found.aside)}")
+        if imported.aside:
+            say(f"not part of the network, ignored: {', '.join(imported.aside)}")
         say(f"next: psp predict PHOTOS -m {out}")

@@ -1,79 +1,94 @@
-"""psp inspect: what is in a folder of shards or in a model."""
+"""psp inspect: show what a folder of shards or a model holds."""
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from psp.cli.options import Debug, Json, model_named
 from psp.errors import PspError, nearest
 
+if TYPE_CHECKING:
+    from psp.data.statistics import Statistics
 
-def inspect(
-    thing: Annotated[
+
+def inspect_command(
+    path: Annotated[
         Path,
-        typer.Argument(help="A folder of shards, a run, a weights file, or a name of psp models."),
+        typer.Argument(
+            help="A folder of shards, a run, a weights file, or a name from psp models."
+        ),
     ],
     sheet: Annotated[
         Path | None,
-        typer.Option(help="Draw pictures and their labels into this PNG file.", metavar="PNG"),
+        typer.Option(
+            help="Draw sample pictures with their labels into this PNG file.", metavar="PNG"
+        ),
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="Split for --sheet; default: the first.", metavar="NAME")
+        str | None,
+        typer.Option(help="Which split --sheet draws. Default: the first.", metavar="NAME"),
     ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show what is in shards or a model: psp inspect data/voc2012 --sheet sheet.png"""
+    """Show what shards or a model hold: psp inspect data/voc2012 --sheet sheet.png"""
     from psp.zoo.catalog import entries
     from psp.zoo.find import is_published
 
-    if not thing.exists() and not is_published(thing):
+    if not path.exists() and not is_published(path):
         raise PspError(
-            f"{thing}: nothing is there, and no published weights are called so."
-            f"{nearest(str(thing), entries())} See: psp models. Or make shards: "
-            f"psp prepare CARD RAW -o {thing}"
+            f"{path}: no such file or folder, and no published weights have this name."
+            f"{nearest(str(path), entries())} See: psp models. Or make shards: "
+            f"psp prepare CARD RAW -o {path}"
         )
-    if not thing.is_dir() or (thing / "config.json").is_file():
+    if not path.is_dir() or (path / "config.json").is_file():
         if sheet is not None or split is not None:
-            raise PspError(f"{thing}: a model; --sheet and --split are for shards.")
-        _inspect_model(thing, as_json)
+            raise PspError(f"{path}: this is a model; --sheet and --split are for shards only.")
+        _inspect_model(path, as_json)
         return
+    if split is not None and sheet is None:
+        raise PspError(f"--split {split}: only chooses the pictures of --sheet. Add --sheet PNG")
+    if sheet is not None and sheet.suffix.lower() != ".png":
+        raise PspError(f"--sheet {sheet}: must end in .png")
+    _inspect_shards(path, sheet, split, as_json)
+
+
+def _inspect_shards(folder: Path, sheet: Path | None, split: str | None, as_json: bool) -> None:
+    from psp.cli.console import say
+    from psp.cli.tables.data import show_source, show_statistics
     from psp.data.statistics import read_statistics
 
-    statistics = read_statistics(thing)
-    if split is not None and sheet is None:
-        raise PspError(f"--split {split}: chooses the pictures of --sheet; add --sheet PNG.")
+    statistics = read_statistics(folder)
     if sheet is not None:
-        from psp.cli.console import say
-        from psp.data.contact_sheet import contact_sheet
-        from psp.data.shards import ShardSplit
-        from psp.files import atomic_write
-        from psp.images import encode_png
-
-        if sheet.suffix.lower() != ".png":
-            raise PspError(f"--sheet {sheet}: must end in .png")
-        page = contact_sheet(ShardSplit(thing, split or statistics.splits[0].name))
-        with atomic_write(sheet) as temporary:
-            temporary.write_bytes(encode_png(page))
-        say(f"drawn: {sheet}")
+        _draw_sheet(statistics, sheet, split or statistics.splits[0].name)
+        say(f"contact sheet: {sheet}")
     if as_json:
         print(json.dumps(statistics.to_dict(), ensure_ascii=False))
         return
-    from psp.cli.tables import show_source, show_statistics
-
     show_source(statistics)
     show_statistics(statistics)
 
 
+def _draw_sheet(statistics: "Statistics", sheet: Path, split: str) -> None:
+    from psp.data.contact_sheet import contact_sheet
+    from psp.data.shards import ShardSplit
+    from psp.files import atomic_write
+    from psp.images import encode_png
+
+    page = contact_sheet(ShardSplit(statistics.folder, split))
+    with atomic_write(sheet) as temporary:
+        temporary.write_bytes(encode_png(page))
+
+
 def _inspect_model(name: Path, as_json: bool) -> None:
-    from psp.cli.tables import show_model
+    from psp.cli.tables.models import show_model
     from psp.model.summary import summarize
 
     model = model_named(name)
-    found = summarize(model.path, model.which)
+    summary = summarize(model.path, model.which)
     if as_json:
-        print(json.dumps(found.to_dict(), ensure_ascii=False))
+        print(json.dumps(summary.to_dict(), ensure_ascii=False))
     else:
-        show_model(found)
+        show_model(summary)

@@ -1,4 +1,4 @@
-"""Options that several commands have, each declared once."""
+"""Options that several commands share, each declared once, and what is read from them."""
 
 import multiprocessing
 import os
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 ADVANCED = "Advanced"
 PRECISIONS = ("auto", "fp32", "bf16")
-_debug = False  # --debug: show the traceback of a user's mistake too
+_debug = False  # set by --debug: errors of the user show their traceback too
 
 
 def debugging() -> bool:
-    """Whether --debug was given, before or behind the command."""
+    """Return whether --debug was given, before or after the command's name."""
     return _debug
 
 
@@ -44,43 +44,51 @@ Debug = Annotated[
         rich_help_panel=ADVANCED,
     ),
 ]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no remarks.")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show no progress and no remarks.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show more details.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
-Workers = Annotated[int | None, typer.Option(help="Processes; default: the cores.", min=1)]
-Precision = Annotated[
-    str, typer.Option(help="auto (bf16 where the hardware has it), fp32 or bf16.")
+Workers = Annotated[
+    int | None, typer.Option(help="Number of processes. Default: one per core.", min=1)
 ]
-Which = Annotated[
-    str | None, typer.Option(help="Which of a run's weights: best (default) or last.")
+Precision = Annotated[
+    str, typer.Option(help="auto (bf16 where the hardware supports it), fp32 or bf16.")
+]
+WhichWeights = Annotated[
+    str | None, typer.Option(help="Which weights of a run to use: best or last. Default: best.")
 ]
 Scales = Annotated[
-    str | None, typer.Option(help="Scales to average over, such as 0.75,1.0,1.25.", metavar="LIST")
+    str | None, typer.Option(help="Average over these scales, e.g. 0.75,1.0,1.25.", metavar="LIST")
 ]
 MultiScale = Annotated[
-    bool, typer.Option("--multi-scale", help="The paper's scales 0.5 to 1.75, six of them.")
+    bool, typer.Option("--multi-scale", help="Average over the paper's six scales, 0.5 to 1.75.")
 ]
-Flip = Annotated[bool, typer.Option("--flip/--no-flip", help="Ema with the mirrored view.")]
+Flip = Annotated[
+    bool, typer.Option("--flip/--no-flip", help="Average with the scores of the mirrored picture.")
+]
 Crop = Annotated[
-    int | None, typer.Option(help="Side of the window; default: as trained.", metavar="N")
+    int | None,
+    typer.Option(help="Side of the sliding window. Default: the training crop.", metavar="N"),
 ]
 BaseSize = Annotated[
     int | None,
-    typer.Option(help="Long side of pictures at scale 1; default: as trained.", metavar="N"),
+    typer.Option(
+        help="Resize pictures to this long side at scale 1. Default: as in training.", metavar="N"
+    ),
 ]
 ProcedureName = Annotated[
     str,
     typer.Option(
         "--procedure",
-        help="Which of the authors' two test procedures: torch or caffe.",
+        help="Test procedure: torch (the authors' PyTorch code) or caffe (their Caffe code).",
         rich_help_panel=ADVANCED,
     ),
 ]
 WindowBatch = Annotated[
     int | None,
     typer.Option(
-        help="Windows that go through the network at a time, mirrored ones counted.",
+        help="Windows per network pass, mirrored ones included. Default: by device.",
         metavar="N",
         rich_help_panel=ADVANCED,
     ),
@@ -89,14 +97,14 @@ Compile = Annotated[
     bool,
     typer.Option(
         "--compile",
-        help="Compile the network first (a minute): for many pictures on a GPU.",
+        help="Compile the network first. Takes a minute; pays off for many pictures on a GPU.",
         rich_help_panel=ADVANCED,
     ),
 ]
 
 
 def model_named(name: Path | None, which: str | None = None, quiet: bool = False) -> "Model":
-    """Return the model that a command names; published weights are fetched before the eyes."""
+    """Return the model that a command names. Published weights are fetched if needed, and shown."""
     from psp.cli.console import fetching
     from psp.zoo.find import find_model
 
@@ -116,8 +124,11 @@ def card_named(name: str) -> "Card":
 
 
 def leave(code: int) -> NoReturn:
-    """End one of several ranks at once. Threads of torch's still talk to others, and Python's own
-    end, which would take what they use away, now and then aborts or hangs in them."""
+    """End this process at once, as one of several ranks.
+
+    torch's threads may still be talking to other ranks. A normal exit of Python frees what they
+    use, and then sometimes aborts or hangs.
+    """
     for loader in multiprocessing.active_children():
         loader.terminate()
     sys.stdout.flush()
@@ -125,22 +136,23 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-class Shown(TyperGroup):
-    """A group in which a name that is no command is shown: psp cards voc2012."""
+class ShowGroup(TyperGroup):
+    """A group of commands where `psp cards voc2012` is short for `psp cards show voc2012`."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the command that `args` begin with."""
+        """Return the command that `args` begin with; `show` if they begin with none."""
         return super().resolve_command(ctx, args if args[0] in self.commands else ["show", *args])
 
 
 def one_of(option: str, value: str, choices: tuple[str, ...]) -> str:
-    """Return an option's value. Raises PspError when it is not among the choices."""
+    """Return an option's value. Raises PspError if it is not one of the choices."""
     if value not in choices:
-        raise PspError(f"{option} {value}: one of {', '.join(choices)}.")
+        raise PspError(f"{option} {value}: must be one of {', '.join(choices)}.")
     return value
 
 
 def which_weights(weights: str | None) -> str | None:
+    """Return the value of --weights. Raises PspError if it is neither best nor last."""
     return weights and one_of("--weights", weights, ("best", "last"))
 
 
@@ -152,15 +164,18 @@ def procedure_of(
     base_size: int | None,
     name: str,
 ) -> Callable[["Header"], "Procedure"]:
-    """Return the test procedure as a function of what the weights say of themselves."""
+    """Return a function that takes the weights' header and returns the test procedure.
+
+    What no option sets (crop, base size) comes from the header.
+    """
     from psp.model.procedure import PAPER_SCALES, Procedure
 
     if scales and multi_scale:
-        raise PspError("--scales and --multi-scale: give one of them.")
+        raise PspError("--scales and --multi-scale: use only one of them.")
     try:
         factors = tuple(float(part) for part in scales.split(",")) if scales else (1.0,)
     except ValueError:
-        raise PspError(f"--scales {scales}: numbers such as 0.75,1.0,1.25.") from None
+        raise PspError(f"--scales {scales}: must be numbers such as 0.75,1.0,1.25.") from None
 
     def choose(header: "Header") -> Procedure:
         return Procedure(
@@ -175,7 +190,7 @@ def procedure_of(
 
 
 def check_new_file(out: Path, suffix: str, overwrite: bool) -> None:
-    """Raise PspError for a file name of another kind, and for a file that stands there."""
+    """Raise PspError if `out` has another suffix, or exists and must not be overwritten."""
     if out.suffix != suffix:
         raise PspError(f"{out}: must end in {suffix}")
     if out.exists() and not overwrite:

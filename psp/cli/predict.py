@@ -1,10 +1,10 @@
-"""psp predict: label maps and overlays of people's pictures."""
+"""psp predict: write label maps and overlays of pictures."""
 
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,7 +24,7 @@ from psp.cli.options import (
     Quiet,
     Scales,
     Verbose,
-    Which,
+    WhichWeights,
     WindowBatch,
     model_named,
     one_of,
@@ -33,14 +33,19 @@ from psp.cli.options import (
 )
 from psp.errors import PspError, printable
 
+if TYPE_CHECKING:
+    from psp.predict.pipeline import Prediction
+    from psp.ranks import Share
+    from psp.runs import Model
+
 STANDARD_INPUT = Path("-")
 
 
-def predict(
+def predict_command(
     images: Annotated[
         list[Path],
         typer.Argument(
-            help="Folders (their sub-folders too), pictures, patterns; - reads a list of files."
+            help="Pictures, folders with their subfolders, or patterns; - reads a list from stdin."
         ),
     ],
     model: Annotated[
@@ -48,13 +53,14 @@ def predict(
         typer.Option(
             "-m",
             "--model",
-            help="A run, a weights file, or a name of psp models; default: the newest run.",
+            help="A run, a weights file, or a name from psp models. Default: the newest run.",
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Default: IMAGES-parsed, beside them.")
+        Path | None,
+        typer.Option("-o", "--out", help="Folder for the results. Default: IMAGES-predicted."),
     ] = None,
-    weights: Which = None,
+    weights: WhichWeights = None,
     multi_scale: MultiScale = False,
     scales: Scales = None,
     flip: Flip = False,
@@ -63,18 +69,18 @@ def predict(
     procedure: ProcedureName = "torch",
     probabilities: Annotated[
         bool,
-        typer.Option("--probabilities", help="Also every class's, as probabilities/NAME.npz."),
+        typer.Option(
+            "--probabilities", help="Also write every class's probability: probabilities/NAME.npz."
+        ),
     ] = False,
     overwrite: Annotated[
         bool,
-        typer.Option(
-            "--overwrite", help="Do all anew, in --out whatever it holds, over the same names."
-        ),
+        typer.Option("--overwrite", help="Redo everything and overwrite results in --out."),
     ] = False,
     part: Annotated[
         str | None,
         typer.Option(
-            help="Do a share of the pictures, such as 3/64; others do the rest.",
+            help="Do only a share of the pictures, e.g. 3/64: the third of 64.",
             metavar="K/N",
             rich_help_panel=ADVANCED,
         ),
@@ -88,30 +94,27 @@ def predict(
     verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
-    """Parse pictures into label maps and overlays: psp predict photos/ -m runs/voc2012-resnet50
+    """Write label maps and overlays of pictures: psp predict photos/ -m runs/voc2012-resnet50
 
-    A second call goes on where the first ended: what is finished with the same weights and settings
-    is skipped. Results of several machines meet in one folder with --part.
+    The same command again does only what is not finished yet. With --part, several machines share
+    one folder of results.
     """
     from psp.cli.console import progress, say
-    from psp.cli.tables import procedure_line
-    from psp.files import json_line
     from psp.predict.inputs import default_out, find_pictures
     from psp.predict.pipeline import Predicted
     from psp.ranks import local_device, rank_share, share_from, within
 
     rank = rank_share()
     share = within(share_from(part), rank) if part else rank
-    listed = _list(images, rank.total)
+    listed = _listed_pictures(images, rank.total)
     images = [path for path in images if path != STANDARD_INPUT]
     pictures = find_pictures(images, listed)
-    found = model_named(model, which_weights(weights), quiet or not rank.first)
+    source = model_named(model, which_weights(weights), quiet or not rank.first)
     from psp.device import pick_device
-    from psp.predict.pipeline import predict as run
+    from psp.predict.pipeline import predict
 
-    remark = say if rank.first and not quiet else (lambda text: None)
-    if model is None:
-        remark(f"model: {found.path.parent}, the newest run")
+    if model is None and rank.first and not quiet:
+        say(f"model: {source.path.parent}, the newest run")
     with progress("predicting", quiet or not rank.first) as advance:
 
         def report(event: Predicted) -> None:
@@ -120,9 +123,9 @@ def predict(
             advance(event.done, event.total)
 
         try:
-            result = run(
+            result = predict(
                 pictures,
-                found.path,
+                source.path,
                 out or default_out(images if not listed else []),
                 numbering=out is None,
                 overwrite=overwrite,
@@ -136,40 +139,55 @@ def predict(
                 report=report,
             )
         except KeyboardInterrupt:
-            say("stopped; the same command goes on with what is left")
+            say("stopped. The same command continues with the remaining pictures")
             raise typer.Exit(128 + signal.SIGINT) from None
     if as_json:
-        failed = [{"name": name, "error": error} for name, error in result.failed]
-        record = {
-            "out": str(result.out),
-            "part": str(share),
-            "parsed": list(result.parsed),
-            "skipped": list(result.skipped),
-            "failed": failed,
-        }
-        print(json_line(record))
+        _print_json(result, share)
     elif rank.first:
         print(printable(str(result.out)))
-    if result.skipped:
-        remark(f"{_pictures(result.skipped)} parsed already, and skipped")
-    remark(f"{_pictures(result.parsed)} parsed: labels/, overlays/ and more in {result.out}")
-    how = procedure_line(found.which, result.header, result.procedure, result.precision)
-    remark(f"{found.path.parent if found.run else found.path}: {how}")
+    if rank.first and not quiet:
+        _say_result(result, source)
     if result.failed:
         say(f"{_pictures(result.failed)} failed, listed above")
         raise typer.Exit(3)
 
 
-def _list(images: list[Path], ranks: int) -> list[Path]:
-    """Return the files that a list on standard input names, if it is among the inputs."""
+def _print_json(result: "Prediction", share: "Share") -> None:
+    from psp.files import json_line
+
+    record = {
+        "out": str(result.out),
+        "part": str(share),
+        "predicted": list(result.parsed),
+        "skipped": list(result.skipped),
+        "failed": [{"name": name, "error": error} for name, error in result.failed],
+    }
+    print(json_line(record))
+
+
+def _say_result(result: "Prediction", model: "Model") -> None:
+    from psp.cli.console import say
+    from psp.cli.tables.scores import procedure_line
+
+    if result.skipped:
+        say(f"{_pictures(result.skipped)} predicted already, and skipped")
+    say(f"{_pictures(result.parsed)} predicted: labels/, overlays/ and more in {result.out}")
+    how = procedure_line(model.which, result.header, result.procedure, result.precision)
+    say(f"{model.path.parent if model.run else model.path}: {how}")
+
+
+def _listed_pictures(images: list[Path], ranks: int) -> list[Path]:
+    """Return the files named by the list on standard input, if `-` is one of the inputs."""
     if STANDARD_INPUT not in images:
         return []
     from psp.predict.inputs import read_list
 
     if ranks > 1:
-        raise PspError("-: ranks of torchrun cannot share one list. Start each by itself: --part")
+        raise PspError(
+            "-: torchrun's ranks cannot share one list. Start separate processes with --part K/N"
+        )
     if sys.stdin.isatty():
-        raise PspError("-: a list of files, such as: ls photos/*.jpg | psp predict -")
+        raise PspError("-: expects a list of files, e.g. from: ls photos/*.jpg | psp predict -")
     listed = read_list(sys.stdin.buffer.read())
     if not listed:
         raise PspError("-: the list on standard input is empty.")

@@ -1,4 +1,4 @@
-"""psp recipe: what a training will do, and whose numbers these are."""
+"""psp recipe: the settings a training will use, and where each value comes from."""
 
 import json
 from pathlib import Path
@@ -10,71 +10,71 @@ from psp.cli.options import Debug, Json, card_named
 
 if TYPE_CHECKING:
     from psp.data.card import Card
-    from psp.settings.sources import Setting
+    from psp.settings.sources import ResolvedSetting
 
 recipe_app = typer.Typer(
-    help="Show a recipe, or what differs between two: psp recipe show voc2012",
+    help="Show a recipe, or compare two: psp recipe show voc2012",
     no_args_is_help=True,
 )
 Data = Annotated[
     str,
-    typer.Argument(help="A card's name, a .toml file, or a folder of shards; :RECIPE may follow."),
+    typer.Argument(help="A card's name, a .toml file, or a folder of shards; may end in :RECIPE."),
 ]
 
 
 @recipe_app.command("show")
-def show(
+def recipe_show_command(
     data: Data,
     recipe: Annotated[
-        str | None, typer.Option(help="One of its recipes; default: the first.", metavar="NAME")
+        str | None, typer.Option(help="Which of its recipes. Default: the first.", metavar="NAME")
     ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show every setting of a recipe with its source: psp recipe show voc2012 --recipe semseg"""
-    data, named = _parted(data)
+    """Show every setting and where its value comes from: psp recipe show voc2012"""
+    data, suffix = _split_recipe(data)
     card = card_named(data)
-    name, settings = _explained(card, recipe or named)
+    name, settings = _explain(card, recipe or suffix)
     if as_json:
         rows = [{"setting": s.name, "value": s.value, "from": s.source} for s in settings]
         print(json.dumps({"card": card.name, "recipe": name, "settings": rows}))
         return
-    from psp.cli.tables import show_recipe
+    from psp.cli.tables.recipes import show_recipe
 
     show_recipe(f"{card.name}, recipe {name}", card.sources.get(name, ""), settings)
 
 
 @recipe_app.command("diff")
-def diff(
-    one: Annotated[str, typer.Argument(help="DATA, or DATA:RECIPE.", metavar="A")],
-    two: Annotated[str, typer.Argument(help="DATA:RECIPE.", metavar="B")],
+def recipe_diff_command(
+    one: Annotated[str, typer.Argument(help="DATA or DATA:RECIPE.", metavar="A")],
+    two: Annotated[str, typer.Argument(help="DATA or DATA:RECIPE.", metavar="B")],
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show what differs between two recipes: psp recipe diff voc2012 voc2012:semseg"""
-    titles, columns = [], []
+    """Show the settings in which two recipes differ: psp recipe diff voc2012 voc2012:semseg"""
+    titles, columns = [], []  # of A and B
     for text in (one, two):
-        data, recipe = _parted(text)
+        data, recipe = _split_recipe(text)
         card = card_named(data)
-        name, settings = _explained(card, recipe)
+        name, settings = _explain(card, recipe)
         titles.append(f"{card.name}:{name}")
         columns.append(settings)
     pairs = [(a, b) for a, b in zip(*columns, strict=True) if a.value != b.value]
     if as_json:
         print(json.dumps({a.name: [a.value, b.value] for a, b in pairs}))
         return
-    from psp.cli.tables import show_recipe_difference
+    from psp.cli.tables.recipes import show_recipe_difference
 
     show_recipe_difference((titles[0], titles[1]), pairs)
 
 
-def _parted(text: str) -> tuple[str, str | None]:
-    """Part DATA:RECIPE; a folder may have a colon in its name."""
+def _split_recipe(text: str) -> tuple[str, str | None]:
+    """Split DATA:RECIPE. A folder's own name may contain a colon."""
     data, colon, recipe = text.rpartition(":")
     return (data, recipe) if colon and not Path(text).is_dir() else (text, None)
 
 
-def _explained(card: "Card", recipe: str | None) -> tuple[str, list["Setting"]]:
+def _explain(card: "Card", recipe: str | None) -> tuple[str, list["ResolvedSetting"]]:
     from psp.settings.sources import explain
 
     name = card.recipe_name if recipe in (None, "default") else str(recipe)

@@ -1,4 +1,4 @@
-"""psp train."""
+"""psp train: train a network on prepared shards, on one process or on several ranks."""
 
 import contextlib
 import json
@@ -22,53 +22,64 @@ if TYPE_CHECKING:
     from psp.train.distributed import Ranks
 
 
-def train(
-    shards: Annotated[Path, typer.Argument(help="A folder that psp prepare wrote.")],
+def train_command(
+    shards: Annotated[Path, typer.Argument(help="A folder of shards, made by psp prepare.")],
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", help="The run's folder; default: runs/DATASET-BACKBONE."),
+        typer.Option("-o", "--out", help="Folder of the run. Default: runs/DATASET-BACKBONE."),
     ] = None,
     init: Annotated[
         str | None,
         typer.Option(
-            help="imagenet, none, a run, a weights file, or a name of psp models.", metavar="HOW"
+            help="Start from: imagenet, none, a run, a weights file, or a name from psp models.",
+            metavar="FROM",
         ),
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="One of the card's recipes (psp cards show).", metavar="NAME")
+        str | None,
+        typer.Option(help="One of the card's recipes, see psp cards show.", metavar="NAME"),
     ] = None,
     backbone: Annotated[
         str | None, typer.Option(help="resnet18, 34, 50, 101, 152 or 269.", metavar="NAME")
     ] = None,
     crop: Annotated[
-        int | None, typer.Option(help="Side of the training crops, 8n+1.", metavar="N")
+        int | None,
+        typer.Option(help="Side of the training crop, a multiple of 8 plus 1.", metavar="N"),
     ] = None,
     batch: Annotated[
         str | None,
-        typer.Option(help="Images per step; auto: in parts that fit the GPU.", metavar="N"),
+        typer.Option(
+            help="Images per step; auto: split each step so that it fits the GPU.", metavar="N"
+        ),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps.", metavar="N")] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate.", metavar="X")] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Learning rate of the backbone.", metavar="X")
+    ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Seed of everything random.", metavar="N")
+        int | None, typer.Option(help="Seed of all random choices.", metavar="N")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes that load pictures.", metavar="N")
+        int | None, typer.Option(help="Number of processes that load pictures.", metavar="N")
     ] = None,
     gpus: Annotated[
         int | None,
-        typer.Option(help="Train on so many GPUs of this machine.", metavar="N", min=1),
+        typer.Option(help="Train on the first N GPUs of this machine.", metavar="N", min=1),
     ] = None,
     deterministic: Annotated[
         bool,
-        typer.Option("--deterministic", help="Repeat bit for bit on a GPU too; slower there."),
+        typer.Option("--deterministic", help="Make runs on a GPU repeatable bit for bit (slower)."),
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the run's newest checkpoint.")
+        bool, typer.Option("--resume", help="Continue from the newest checkpoint.")
     ] = False,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Any other setting; can stand often.", metavar="KEY=VALUE"),
+        typer.Option(
+            "--set",
+            help="Any other setting, see psp recipe show. Repeat for more.",
+            metavar="KEY=VALUE",
+        ),
     ] = None,
     device: Device = "auto",
     as_json: Json = False,
@@ -82,10 +93,12 @@ def train(
     """
     from psp.ranks import rank_share, ranks_here, under_torchrun
 
-    part = rank_share()
+    share = rank_share()
     if gpus is not None and under_torchrun():
         if gpus != ranks_here():
-            raise PspError(f"--gpus {gpus}: torchrun started {ranks_here()} here. Leave --gpus out")
+            raise PspError(
+                f"--gpus {gpus}: torchrun started {ranks_here()} ranks here. Leave --gpus out"
+            )
     elif gpus is not None:
         _check_gpus(gpus, device)
         if gpus > 1:
@@ -102,35 +115,39 @@ def train(
         "deterministic": deterministic or None,
     }
 
-    def make() -> _Plan:
-        return _plan(shards, out, recipe, given, settings or [], resume=resume, quiet=quiet)
+    def read_request() -> _Request:
+        return _request(shards, out, recipe, given, settings or [], resume=resume, quiet=quiet)
 
-    plan = make() if part.total == 1 else None  # a mistake is answered before torch is loaded
-    # torch finds more workers than cores unwise; how many there are is the user's to say.
+    request = read_request() if share.total == 1 else None  # errors before torch is loaded
+    # torch warns about more workers than cores, but --workers is the user's choice.
     warnings.filterwarnings("ignore", message="This DataLoader will create")
-    from psp.train.rendezvous import meeting
+    from psp.train.distributed import joined_ranks
 
-    with meeting(part) as ranks, _stop_signals(aloud=ranks.first) as stopped, _one_voice(ranks):
-        plan = plan or ranks.share(make)
-        finished = _train(shards, plan, ranks, device, stopped, verbose=verbose, quiet=quiet)
+    with (
+        joined_ranks(share) as ranks,
+        _stop_signals(announce=ranks.first) as stopped,
+        _reported_once(ranks),
+    ):
+        request = request or ranks.broadcast(read_request)
+        finished = _train(shards, request, ranks, device, stopped, verbose=verbose, quiet=quiet)
     if not finished and ranks.first:
-        _say_how_to_go_on(shards, plan)
+        _say_how_to_resume(shards, request)
     if not finished:
         raise typer.Exit(128 + (stopped[0] if stopped else signal.SIGTERM))
     if ranks.first:
-        _say_result(plan, as_json=as_json, quiet=quiet)
+        _say_result(request, as_json=as_json, quiet=quiet)
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """What a command line means: the run's folder and its settings."""
+class _Request:
+    """What the command line asks for: the run's folder and its settings."""
 
     run: "Run"
     config: "TrainConfig"
     resume: bool
 
 
-def _plan(
+def _request(
     shards: Path,
     out: Path | None,
     recipe: str | None,
@@ -139,37 +156,37 @@ def _plan(
     *,
     resume: bool,
     quiet: bool,
-) -> _Plan:
-    """Find the run's folder and settings; fetch published weights that it starts from."""
+) -> _Request:
+    """Return the run's folder and settings. Fetch published weights that it starts from."""
     from psp.data.card import card_from_dict
     from psp.data.manifest import read_manifest
     from psp.files import free_name
     from psp.ranks import launch_name, restarts
-    from psp.runs import RUNS, Run, begun_by, newest_named
+    from psp.runs import RUNS, Run, newest_named, run_of_launch
     from psp.settings.sources import overlay, resolve
     from psp.zoo.find import is_published
 
     overrides = _overrides({k: v for k, v in given.items() if v is not None}, settings)
     card = card_from_dict(read_manifest(shards)["card"])
     config = resolve(card.recipe_named(recipe), overrides, recipe or "default")
-    default = RUNS / f"{card.name}-{config.backbone}"
-    if restarts() and not resume:  # torchrun started it again: it goes on with its own run
-        own = begun_by(default, launch_name()) if out is None else Run(out)
+    default = RUNS / f"{card.name}-{config.network.backbone}"
+    if restarts() and not resume:  # torchrun restarted the ranks: continue with their run
+        own = run_of_launch(default, launch_name()) if out is None else Run(out)
         if own is not None and own.of_launch(launch_name()):
-            return _Plan(own, config, own.resumable)
+            return _Request(own, config, own.resumable)
     if resume:
         run = Run(out or newest_named(default))
         if recipe is None:
             config = overlay(run.training_config(), overrides)
-        return _Plan(run, config, True)
-    if is_published(config.init):
-        model_named(Path(config.init), quiet=quiet)  # fetched now, and not behind the bar
-    return _Plan(Run(out or free_name(default)), config, False)
+        return _Request(run, config, True)
+    if is_published(config.start.init):
+        model_named(Path(config.start.init), quiet=quiet)  # fetch now, before the bar is shown
+    return _Request(Run(out or free_name(default)), config, False)
 
 
 def _train(
     shards: Path,
-    plan: _Plan,
+    request: _Request,
     ranks: "Ranks",
     device: str,
     stopped: list[int],
@@ -177,73 +194,77 @@ def _train(
     verbose: bool,
     quiet: bool,
 ) -> bool:
-    """Train while the display shows it; return False where a signal has stopped it."""
+    """Train and show progress. Return False if a signal stopped the training."""
     from psp.cli.console import TrainingDisplay
     from psp.device import pick_device
     from psp.ranks import training_device
-    from psp.train.loop import train as work
+    from psp.train.loop import train
 
     with ranks.all_or_raise():
         chosen = pick_device(training_device(device))
     ranks.open(chosen)
-    shown = TrainingDisplay(plan.config.steps, verbose=verbose, quiet=quiet or not ranks.first)
+    shown = TrainingDisplay(
+        request.config.optimizer.steps, verbose=verbose, quiet=quiet or not ranks.first
+    )
     with shown as display:
-        return work(
+        return train(
             shards,
-            plan.run,
-            plan.config,
+            request.run,
+            request.config,
             device=chosen,
             command=shlex.join(["psp", *sys.argv[1:]]),
-            resume=plan.resume,
+            resume=request.resume,
             report=display,
             stop=lambda: bool(stopped),
             ranks=ranks,
         )
 
 
-def _say_how_to_go_on(shards: Path, plan: _Plan) -> None:
+def _say_how_to_resume(shards: Path, request: _Request) -> None:
     from psp.cli.console import say
 
-    folder = shlex.quote(str(plan.run.folder))
-    again = f"psp train {shlex.quote(str(shards))} -o {folder} --resume"
-    say(f"stopped; the checkpoint is written. Go on with: {again}")
+    folder = shlex.quote(str(request.run.folder))
+    command = f"psp train {shlex.quote(str(shards))} -o {folder} --resume"
+    say(f"stopped; the checkpoint is written. Continue with: {command}")
 
 
-def _say_result(plan: _Plan, *, as_json: bool, quiet: bool) -> None:
+def _say_result(request: _Request, *, as_json: bool, quiet: bool) -> None:
     from psp.cli.console import say
 
     if as_json:
-        print(json.dumps({"run": str(plan.run.folder), **plan.run.last_validation()}))
-    if not quiet and plan.config.limit is not None:
-        say(f"these scores are those of the {plan.config.limit} pictures it was trained on")
+        print(json.dumps({"run": str(request.run.folder), **request.run.last_validation()}))
+    if not quiet and request.config.data.limit is not None:
+        say(f"these scores are for the {request.config.data.limit} pictures that it was trained on")
     elif not quiet:
-        say(f"next: psp evaluate {shlex.quote(str(plan.run.folder))}")
+        say(f"next: psp evaluate {shlex.quote(str(request.run.folder))}")
 
 
 def _check_gpus(gpus: int, device: str) -> None:
-    """Raise PspError where there are not so many."""
+    """Raise PspError if there are not as many GPUs, or another device is asked for."""
     import torch
 
     if device not in ("auto", "cuda"):
-        raise PspError(f"--gpus {gpus} --device {device}: it takes the first {gpus} CUDA devices.")
+        raise PspError(
+            f"--gpus {gpus} --device {device}: --gpus trains on CUDA devices. Leave --device out"
+        )
     if (count := torch.cuda.device_count()) < gpus:
         raise PspError(f"--gpus {gpus}: torch sees {count} CUDA devices here.")
 
 
 def _launch(gpus: int) -> int:
-    """Start this same command once a GPU; return the exit code."""
+    """Run this same command once per GPU and return the exit code."""
     from psp.train.launch import launch
 
     return launch(gpus, sys.argv[1:])
 
 
 @contextlib.contextmanager
-def _one_voice(ranks: "Ranks") -> Iterator[None]:
-    """Let one rank say what is wrong before any ends: torchrun then ends all at once."""
+def _reported_once(ranks: "Ranks") -> Iterator[None]:
+    """Let one rank print an error before any rank ends, since torchrun then ends all of them."""
     try:
         yield
     except ReportedError:
-        ranks.wait_until_told()
+        ranks.wait_for_report()
         leave(2)
     except PspError as error:
         if ranks.alone or debugging():
@@ -251,12 +272,12 @@ def _one_voice(ranks: "Ranks") -> Iterator[None]:
         from psp.cli.console import show_error
 
         show_error(str(error))
-        ranks.tell()
+        ranks.announce_end()
         leave(2)
 
 
 def _overrides(options: dict[str, Any], texts: list[str]) -> dict[str, Any]:
-    """Join the named options with the key=value texts of --set. A setting comes once."""
+    """Join the options with the key=value texts of --set. No setting may be given twice."""
     overrides = dict(options)
     for text in texts:
         key, equals, value = text.partition("=")
@@ -271,11 +292,11 @@ def _overrides(options: dict[str, Any], texts: list[str]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _stop_signals(*, aloud: bool) -> Iterator[list[int]]:
-    """Collect the signals that end a training instead of dying; a second one interrupts at once.
+def _stop_signals(*, announce: bool) -> Iterator[list[int]]:
+    """Yield a list of the stop signals received. A second one raises KeyboardInterrupt at once.
 
-    SIGUSR1 comes from schedulers before the time is up, SIGHUP when a terminal or a connection
-    closes (nohup has it ignored, and so it stays). One of several ranks says so `aloud`.
+    Schedulers send SIGUSR1 before the time is up, and SIGHUP comes when a terminal or a connection
+    closes (under nohup it is ignored, and stays ignored). `announce`: say so on stderr.
     """
     received: list[int] = []
 
@@ -283,15 +304,15 @@ def _stop_signals(*, aloud: bool) -> Iterator[list[int]]:
         if received:
             raise KeyboardInterrupt
         received.append(number)
-        if aloud:
+        if announce:
             with contextlib.suppress(OSError):  # the terminal may be gone
-                print("\nstopping after this step (again: at once)", file=sys.stderr)
+                print("\nstopping after this step (repeat to stop at once)", file=sys.stderr)
 
     numbers = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP}
     numbers -= {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()
-    before = {number: signal.signal(number, handle) for number in numbers}
+    previous = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield received
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""psp verify: is a folder of shards as it was written."""
+"""psp verify: check that a folder of shards is intact."""
 
 import json
 from pathlib import Path
@@ -10,26 +10,26 @@ from psp.cli.options import Debug, Json, Quiet, Workers
 from psp.errors import PspError
 
 
-def verify(
-    shards: Annotated[Path, typer.Argument(help="A folder that psp prepare wrote.")],
+def verify_command(
+    shards: Annotated[Path, typer.Argument(help="A folder of shards, made by psp prepare.")],
     workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Check every byte and every label value of shards: psp verify data/voc2012"""
+    """Check every byte and every label value of a folder of shards: psp verify data/voc2012"""
     from psp.cli.console import progress, say
-    from psp.data.verify import verify as run
+    from psp.data.verify import verify
     from psp.workers import cores
 
     with progress("verifying", quiet) as advance:
-        samples, problems = run(
+        samples, problems = verify(
             shards, workers or cores(), lambda event: advance(event.done, event.total)
         )
     if as_json:
         print(json.dumps({"samples": samples, "problems": problems}, ensure_ascii=False))
     elif not problems:
-        print(f"{shards}: {samples} samples, all as they were written")
+        print(f"{shards}: {samples} samples, all intact")
     if problems:
         for problem in problems[1:]:
             say(problem)

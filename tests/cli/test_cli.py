@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -198,15 +199,44 @@ def test_the_demo_draws_a_sheet_from_what_the_commands_made(journey, tmp_path):
     assert demo.scenes == 200
 
 
-def test_an_interrupt_that_python_drops_is_raised_at_the_next_progress():
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("quiet", [True, False])
+def test_an_interrupt_that_python_drops_is_raised_at_the_next_progress(quiet):
     class Resource:
         def __del__(self):
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)  # whose exception Python prints and drops
 
-    for quiet in (True, False):
-        hook = sys.unraisablehook
-        with pytest.raises(KeyboardInterrupt), progress("working", quiet) as advance:
-            advance(1, 3)
-            Resource()  # collected here: nothing is raised, and nothing printed
-            advance(2, 3)
-        assert sys.unraisablehook is hook
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), progress("working", quiet) as advance:
+        advance(1, 3)
+        Resource()  # collected here: nothing is raised
+        reached = True
+        advance(2, 3)
+    assert reached
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_progress_leaves_an_ignored_interrupt_ignored():
+    """As a shell sets it for a command in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with progress("working", quiet=True) as advance:
+            signal.raise_signal(signal.SIGINT)
+            advance(1, 1)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_progress_works_in_other_threads():
+    counts = []
+
+    def work():
+        with progress("working", quiet=True) as advance:
+            advance(1, 1)
+            counts.append(1)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert counts == [1]

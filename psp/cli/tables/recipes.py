@@ -1,0 +1,34 @@
+"""Recipes as tables: every setting with its source, and the differences of two recipes."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from psp.cli.console import escape, out
+from psp.settings.section import show
+from psp.settings.sources import ResolvedSetting
+
+
+def show_recipe(title: str, source: str, settings: Sequence[ResolvedSetting]) -> None:
+    """Print every setting of a recipe and where its value comes from."""
+    out.print(Text(title, "bold") + Text(f"  {source}" if source else "", ""))
+    out.print()
+    table = Table("setting", "value", "from", box=None, pad_edge=False)
+    for setting in settings:
+        style = "" if setting.given else "dim"
+        table.add_row(setting.name, Text(show(setting.value)), Text(setting.source, style))
+    out.print(table)
+
+
+def show_recipe_difference(
+    titles: tuple[str, str], pairs: Sequence[tuple[ResolvedSetting, ResolvedSetting]]
+) -> None:
+    """Print the settings in which two recipes differ."""
+    if not pairs:
+        out.print(f"{escape(titles[0])} and {escape(titles[1])} are the same.")
+        return
+    table = Table("setting", *map(escape, titles), box=None, pad_edge=False)
+    for one, two in pairs:
+        table.add_row(one.name, show(one.value), show(two.value))
+    out.print(table)
