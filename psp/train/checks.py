@@ -73,7 +73,7 @@ def check_compile(config: TrainConfig, ranks: int) -> None:
 def check_freezing(config: TrainConfig) -> None:
     """Raise PspError where frozen weights would be random."""
     for name in ("freeze", "freeze_norm"):
-        value = getattr(config, name)
+        value = getattr(config.start, name)
         if value != "none" and config.start.init == "none":
             raise PspError(
                 f"{name}={value}: --init none has no trained weights to keep. "
