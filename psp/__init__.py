@@ -1,11 +1,11 @@
-"""psp: the pyramid scene parsing network as a tool.
+"""psp: the pyramid scene parsing network (PSPNet) as a tool.
 
-The command line is `psp` (also `python -m psp`); `psp.cli` holds it. In Python:
+The command line is `psp` (also `python -m psp`), in `psp.cli`. In Python:
 
     predictor = psp.load("runs/voc2012-resnet50")
     labels = predictor("photo.jpg")          # uint8 (H, W)
 
-Importing the package itself loads nothing heavy.
+Importing the package loads no heavy library.
 """
 
 from pathlib import Path
@@ -28,13 +28,14 @@ def load(
     compiled: bool = False,
     report: "Report" = lambda event: None,
 ) -> "Predictor":
-    """Load a run's best weights, a weights file, or published weights, as a function of pictures.
+    """Load a model: a run's best weights, a weights file, or published weights by name.
 
-    Published weights have a name of `psp models`; at their first use they are fetched and kept,
-    and `report` hears of it: `psp.zoo.published.FirstUse` has their terms. `device`: auto, cpu, cuda,
-    cuda:N or mps. `precision`: auto, fp32 or bf16. `compiled`: through torch.compile, which the
-    first picture waits for. Raises `psp.errors.PspError` when there are none, or they are damaged.
+    The names are those of `psp models`; such weights are fetched and kept at their first use, and
+    `report` receives what happens, first the terms (`psp.zoo.published.FirstUse`). `device`: auto,
+    cpu, cuda, cuda:N or mps. `precision`: auto, fp32 or bf16. `compiled`: use torch.compile, which
+    makes the first picture slow. Raises `psp.errors.PspError` if there are no such weights, or they
+    are damaged.
     """
-    from psp.predict.predictor import load as work
+    from psp.predict import predictor
 
-    return work(path, device, precision, compiled=compiled, report=report)
+    return predictor.load(path, device, precision, compiled=compiled, report=report)

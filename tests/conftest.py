@@ -1,6 +1,6 @@
-"""Miniature official trees, and one training that many tests look at.
+"""Small data sets in official layouts, and one training whose results many tests use.
 
-The suite runs against the installed package. Tests on real files find them through PSP_TEST_DATA.
+The suite tests the installed package. Tests on real files find them through PSP_TEST_DATA.
 """
 
 import json
@@ -16,11 +16,11 @@ from PIL import Image
 
 from psp.cli import main
 
-# Two processes share the cores of a small machine: more threads would only wait for each other.
+# With -n auto there is one process per core: more threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# A suite that a shell started in the background has Ctrl-C ignored, and so would have the commands
-# that it interrupts.
+# If a shell started the suite in the background, SIGINT is ignored, and it would also be ignored by
+# the commands that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -64,7 +64,7 @@ def voc_raw(tmp_path, rng):
 
 @pytest.fixture
 def psp(tmp_path, monkeypatch, capfd):
-    """psp(*arguments): the command line in this process; returns (exit code, stdout, stderr)."""
+    """psp(*arguments) runs a command in this process and returns (exit code, stdout, stderr)."""
 
     def call(*arguments, cwd=tmp_path, check=None):
         monkeypatch.chdir(cwd)
@@ -83,9 +83,9 @@ def psp(tmp_path, monkeypatch, capfd):
 
 @pytest.fixture(scope="session")
 def journey(tmp_path_factory):
-    """The four commands typed one after the other on a few painted scenes.
+    """The four commands, run one after the other on a few painted scenes.
 
-    journey.folder holds raw/, tiny.toml, shards/, run/, parsed/; journey.says the outputs.
+    journey.folder has raw/, tiny.toml, shards/, run/, predicted/; journey.says has the outputs.
     """
     from psp.data.scenes import SceneSpec, paint_set
 
@@ -99,23 +99,23 @@ def journey(tmp_path_factory):
         ["prepare", "tiny.toml", "raw", "-o", "shards"],
         ["train", "shards", "-o", "run"],
         ["evaluate", "run"],
-        ["predict", "raw/images/val", "-m", "run", "-o", "parsed"],
+        ["predict", "raw/images/val", "-m", "run", "-o", "predicted"],
     ):
         says[command[0]] = run_psp(*command, cwd=folder, check=0)
 
     class Journey:
         pass
 
-    found = Journey()
-    found.folder, found.says = folder, says
-    found.evaluation = json.loads((folder / "run/evaluations/val-ss-flip.json").read_text())
-    return found
+    result = Journey()
+    result.folder, result.says = folder, says
+    result.evaluation = json.loads((folder / "run/evaluations/val-ss-flip.json").read_text())
+    return result
 
 
 @pytest.fixture(scope="session")
 def real_data():
-    """The folder of real files in the official formats, or a skip."""
+    """The folder of real files in official formats; without one, the test is skipped."""
     folder = os.environ.get("PSP_TEST_DATA")
     if not folder:
-        pytest.skip("PSP_TEST_DATA names no folder of real files")
+        pytest.skip("PSP_TEST_DATA does not name a folder of real files")
     return Path(folder)

@@ -1,4 +1,4 @@
-"""The suite tests what a user gets; the README's words are the code's."""
+"""The suite tests the installed package, and the README and docs match the code."""
 
 import importlib
 import os
@@ -20,7 +20,7 @@ README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 def test_no_module_comes_from_the_checkout():
     editable = '"editable": true' in (distribution("pspnet").read_text("direct_url.json") or "")
     if editable and not os.environ.get("PSP_TEST_INSTALLED"):
-        pytest.skip("an editable install, by choice")
+        pytest.skip("this is an editable install")
     for name in ("psp.cli", "psp.train.loop"):
         importlib.import_module(name)
     for name, module in list(sys.modules.items()):
@@ -36,7 +36,7 @@ def test_the_cards_are_in_the_package():
 
 
 def test_cards_are_found_in_a_plain_checkout_too(monkeypatch, tmp_path):
-    """Beside the package's modules in a wheel, beside the package in a checkout."""
+    """In a wheel they are inside the package, in a checkout beside it."""
     import psp.data.cardfile
 
     (tmp_path / "psp").mkdir()
@@ -46,13 +46,13 @@ def test_cards_are_found_in_a_plain_checkout_too(monkeypatch, tmp_path):
     assert all(path.parent == tmp_path / "datasets" for path in shipped().values())
 
 
-def commands():
-    """Every `psp …` line of the README's code blocks, without its prompt and comment."""
+def readme_commands():
+    """Yield every `psp …` line of the README's code blocks, without prompt and comment."""
     blocks = re.findall(r"```(?:sh|console)\n(.*?)```", README, flags=re.DOTALL)
     for line in "\n".join(blocks).splitlines():
-        found = re.match(r"(?:\$ )?(psp .*?)(?:\s{2,}#.*)?$", line)
-        if found:
-            yield shlex.split(found.group(1), comments=True)[1:]
+        match = re.match(r"(?:\$ )?(psp .*?)(?:\s{2,}#.*)?$", line)
+        if match:
+            yield shlex.split(match.group(1), comments=True)[1:]
 
 
 def test_every_command_and_option_in_the_readme_exists():
@@ -60,9 +60,11 @@ def test_every_command_and_option_in_the_readme_exists():
 
     from psp.cli import app
 
-    found = list(commands())
-    assert {"prepare", "train", "evaluate", "predict", "demo", "cards"} <= {c[0] for c in found}
-    for words in found:
+    commands = list(readme_commands())
+    assert {"prepare", "train", "evaluate", "predict", "demo", "cards"} <= {
+        words[0] for words in commands
+    }
+    for words in commands:
         command = get_command(app)
         while words and words[0] in getattr(command, "commands", {}):
             command, words = command.commands[words[0]], words[1:]
@@ -73,7 +75,7 @@ def test_every_command_and_option_in_the_readme_exists():
 
 
 def test_every_readme_card_exists():
-    for words in commands():
+    for words in readme_commands():
         if words[0] == "prepare" and not words[1].endswith(".toml"):
             assert words[1] in shipped()
 
@@ -87,11 +89,11 @@ def test_the_readmes_links_and_pictures_exist():
     assert all(path.stat().st_size < 200_000 for path in pictures)
 
 
-def test_the_two_set_up_commands_stand_in_the_readme():
+def test_the_readme_has_the_two_setup_commands():
     lines = [line for line in README.splitlines() if line.startswith("python3 -m venv")]
     assert len(lines) == 2
     assert lines[0].endswith("psp demo")
-    assert lines[1].endswith("pytest")
+    assert lines[1].endswith("/pytest -n auto")
 
 
 def test_the_version_is_the_changelogs():

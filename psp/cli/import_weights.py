@@ -46,6 +46,6 @@ def import_command(
         say(f"{source}: {imported.what}")
         for remark in imported.remarks:
             say(remark)
-        if imported.aside:
-            say(f"not part of the network, ignored: {', '.join(imported.aside)}")
+        if imported.unused:
+            say(f"not part of the network, ignored: {', '.join(imported.unused)}")
         say(f"next: psp predict PHOTOS -m {out}")
