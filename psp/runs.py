@@ -1,4 +1,4 @@
-"""A run's folder: what training leaves behind.
+"""The folder of a training run.
 
 runs/NAME/  config.json  metrics.jsonl  log.txt  checkpoints/{step}.pt
             best.safetensors  last.safetensors  evaluations/{split}-{procedure}.json
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from psp.errors import PspError
-from psp.settings.config import TrainConfig
+from psp.settings.config import TrainConfig, train_config
 from psp.settings.sources import settings_from
 
 RUNS = Path("runs")
@@ -25,17 +25,17 @@ class Run:
 
     @property
     def config(self) -> Path:
-        """Settings, the data's folder, the command, versions and device."""
+        """The settings, the shards' folder, the command, versions and device."""
         return self.folder / "config.json"
 
     @property
     def metrics(self) -> Path:
-        """One JSON object a line: every logged step and validation."""
+        """One JSON object per line for every logged step and validation."""
         return self.folder / "metrics.jsonl"
 
     @property
     def log(self) -> Path:
-        """The same for people."""
+        """The same as text."""
         return self.folder / "log.txt"
 
     @property
@@ -44,22 +44,22 @@ class Run:
         return self.folder / "checkpoints"
 
     @property
-    def board(self) -> Path:
-        """TensorBoard's event files, where a run writes them."""
+    def tensorboard(self) -> Path:
+        """TensorBoard's event files, if the run writes them."""
         return self.folder / "tensorboard"
 
     @property
     def lock(self) -> Path:
-        """Held by the process that trains."""
+        """The lock file of the process that trains."""
         return self.folder / "lock"
 
     @property
     def evaluations(self) -> Path:
-        """What `psp evaluate` found."""
+        """Results of `psp evaluate`."""
         return self.folder / "evaluations"
 
     def weights(self, which: str) -> Path:
-        """The weights `best` (highest validation mIoU) or `last`."""
+        """The weights file `best` (highest validation mIoU) or `last`."""
         return self.folder / f"{which}.safetensors"
 
     @property
@@ -68,7 +68,7 @@ class Run:
         return any(self.checkpoints.glob("*.pt"))
 
     def of_launch(self, name: str | None) -> bool:
-        """Whether the call of torchrun with this name began it."""
+        """Whether the call of torchrun with this name started the run."""
         if name is None or not self.config.exists():
             return False
         return self.read_config().get("launch") == name
@@ -84,62 +84,67 @@ class Run:
         kinds = {"settings": dict, "data": str, "data_fingerprint": str}
         for key, kind in kinds.items():
             if not isinstance(value, dict) or not isinstance(value.get(key), kind):
-                raise PspError(f"{self.config}: damaged: '{key}' is missing in it.")
+                raise PspError(f"{self.config}: damaged: '{key}' is missing or of another type.")
         return value
 
     def training_config(self) -> TrainConfig:
-        """Return the settings it is trained with. Raises PspError as `read_config` does."""
-        return TrainConfig(**settings_from(self.read_config()["settings"], str(self.config)))
+        """Return the settings of the run.
+
+        Raises PspError as `read_config` does, and for a setting that only a newer psp has.
+        """
+        return train_config(
+            **settings_from(self.read_config()["settings"], str(self.config), stored=True)
+        )
 
     def last_validation(self) -> dict[str, Any]:
         """Return the newest validation in metrics.jsonl, or {} before the first."""
         lines = self.metrics.read_text(encoding="utf-8").splitlines()
-        found = [record for record in map(json.loads, lines) if record["event"] == "validation"]
-        return found[-1] if found else {}
+        records = [record for record in map(json.loads, lines) if record["event"] == "validation"]
+        return records[-1] if records else {}
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model as the user named it: its weights file, and the run it lies in, if any."""
+    """A model as the user named it: its weights file, and its run, if it is in one."""
 
     path: Path
     run: Run | None
-    which: str  # "best", "last", the file's name, or that of published weights
+    which: str  # "best", "last", the file's name, or the name of published weights
 
 
 def model_at(path: Path, which: str | None = None) -> Model:
     """Return the model at a path: a run's folder or a weights file.
 
-    `which` is one of a run's weights, best if None. Raises PspError that names the way out.
+    `which` chooses one of a run's weights, the best if None. Raises PspError if there are none.
     """
     if path.is_file():
         if which is not None:
-            raise PspError(f"{path}: --weights {which} chooses among a run's; this is one file.")
+            raise PspError(f"{path}: --weights {which} is for the folder of a run; this is a file.")
         return Model(path, None, path.name)
     which = which or "best"
     run = Run(path)
     run.read_config()
     weights = run.weights(which)
     if not weights.exists():
-        way = "It has no checkpoint to go on from either: remove it, and train anew"
+        remedy = "It has no checkpoint either: remove the folder, and train again"
         if run.resumable:
             data = run.read_config().get("data", "SHARDS")
-            way = f"Go on with: psp train {data} -o {path} --resume"
+            remedy = f"Continue with: psp train {data} -o {path} --resume"
         raise PspError(
-            f"{weights}: this run has no such weights yet; they are written at its first "
-            f"validation. {way}"
+            f"{weights}: not there yet: a run's weights are written at its first validation. "
+            f"{remedy}"
         )
     return Model(weights, run, which)
 
 
-def beside(path: Path) -> list[str]:
-    """Return the names of the runs in a path's folder."""
-    return [run.folder.name for run in _runs(path.parent)]
+def sibling_runs(path: Path) -> list[str]:
+    """Return the names of the runs in the folder that `path` is in."""
+    return [run.folder.name for run in _runs_in(path.parent)]
 
 
 def newest_run() -> Path:
-    """Return the run under runs/ whose weights are the newest. Raises PspError if there is none."""
-    trained = [run for run in _runs(RUNS) if run.weights("last").exists()]
+    """Return the run under runs/ with the newest weights. Raises PspError if there is none."""
+    trained = [run for run in _runs_in(RUNS) if run.weights("last").exists()]
     if not trained:
         raise PspError(
             f"no trained run under {RUNS}/ here. Name one with -m MODEL, or train: psp train SHARDS"
@@ -148,23 +153,22 @@ def newest_run() -> Path:
 
 
 def newest_named(default: Path) -> Path:
-    """Return the newest run called `default`, `default-2`, …: what --resume goes on with."""
-    found = _named(default)
-    if not found:
+    """Return the newest of the runs `default`, `default-2`, …: the one that --resume continues."""
+    runs = _runs_named(default)
+    if not runs:
         raise PspError(f"{default}: no such run to resume. Name it with -o, or leave out --resume")
-    return max(found, key=lambda run: run.config.stat().st_mtime_ns).folder
+    return max(runs, key=lambda run: run.config.stat().st_mtime_ns).folder
 
 
-def begun_by(default: Path, launch: str | None) -> Run | None:
-    """Return the run called `default`, `default-2`, … that this call of torchrun began, if any."""
-    found = [run for run in _named(default) if run.of_launch(launch)]
-    return found[0] if found else None
+def run_of_launch(default: Path, launch: str | None) -> Run | None:
+    """Return the run `default`, `default-2`, … that this call of torchrun started, if any."""
+    return next((run for run in _runs_named(default) if run.of_launch(launch)), None)
 
 
-def _named(default: Path) -> list[Run]:
+def _runs_named(default: Path) -> list[Run]:
     pattern = re.compile(re.escape(default.name) + r"(-\d+)?")
-    return [run for run in _runs(default.parent) if pattern.fullmatch(run.folder.name)]
+    return [run for run in _runs_in(default.parent) if pattern.fullmatch(run.folder.name)]
 
 
-def _runs(folder: Path) -> list[Run]:
+def _runs_in(folder: Path) -> list[Run]:
     return [Run(path.parent) for path in sorted(folder.glob("*/config.json"))]

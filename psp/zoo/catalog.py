@@ -1,6 +1,6 @@
-"""The catalog of published weights: what may be fetched by name, and where it is kept.
+"""The catalog of published weights that psp can download by name, and where they are kept.
 
-catalog.toml beside this file holds the entries: addresses, checksums, terms, published scores.
+The entries are in catalog.toml beside this file: addresses, checksums, terms, published scores.
 """
 
 import os
@@ -16,26 +16,26 @@ CATALOG = Path(__file__).with_suffix(".toml")
 
 @dataclass(frozen=True)
 class Publisher:
-    """Who published weights, on what terms as they state them, and where that was read."""
+    """Who published weights, on which terms, and where that was read."""
 
     title: str
     page: str
-    kind: str  # the importer that reads their files, a `ImportedNetwork.kind`
-    terms: str
-    read_in: str
+    kind: str  # the importer that reads their files, an `ImportedNetwork.kind`
+    terms: str  # as the publisher states them
+    read_in: str  # the publisher's documents that scores and terms were read in
     remark: str = ""  # on the terms
 
 
 @dataclass(frozen=True)
 class Remote:
-    """A file to download, and as many digits of its SHA-256 as are published ("": none)."""
+    """A file to download. `sha256` has as many digits of its checksum as are published."""
 
     address: str
     sha256: str = ""
 
     @property
     def name(self) -> str:
-        """The file's own name."""
+        """The file name in the address."""
         return self.address.rpartition("/")[2]
 
 
@@ -50,7 +50,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Entry:
-    """Published weights; `crop` and `base_size` are how psp looks at pictures with them."""
+    """Published weights. psp runs them on windows of `crop`, on pictures of `base_size`."""
 
     name: str
     publisher: Publisher
@@ -58,27 +58,27 @@ class Entry:
     backbone: str
     files: tuple[Remote, ...]
     crop: int
-    megabytes: int  # of the weights file that psp makes
+    megabytes: int  # of the converted weights file
     scores: tuple[Score, ...]
-    version: int  # of the catalog; another one is kept elsewhere
+    version: int  # of the catalog; each version has its own cache folder
     base_size: int | None = None
-    align_corners: bool = False  # of its graph: the one detail that is in a file's text alone
+    align_corners: bool = False  # of its upsampling; the tensors do not show it
 
     @property
     def path(self) -> Path:
-        """Where the weights are kept, once they were used."""
+        """The converted weights file, which exists after the first use."""
         return cache_folder() / f"weights-{self.version}" / f"{self.name}.safetensors"
 
     @property
-    def by_hand(self) -> Path:
-        """The folder where files that were brought by hand are looked for."""
+    def manual_folder(self) -> Path:
+        """The folder for the publisher's files if the user gets them by other means."""
         return cache_folder() / self.name
 
     @property
     def terms(self) -> str:
-        """The publisher's terms, and where those of the data are to be found."""
+        """The publisher's terms, and the command that shows those of the training data."""
         remark = f" ({self.publisher.remark})" if self.publisher.remark else ""
-        return f"{self.publisher.terms}{remark}; the pictures' own: psp cards show {self.card}"
+        return f"{self.publisher.terms}{remark}; of the training data: psp cards show {self.card}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
@@ -123,16 +123,19 @@ def entries() -> dict[str, Entry]:
 
 
 def cache_folder() -> Path:
-    """Return where fetched weights are kept: PSP_CACHE, else XDG_CACHE_HOME/psp, or ~/.cache/psp.
+    """Return the folder for downloaded weights.
 
-    Raises PspError where there is no home.
+    That is PSP_CACHE, else XDG_CACHE_HOME/psp, else ~/.cache/psp. Raises PspError if the user has
+    no home folder.
     """
     own, shared = os.environ.get("PSP_CACHE"), os.environ.get("XDG_CACHE_HOME", "")
     try:
         if own:
             return Path(own).expanduser().absolute()
-        if Path(shared).is_absolute():  # its specification: a relative one is to be ignored
+        if Path(shared).is_absolute():  # the XDG specification: ignore a relative path
             return Path(shared) / "psp"
         return Path.home() / ".cache" / "psp"
     except RuntimeError:
-        raise PspError("there is no home folder to keep weights in. Name one: PSP_CACHE") from None
+        raise PspError(
+            "no home folder to keep weights in. Name a folder in the environment: PSP_CACHE=DIR"
+        ) from None

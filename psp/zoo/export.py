@@ -1,7 +1,8 @@
-"""A model as an ONNX file, held to torch before it is called done."""
+"""Export of a model to an ONNX file, which is compared with torch before it is written."""
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,20 @@ import torch
 
 from psp.errors import PspError
 from psp.files import atomic_write
+from psp.model.fold import fold
 from psp.model.pspnet import PSPNet, upsample
 from psp.model.weights import Header, load_network
 
-TOLERANCE = 1e-4  # of the logits' range: float32 rounding gives about 1e-6
+TOLERANCE = 1e-4  # share of the logits' range; float32 rounding gives about 1e-6
 
 
 @dataclass(frozen=True)
 class Exported:
-    """The file that was written, for pictures of `size`, and how far it is from torch's logits."""
+    """An ONNX file that was written."""
 
     path: Path
-    size: tuple[int, int]
-    difference: float
+    size: tuple[int, int]  # H, W of the pictures that it takes
+    difference: float  # from torch's logits, as a share of their range
     header: Header
 
 
@@ -33,12 +35,12 @@ def export(
     size: tuple[int, int] | None = None,
     report: Callable[[str], None] = lambda text: None,
 ) -> Exported:
-    """Write a model for pictures of `size` (H, W), the crop's if None; the batch stays free.
+    """Write a model for pictures of `size` (H, W), the model's crop if None, in any batch size.
 
     The file takes normalized RGB, float32 (batch, 3, H, W), and gives logits (batch, classes, H,
-    W); its metadata hold the classes, colors and preprocessing as JSON. It is computed by
-    onnxruntime and compared with torch at batches of 1 and 2, and written if they agree. Raises
-    PspError where onnx is not installed, the size is none, or they disagree.
+    W); its metadata have the classes, colors and preprocessing as JSON. It is run by onnxruntime in
+    batches of 1 and 2, and written only if the logits agree with torch's. Raises PspError if onnx
+    or onnxruntime is not installed, for an impossible size, or if the logits differ.
     """
     try:
         import onnxruntime
@@ -51,38 +53,38 @@ def export(
     network, header = load_network(weights)
     size = size or (header.crop, header.crop)
     if not all(9 <= side <= 4097 for side in size):
-        raise PspError(f"--size {size[0]}x{size[1]}: sides from 9 to 4097.")
+        raise PspError(f"--size {size[0]}x{size[1]}: each side must be from 9 to 4097.")
     report(f"writing the network for pictures of {size[0]}x{size[1]}")
-    model = onnx_graph(network, size)
+    model = onnx_graph(fold(deepcopy(network), torch.float32), size)
     for key, value in _metadata(header).items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
     data = model.SerializeToString()
     report("comparing it with torch")
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors alone
+    options.log_severity_level = 3  # errors only
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    worst = _difference(session, network, size)
-    if not worst <= TOLERANCE:
+    difference = largest_difference(session, network, size)
+    if not difference <= TOLERANCE:
         raise PspError(
-            f"{out}: not written: onnxruntime's logits differ from torch's by {worst:.1e} of their "
-            f"range. Another version of onnxruntime (this is {onnxruntime.__version__}) may agree"
+            f"{out}: not written: onnxruntime's logits differ from torch's by {difference:.1e} of "
+            f"their range. Try another version of onnxruntime (this is {onnxruntime.__version__})"
         )
     with atomic_write(out) as temporary:
         temporary.write_bytes(data)
-    return Exported(out, size, worst, header)
+    return Exported(out, size, difference, header)
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """Return (H, W) of "473" or "713x1425". Raises PspError, also for a size left open."""
+    """Return (H, W) of "473" or "713x1425". Raises PspError for anything else."""
     if text.lower() in ("dynamic", "any", "-1"):
         raise PspError(
-            f"--size {text}: the pyramid pools the whole map, so its grids belong to one size; a "
-            "file for any size would silently compute another network. Export one file a size"
+            f"--size {text}: the pyramid's grids depend on the size of the picture, so a file for "
+            "any size would silently compute another network. Export one file for each size"
         )
     parts = text.lower().split("x")
     if len(parts) > 2 or not all(part.isdecimal() for part in parts):
-        raise PspError(f"--size {text}: a side, such as 473, or HEIGHTxWIDTH.")
+        raise PspError(f"--size {text}: must be one side, such as 473, or HEIGHTxWIDTH.")
     return int(parts[0]), int(parts[-1])
 
 
@@ -92,15 +94,15 @@ def _metadata(header: Header) -> dict[str, str]:
         "palette": [list(color) for color in header.palette],
         "preprocessing": {"channels": "RGB", **asdict(header.preprocessing)},
     }
-    found = {key: json.dumps(value, ensure_ascii=False) for key, value in values.items()}
-    return {**found, "psp": header.to_json()}
+    texts = {key: json.dumps(value, ensure_ascii=False) for key, value in values.items()}
+    return {**texts, "psp": header.to_json()}
 
 
-def _difference(session: Any, network: PSPNet, size: tuple[int, int]) -> float:
-    """Return the largest difference of random pictures' logits, relative to their range.
+def largest_difference(session: Any, network: PSPNet, size: tuple[int, int]) -> float:
+    """Return the largest difference of the logits of random pictures, relative to their range.
 
-    `session` is onnxruntime's InferenceSession of the written network: it gets two pictures
-    together, and one alone.
+    `session` is onnxruntime's InferenceSession of the exported network. It gets a batch of two
+    pictures, and a batch of one.
     """
     images = np.random.default_rng(0).normal(size=(2, 3, *size)).astype(np.float32)
     with torch.inference_mode():
@@ -108,6 +110,6 @@ def _difference(session: Any, network: PSPNet, size: tuple[int, int]) -> float:
         expected = upsample(logits, size, align_corners=network.spec.align_corners).numpy()
     worst = 0.0
     for batch in (2, 1):
-        (found,) = session.run(["logits"], {"images": images[:batch]})
-        worst = np.maximum(worst, np.abs(found - expected[:batch]).max())  # keeps a NaN
+        (logits_onnx,) = session.run(["logits"], {"images": images[:batch]})
+        worst = np.maximum(worst, np.abs(logits_onnx - expected[:batch]).max())  # keeps a NaN
     return float(worst / max(np.ptp(expected), 1e-12))

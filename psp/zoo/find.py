@@ -1,12 +1,13 @@
-"""How a model is named, everywhere: a run's folder, a weights file, or published weights.
+"""From the name of a model to its weights file, for all commands.
 
-A path that exists wins over a name.
+A model is named by a run's folder, a weights file, or the name of published weights. If a path and
+published weights have the same name, the path is taken.
 """
 
 from pathlib import Path
 
 from psp.errors import PspError, nearest
-from psp.runs import Model, beside, model_at, newest_run
+from psp.runs import Model, model_at, newest_run, sibling_runs
 from psp.zoo.catalog import entries
 from psp.zoo.published import Report, obtain
 
@@ -14,27 +15,29 @@ from psp.zoo.published import Report, obtain
 def find_model(
     name: str | Path | None, which: str | None = None, report: Report = lambda event: None
 ) -> Model:
-    """Resolve a model's name; None takes the newest run under runs/.
+    """Return the model of that name; None means the newest run under runs/.
 
-    `which` is one of a run's weights, best if None. Published weights are fetched at their first
-    use, of which `report` hears. Raises PspError that names the way out.
+    `which` chooses one of a run's weights, the best if None. Published weights are downloaded at
+    their first use; `report` gets the events. Raises PspError if there is no such model.
     """
     path = newest_run() if name is None else Path(name)
     if path.exists():
         return model_at(path, which)
-    known = entries()
-    entry = known.get(str(name))
+    published = entries()
+    entry = published.get(str(name))
     if entry is None:
-        near = nearest(path.name, [*beside(path), *known])
+        near = nearest(path.name, [*sibling_runs(path), *published])
         raise PspError(
-            f"{name}: no such run or weights file, and no published weights.{near} "
-            "See: psp models. Or train: psp train SHARDS"
+            f"{name}: no such run, weights file or published weights.{near} "
+            "List published weights: psp models. Or train: psp train SHARDS"
         )
     if which is not None:
-        raise PspError(f"{name}: --weights {which} chooses among a run's; these are published.")
+        raise PspError(
+            f"{name}: --weights {which} is for the folder of a run; these are published weights."
+        )
     return Model(obtain(entry, report), None, entry.name)
 
 
 def is_published(name: str | Path) -> bool:
-    """Whether a name means published weights: one of the catalog that is no path here."""
+    """Whether a name means published weights: it is in the catalog and there is no such path."""
     return str(name) in entries() and not Path(name).exists()

@@ -1,4 +1,4 @@
-"""Weights of others' programs become weights of ours: recognized by what is in them."""
+"""Import of a PSPNet that another program saved; the file's contents tell which program."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from psp.model.pspnet import build
 from psp.model.weights import Header, is_weights, save_weights
 from psp.settings.sources import resolve
 from psp.zoo.importers.caffe import read_caffemodel
-from psp.zoo.importers.classnames import differences, places
+from psp.zoo.importers.classnames import class_positions, remarks
 from psp.zoo.importers.csail import is_csail, read_csail
 from psp.zoo.importers.importer import ImportedNetwork
 from psp.zoo.importers.mmseg import is_mmseg, read_mmseg
@@ -30,10 +30,10 @@ from psp.zoo.tensors import (
 
 @dataclass(frozen=True)
 class PictureSizes:
-    """How a published network is to see pictures, where that is known: window, and long side."""
+    """The sizes to run a published network with."""
 
-    crop: int
-    base_size: int | None
+    crop: int  # side of the window
+    base_size: int | None  # long side that pictures are resized to; None: their own size
 
 
 def import_weights(
@@ -47,30 +47,31 @@ def import_weights(
 ) -> ImportedNetwork:
     """Write another program's PSPNet as a psp weights file; return what it was recognized as.
 
-    Names and colors are the card's, in the card's order: where the file names its classes, its
-    channels are put into that order, or the file is refused. Crop and base size are those of
-    `view`, or of the card's recipe; the crop is the file's own where it says one. `origin` is
-    noted in the file. Raises PspError for a file that is none, damaged, or does not fit.
+    Class names and colors are the card's, in its order: if the file names its classes, its channels
+    are put into the card's order, or the file is refused. Crop and base size are `sizes`; without
+    them the base size is that of the card's recipe, and the crop the file's own or else that of the
+    recipe. `origin` is noted in the weights file. Raises PspError for a file that is damaged, no
+    known network, or does not fit the card.
     """
     files = source_files(source)
     if out.resolve() in [file.resolve() for file in files]:
-        raise PspError(f"{out}: this is the file to import. Choose another name")
+        raise PspError(f"{out}: is the file to import. Choose another name for the output")
     if out.is_dir() or not out.parent.is_dir():
         raise PspError(f"{out}: {'a folder' if out.is_dir() else 'its folder does not exist'}.")
     try:
-        found = _translate(files)
-        _check_classes(found, card)
-        found = _in_the_cards_order(found, card)
-        tensors = _complete(found)
+        network = _read_network(files)
+        _check_class_count(network, card)
+        network = _in_card_order(network, card)
+        tensors = _checked_tensors(network)
     except PspError as error:
-        known = any(str(error).startswith(str(file)) for file in files)
-        raise error if known else PspError(f"{source}: {error}") from None
+        names_file = any(str(error).startswith(str(file)) for file in files)
+        raise error if names_file else PspError(f"{source}: {error}") from None
     if sizes is None:
         config = resolve(card.recipe_named(recipe), {}, recipe or card.recipe_name)
-        sizes = PictureSizes(found.crop or config.crop, config.base_size)
-    parts = [f"{file.name}, SHA-256 {file_sha256(file)}" for file in files]
+        sizes = PictureSizes(network.crop or config.augmentation.crop, config.data.base_size)
+    checksums = [f"{file.name}, SHA-256 {file_sha256(file)}" for file in files]
     header = Header(
-        architecture=found.architecture,
+        architecture=network.architecture,
         classes=card.names,
         palette=card.palette,
         dataset=card.name,
@@ -78,17 +79,18 @@ def import_weights(
         crop=sizes.crop,
         base_size=sizes.base_size,
         step=0,
-        preprocessing=found.preprocessing,
-        source="; ".join([found.what, *parts, *found.remarks, *filter(None, [origin])]),
+        preprocessing=network.preprocessing,
+        source="; ".join([network.what, *checksums, *network.remarks, *filter(None, [origin])]),
     )
     save_weights(out, tensors, header)
-    return found
+    return network
 
 
 def source_files(source: Path) -> list[Path]:
-    """Return the file or files that hold a network: CSAIL's is an encoder and a decoder.
+    """Return the files of a network: one, or CSAIL's encoder and decoder.
 
-    Raises PspError when there are none, or several networks.
+    `source` may be either of CSAIL's two, or their folder. Raises PspError for a missing file, and
+    for a folder of several networks.
     """
     if not source.exists():
         raise PspError(f"{source}: no such file.")
@@ -96,9 +98,9 @@ def source_files(source: Path) -> list[Path]:
         encoders = sorted(source.glob("encoder_*.pth"))
         if len(encoders) > 1:
             names = ", ".join(path.name for path in encoders)
-            raise PspError(f"{source}: several networks ({names}). Name one of these files")
+            raise PspError(f"{source}: has several networks ({names}). Name one of these files")
         if not encoders:
-            raise PspError(f"{source}: a folder without encoder_*.pth. Give the weights file in it")
+            raise PspError(f"{source}: a folder without encoder_*.pth. Name the weights file in it")
         source = encoders[0]
     kind, _, rest = source.name.partition("_")
     if kind not in ("encoder", "decoder") or source.suffix != ".pth":
@@ -106,41 +108,47 @@ def source_files(source: Path) -> list[Path]:
     pair = [source.with_name(f"{part}_{rest}") for part in ("encoder", "decoder")]
     for path in pair:
         if not path.is_file():
-            raise PspError(f"{path}: no such file. A CSAIL network is an encoder and a decoder")
+            raise PspError(
+                f"{path}: no such file. A CSAIL network has an encoder file and a decoder file"
+            )
     return pair
 
 
-def _translate(files: list[Path]) -> ImportedNetwork:
-    """Say what the files are. Raises PspError when they are no PSPNet that psp knows."""
+def _read_network(files: list[Path]) -> ImportedNetwork:
+    """Read the network with the importer that recognizes it. Raises PspError if none does."""
     first = files[0]
     if len(files) == 2:
-        if first.resolve().parent.name.startswith("baseline-"):  # as they were named until then
+        if first.resolve().parent.name.startswith("baseline-"):  # the names of that time
             raise PspError(
-                "a CSAIL network from before August 2019, which expects other pixels than psp "
-                "knows. Take a later one, such as ade20k-resnet50dilated-ppm_deepsup"
+                "a CSAIL network from before August 2019, whose preprocessing psp does not have. "
+                "Use a later one, such as ade20k-resnet50dilated-ppm_deepsup"
             )
         encoder, decoder = map(read_tensors, files)
         if not is_csail(encoder, decoder):
-            raise PspError("no CSAIL network of a dilated ResNet and a pyramid (ppm, ppm_deepsup).")
+            raise PspError(
+                "not a CSAIL network of a dilated ResNet and a pyramid (ppm, ppm_deepsup)."
+            )
         return read_csail(encoder, decoder)
     if first.suffix.lower() == ".caffemodel":
         return read_caffemodel(first.read_bytes())
     if first.suffix == ".safetensors" and is_weights(first):
-        raise PspError(f"psp's own weights already. Use them as: psp predict PHOTOS -m {first}")
-    tensors, beside = read_checkpoint(first)
+        raise PspError(
+            f"already a psp weights file. Use it as it is: psp predict PHOTOS -m {first}"
+        )
+    tensors, extras = read_checkpoint(first)
     if is_semseg(tensors):
         return read_semseg(tensors)
     if is_mmseg(tensors):
-        meta = beside.get("meta")
+        meta = extras.get("meta")
         meta = meta if isinstance(meta, dict) else {}
         config = meta.get("config", meta.get("cfg"))
-        found = read_mmseg(tensors, config if isinstance(config, str) else "")
-        return replace(found, classes=_stated_classes(meta))
-    raise PspError(_what_else(tensors))
+        network = read_mmseg(tensors, config if isinstance(config, str) else "")
+        return replace(network, classes=_mmseg_class_names(meta))
+    raise PspError(_not_recognized(tensors))
 
 
-def _stated_classes(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Return the class names in what mmsegmentation notes beside tensors: 0.x, or 1.x."""
+def _mmseg_class_names(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the class names in the metadata of a checkpoint of mmsegmentation 0.x or 1.x."""
     data = meta.get("dataset_meta")
     names = meta.get("CLASSES") or (data.get("classes") if isinstance(data, dict) else None)
     if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) for name in names):
@@ -148,79 +156,82 @@ def _stated_classes(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def _what_else(tensors: dict[str, Tensor]) -> str:
+def _not_recognized(tensors: dict[str, Tensor]) -> str:
+    """Return an error message for tensors that no importer recognizes."""
     if "fc.weight" in tensors:
         return (
-            "an ImageNet classifier, no PSPNet. Training can start from it: psp train SHARDS "
+            "an ImageNet classifier, not a PSPNet. To start training from it: psp train SHARDS "
             "--init FILE"
         )
     first = ", ".join(list(tensors)[:3])
-    return f"no PSPNet that psp knows; its tensors begin with {first}"
+    return f"not a PSPNet that psp can import; its first tensors are {first}"
 
 
-def _check_classes(found: ImportedNetwork, card: Card) -> None:
-    if found.architecture.classes != len(card.classes):
+def _check_class_count(network: ImportedNetwork, card: Card) -> None:
+    if network.architecture.classes != len(card.classes):
         raise PspError(
-            f"{found.what}, with {found.architecture.classes} classes, but card {card.name} has "
-            f"{len(card.classes)}. Name its own data set with --card"
+            f"{network.what}, with {network.architecture.classes} classes, but card {card.name} "
+            f"has {len(card.classes)}. Name the data set it was trained on: --card CARD"
         )
 
 
-def _in_the_cards_order(found: ImportedNetwork, card: Card) -> ImportedNetwork:
-    """Put the classifiers' channels into the card's order, where the file names its classes.
+def _in_card_order(network: ImportedNetwork, card: Card) -> ImportedNetwork:
+    """Put the classifiers' channels into the card's order, if the file names its classes.
 
-    Raises PspError when its names are not the card's, and where they would be no proof.
+    Raises PspError if its names are not the card's, or do not tell which channel is which.
     """
-    names = found.classes
-    if found.kind == "mmsegmentation" and card.layout == "context":
-        _check_context(found)
+    names = network.classes
+    if network.kind == "mmsegmentation" and card.layout == "context":
+        _check_context(network)
     if names is None:
-        return found
+        return network
     try:
-        where = places(names, card.names)
+        positions = class_positions(names, card.names)
     except PspError as error:
         raise PspError(
-            f"{found.what}, but {error}. Name its own data set with --card, or write a card that "
-            "names the classes as the file does"
+            f"{network.what}, but {error}. Name the data set it was trained on: --card CARD; or "
+            "write a card that names the classes as the file does"
         ) from None
-    order = torch.tensor(where)
+    order = torch.tensor(positions)
     tensors = {
         name: tensor[order]
-        if ".classifier." in name and tensor.shape[:1] == (len(where),)
+        if ".classifier." in name and tensor.shape[:1] == (len(positions),)
         else tensor
-        for name, tensor in found.tensors.items()
+        for name, tensor in network.tensors.items()
     }
-    return replace(found, tensors=tensors, remarks=tuple(differences(names, card.names, where)))
+    notes = tuple(remarks(names, card.names, positions))
+    return replace(network, tensors=tensors, remarks=notes)
 
 
-def _check_context(found: ImportedNetwork) -> None:
-    """Refuse an mmsegmentation network of PASCAL Context whose order of classes is in doubt.
+def _check_context(network: ImportedNetwork) -> None:
+    """Refuse an mmsegmentation network of PASCAL Context whose order of classes is uncertain.
 
-    Its converter numbers them by their raw values, that is by the alphabet
-    (tools/dataset_converters/pascal_context.py), while lists of them in VOC's order are about, so
-    only a list in the alphabet's order is what the channels are.
+    mmsegmentation's converter numbers the classes by their raw values, which is alphabetical order
+    (tools/dataset_converters/pascal_context.py). But lists in VOC's order are in circulation too,
+    so a file's list is trusted only if it is in alphabetical order.
     """
-    names = [name for name in found.classes or () if name != "background"]
+    names = [name for name in network.classes or () if name != "background"]
     if not names or names != sorted(names):
         raise PspError(
-            f"{found.what}, but which channel is which class is not certain: mmsegmentation's "
-            "labels of PASCAL Context go by the alphabet, and the file's names "
-            f"{'do not' if names else 'are missing'}."
+            f"{network.what}, but it is not certain which channel is which class: mmsegmentation's "
+            "labels of PASCAL Context are in alphabetical order, and the class names in the file "
+            f"{'are not' if names else 'are missing'}."
         )
 
 
-def _complete(found: ImportedNetwork) -> dict[str, Tensor]:
-    """Return the network's tensors. Raises PspError unless each is there, in shape, and no other.
+def _checked_tensors(network: ImportedNetwork) -> dict[str, Tensor]:
+    """Return the network's tensors. Raises PspError unless names, shapes and types are right.
 
-    Files from before torch counted them lack batch norm's steps, which nothing computes with.
+    Files of early versions of torch lack batch norm's step counters. These are added: they are
+    not used in computations.
     """
-    with torch.device("meta"):  # shapes alone
-        expected = build(found.architecture).state_dict()
+    with torch.device("meta"):  # shapes only
+        expected = build(network.architecture).state_dict()
     counters = {n: torch.tensor(0) for n in expected if n.endswith("num_batches_tracked")}
-    tensors = counters | found.tensors
+    tensors = counters | network.tensors
     problems = mismatches(tensors, expected)
     problems += [
-        f"{name} is of {str(tensors[name].dtype).removeprefix('torch.')} values, or of none"
+        f"{name} has values of type {str(tensors[name].dtype).removeprefix('torch.')}, or none"
         for name, tensor in expected.items()
         if name in tensors
         and (
@@ -231,11 +242,11 @@ def _complete(found: ImportedNetwork) -> dict[str, Tensor]:
     ]
     if not problems:
         problems += [
-            f"{name} has values that are no finite numbers"
+            f"{name} has values that are not finite"
             for name, tensor in tensors.items()
             if not tensor.float().isfinite().all()
         ]
     if problems:
-        raise PspError(f"{found.what}, but {first_of(problems)}.")
-    # Half precision is widened; tensors that share memory in a pickle are parted.
+        raise PspError(f"{network.what}, but {first_of(problems)}.")
+    # Half precision becomes float32; clones, because tensors in a pickle may share memory.
     return {name: tensors[name].clone().to(tensor.dtype) for name, tensor in expected.items()}

@@ -1,9 +1,10 @@
-"""A network as an ONNX graph, written node by node: the arithmetic of evaluation, nothing else.
+"""A network as an ONNX graph for inference, written node by node.
 
 Input `images`: float32 (batch, 3, H, W), normalized; `batch` is free, H and W are fixed. Output
-`logits`: float32 (batch, classes, H, W). Batch norms are folded into the convolutions before them;
-the pyramid's convolution is factored as in psp.model.pyramid. Pooling is ONNX's own where the bins
-divide the map, else two matrices, as ONNX has no adaptive pooling; so is every upsampling.
+`logits`: float32 (batch, classes, H, W). The network comes with its batch norms folded into the
+convolutions (psp.model.fold), so there are plain convolutions only; the pyramid's convolution is
+factored as in psp.model.pyramid. Pooling is an ONNX operator if the bins divide the map; else it is
+a product with two matrices, as ONNX has no adaptive pooling. So is every upsampling.
 """
 
 from typing import Any
@@ -21,13 +22,13 @@ from psp.model.backbones.resnet import BasicBlock, Bottleneck
 from psp.model.pspnet import PSPNet
 from psp.model.pyramid import PyramidConv, PyramidLevel
 
-OPSET, IR = 17, 8  # of 2022: what runtimes since then can read
+OPSET, IR = 17, 8  # of 2022, so that any runtime since then can read the file
 
 
 def onnx_graph(network: PSPNet, size: tuple[int, int]) -> onnx.ModelProto:
-    """Return the network for pictures of `size` (H, W).
+    """Return the graph of a folded network for pictures of `size` (H, W).
 
-    Raises PspError for max pooling to bins that do not divide the map: ONNX cannot say that.
+    Raises PspError for max pooling to bins that do not divide the map, which ONNX cannot express.
     """
     return _Writer(network, size).model()
 
@@ -43,14 +44,13 @@ class _Writer:
         backbone, head = self.network.backbone, self.network.head
         x = "images"
         for number in (1, 2, 3) if backbone.deep else (1,):
-            conv, norm = (getattr(backbone, f"{part}{number}") for part in ("conv", "bn"))
-            x = self.relu(self.conv(x, conv, norm))
+            x = self.relu(self.conv(x, getattr(backbone, f"conv{number}")))
         x = self.node("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
         for stage in (backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4):
             for block in stage:
                 x = self.block(x, block)
         assert isinstance(head.conv, PyramidConv)
-        x = self.relu(self.pyramid(x, head.conv, head.bn))
+        x = self.relu(self.pyramid(x, head.conv))
         x = self.conv(x, head.classifier)
         x = self.resize(x, self.map, self.size)
         self.nodes[-1].output[0] = "logits"
@@ -79,73 +79,72 @@ class _Writer:
     def relu(self, x: str) -> str:
         return self.node("Relu", x)
 
-    def conv(self, x: str, conv: nn.Conv2d, norm: nn.BatchNorm2d | None = None) -> str:
-        weight, bias = _folded(conv.weight, conv.bias, norm)
-        inputs = [x, self.constant(weight)] + ([] if bias is None else [self.constant(bias)])
-        pads = [int(n) for n in conv.padding] * 2
+    def conv(self, x: str, conv: nn.Conv2d) -> str:
+        assert conv.bias is not None  # a folded convolution has one
         return self.node(
             "Conv",
-            *inputs,
+            x,
+            self.constant(conv.weight),
+            self.constant(conv.bias),
             kernel_shape=list(conv.kernel_size),
-            pads=pads,
+            pads=[int(n) for n in conv.padding] * 2,
             strides=list(conv.stride),
             dilations=list(conv.dilation),
         )
 
     def block(self, x: str, block: nn.Module) -> str:
         assert isinstance(block, (BasicBlock, Bottleneck))
-        y = self.relu(self.conv(x, block.conv1, block.bn1))
-        y = self.conv(y, block.conv2, block.bn2)
+        y = self.relu(self.conv(x, block.conv1))
+        y = self.conv(y, block.conv2)
         if isinstance(block, Bottleneck):
-            y = self.conv(self.relu(y), block.conv3, block.bn3)
+            y = self.conv(self.relu(y), block.conv3)
         if isinstance(block.downsample, nn.Sequential):
-            conv, norm = block.downsample
-            assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-            x = self.conv(x, conv, norm)
+            conv = block.downsample[0]
+            assert isinstance(conv, nn.Conv2d)
+            x = self.conv(x, conv)
         return self.relu(self.node("Add", x, y))
 
-    def pyramid(self, x: str, pyramid: PyramidConv, norm: nn.BatchNorm2d) -> str:
-        """Map (B, inputs, h, w) to (B, outputs, h, w); the batch norm behind is folded in."""
-        weight, bias = _folded(pyramid.conv.weight, None, norm)
-        assert bias is not None
-        here, *parts = torch.split(weight, pyramid.widths, dim=1)
+    def pyramid(self, x: str, pyramid: PyramidConv) -> str:
+        """Map (B, in_channels, h, w) to (B, out_channels, h, w)."""
+        assert pyramid.conv.bias is not None
+        map_weight, *level_weights = torch.split(pyramid.conv.weight, pyramid.widths, dim=1)
         y = self.node(
             "Conv",
             x,
-            self.constant(here),
-            self.constant(bias),
+            self.constant(map_weight),
+            self.constant(pyramid.conv.bias),
             kernel_shape=[3, 3],
             pads=[1, 1, 1, 1],
         )
         like = torch.zeros(())
-        for level, part in zip(pyramid.levels, parts, strict=True):
+        for level, weight in zip(pyramid.levels, level_weights, strict=True):
             assert isinstance(level, PyramidLevel)
-            bins, outputs = level.bin_size, part.shape[0]
+            bins, out_channels = level.bin_size, weight.shape[0]
             p = self.pool(x, level)
             if level.reduce:
-                p = self.relu(self.conv(p, level.conv, level.bn))
-            # The nine products of each of the few pixels, (B, outputs * 3 * 3, bins, bins) ...
-            taps = part.permute(0, 2, 3, 1).reshape(9 * outputs, -1, 1, 1)
+                p = self.relu(self.conv(p, level.conv))
+            # The nine taps' products with the few pixels, (B, out_channels * 9, bins, bins) ...
+            taps = weight.permute(0, 2, 3, 1).reshape(9 * out_channels, -1, 1, 1)
             p = self.node("Conv", p, self.constant(taps), kernel_shape=[1, 1])
-            p = self.reshape(p, -1, outputs, 3, 3, bins, bins)
+            p = self.reshape(p, -1, out_channels, 3, 3, bins, bins)
             p = self.node("Transpose", p, perm=[0, 1, 2, 4, 3, 5])
-            p = self.reshape(p, -1, outputs, 3 * bins, 3 * bins)
-            # ... and their places, by a matrix an axis.
+            p = self.reshape(p, -1, out_channels, 3 * bins, 3 * bins)
+            # ... are spread over the map by one matrix for each axis.
             down, across = (pyramid.spread(length, bins, like) for length in self.map)
             y = self.node("Add", y, self.between(down, p, across.T))
         return y
 
     def pool(self, x: str, level: PyramidLevel) -> str:
         bins, (height, width) = level.bin_size, self.map
-        largest = level.pooling == "max"
+        by_max = level.pooling == "max"
         if height % bins == 0 and width % bins == 0:
             kernel = [height // bins, width // bins]
-            kind = "MaxPool" if largest else "AveragePool"
+            kind = "MaxPool" if by_max else "AveragePool"
             return self.node(kind, x, kernel_shape=kernel, strides=kernel)
-        if largest:
+        if by_max:
             raise PspError(
-                f"max pooling of a {height}x{width} map to {bins}x{bins} bins cannot be written in "
-                "ONNX. Give a --size that divides: 48k-7, such as 473"
+                f"ONNX cannot express max pooling of a {height}x{width} map to {bins}x{bins} bins. "
+                "Choose a --size whose map divides by the bins: 48k-7, such as 473"
             )
         rows, columns = (_averages(length, bins) for length in self.map)
         return self.between(rows, x, columns.T)
@@ -160,29 +159,16 @@ class _Writer:
 
     def between(self, left: Tensor, x: str, right: Tensor) -> str:
         """Multiply the last two axes of x by a matrix from each side."""
-        narrow = self.node("MatMul", x, self.constant(right))
-        return self.node("MatMul", self.constant(left), narrow)
+        product = self.node("MatMul", x, self.constant(right))
+        return self.node("MatMul", self.constant(left), product)
 
     def reshape(self, x: str, *shape: int) -> str:
         return self.node("Reshape", x, self.constant(np.array(shape, np.int64)))
 
 
-def _folded(
-    weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d | None
-) -> tuple[Tensor, Tensor | None]:
-    """Return the weight and bias of a convolution with the batch norm behind it."""
-    if norm is None:
-        return weight, bias
-    assert norm.running_var is not None and norm.running_mean is not None and bias is None
-    # In float64, so that folding itself rounds once.
-    scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
-    shift = norm.bias.double() - norm.running_mean.double() * scale
-    return (weight.double() * scale[:, None, None, None]).float(), shift.float()
-
-
 def _averages(length: int, bins: int) -> Tensor:
     """Return the (bins, length) matrix of torch's adaptive average pooling along an axis."""
-    identity = torch.eye(length)[None]  # each unit line shows where it goes
+    identity = torch.eye(length)[None]  # (1, length, length): pooling each unit vector
     return F.adaptive_avg_pool1d(identity, bins)[0].T
 
 

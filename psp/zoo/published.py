@@ -1,8 +1,8 @@
-"""Published weights by name: fetched, imported and kept at their first use.
+"""Published weights by name: downloaded and converted at their first use, then kept in a cache.
 
-Everything happens in a folder of its own beside the place where the weights will be, and they are
-put there by one rename: whatever ends it before leaves nothing that counts, and of two processes at
-once each makes the same file.
+The work is done in a temporary folder inside the cache folder, and the finished file is put in
+place by one rename. So an interruption leaves no incomplete weights, and two processes that do this
+at the same time both end with the same file.
 """
 
 import contextlib
@@ -20,19 +20,19 @@ from psp.files import file_sha256, sync
 from psp.zoo.catalog import Entry, Remote
 from psp.zoo.fetch import DownloadError, download
 
-ABANDONED = 24 * 3600  # seconds after which a folder of a process that was killed is removed
+ABANDONED = 24 * 3600  # seconds after which the temporary folder of a killed process is removed
 
 
 @dataclass(frozen=True)
 class FirstUse:
-    """Weights that are not here yet: terms and source are to be shown now."""
+    """Event: these weights will be downloaded. Show the user their source and terms now."""
 
     entry: Entry
 
 
 @dataclass(frozen=True)
 class Fetching:
-    """Bytes of a file that have come, and their total, if the server says it."""
+    """Event: `done` bytes of a file have arrived. `total` is None if the server does not say it."""
 
     file: str
     done: int
@@ -41,45 +41,47 @@ class Fetching:
 
 @dataclass(frozen=True)
 class Kept:
-    """The weights are at `entry.path` from now on; what they were recognized as."""
+    """Event: the converted weights are at `entry.path`."""
 
     entry: Entry
-    what: str
-    remarks: tuple[str, ...]
+    what: str  # the kind of network that they were recognized as
+    remarks: tuple[str, ...]  # what the import changed
 
 
 Report = Callable[[FirstUse | Fetching | Kept], None]
 
 
 def obtain(entry: Entry, report: Report = lambda event: None) -> Path:
-    """Return the weights file of an entry; fetch and import it if it is not there yet.
+    """Return the weights file of an entry; download and convert it if it is not there yet.
 
-    Raises PspError in one line that names the address and the way without a network.
+    Raises PspError, whose message says how to provide the files by other means.
     """
     if entry.path.is_file():
         return entry.path
     report(FirstUse(entry))
-    with _workshop(entry) as folder:
+    with _temporary_folder(entry) as folder:
         try:
-            files = [_bring(file, entry, folder, report) for file in entry.files]
+            files = [_fetch(file, entry, folder, report) for file in entry.files]
         except DownloadError as error:
-            with contextlib.suppress(OSError):  # a courtesy: the message says what to put there
-                entry.by_hand.mkdir(parents=True, exist_ok=True)
-            raise PspError(f"{entry.name}: {error} {_by_hand(entry)}") from None
+            with contextlib.suppress(
+                OSError
+            ):  # not needed, but the message says to put files there
+                entry.manual_folder.mkdir(parents=True, exist_ok=True)
+            raise PspError(f"{entry.name}: {error} {_manual_download(entry)}") from None
         except PspError as error:
-            raise _told(error, entry) from None
-        made = folder / entry.path.name
-        what, remarks = _import(entry, files[0], made)
-        made.replace(entry.path)
+            raise _cache_error(error, entry) from None
+        converted = folder / entry.path.name
+        what, remarks = _import(entry, files[0], converted)
+        converted.replace(entry.path)
         sync(entry.path.parent)
     report(Kept(entry, what, remarks))
     return entry.path
 
 
-def _bring(file: Remote, entry: Entry, folder: Path, report: Report) -> Path:
-    """Put a file into `folder`: one that was brought by hand, else from the net."""
-    path, brought = folder / file.name, entry.by_hand / file.name
-    if not brought.is_file():
+def _fetch(file: Remote, entry: Entry, folder: Path, report: Report) -> Path:
+    """Put a file into `folder`: the one in the entry's manual folder, else download it."""
+    path, provided = folder / file.name, entry.manual_folder / file.name
+    if not provided.is_file():
         download(
             file.address,
             path,
@@ -87,82 +89,83 @@ def _bring(file: Remote, entry: Entry, folder: Path, report: Report) -> Path:
             lambda done, total: report(Fetching(file.name, done, total)),
         )
         return path
-    if not file_sha256(brought).startswith(file.sha256):
+    if not file_sha256(provided).startswith(file.sha256):
         raise PspError(
-            f"{brought}: not the file that {file.address} is: its SHA-256 does not begin with "
-            f"{file.sha256}. Remove it, or bring the whole file"
+            f"{provided}: not the file at {file.address}: its SHA-256 does not begin with "
+            f"{file.sha256}. Remove it, or download it again"
         )
-    path.symlink_to(brought)
+    path.symlink_to(provided)
     return path
 
 
 def _import(entry: Entry, source: Path, out: Path) -> tuple[str, tuple[str, ...]]:
-    """Import a network; return what it was recognized as. Raises PspError if it is not `entry`."""
-    from psp.zoo.import_weights import (  # brings torch; weights once kept need none here
-        PictureSizes,
-        import_weights,
-    )
+    """Convert a network; return what it was recognized as, and remarks.
+
+    Raises PspError if it is not the network that `entry` describes.
+    """
+    # Imported here because it loads torch, which weights that are in the cache do not need.
+    from psp.zoo.import_weights import PictureSizes, import_weights
 
     addresses = ", ".join(file.address for file in entry.files)
     origin = f"published as {addresses} by {entry.publisher.title}; terms: {entry.publisher.terms}"
     sizes = PictureSizes(entry.crop, entry.base_size)
     try:
-        found = import_weights(source, out, find_card(entry.card), sizes=sizes, origin=origin)
-        spec = found.architecture
-        if (found.kind, spec.backbone) != (entry.publisher.kind, entry.backbone):
-            raise PspError(f"{found.what}, not the {entry.backbone} of {entry.publisher.kind}.")
+        network = import_weights(source, out, find_card(entry.card), sizes=sizes, origin=origin)
+        spec = network.architecture
+        if (network.kind, spec.backbone) != (entry.publisher.kind, entry.backbone):
+            raise PspError(f"{network.what}, not the {entry.backbone} of {entry.publisher.kind}.")
         if spec.align_corners != entry.align_corners:
-            raise PspError(f"{found.what}, with align_corners {spec.align_corners}.")
+            raise PspError(f"{network.what}, with align_corners {spec.align_corners}.")
     except PspError as error:
         if isinstance(error.__cause__, OSError):
-            raise _told(error, entry) from None
+            raise _cache_error(error, entry) from None
         reason = str(error).replace(f"{source.parent}/", "")
         raise PspError(
-            f"{entry.name}: what came from {addresses} cannot be used: {reason.rstrip('.')}. "
-            f"{_by_hand(entry)}"
+            f"{entry.name}: the download from {addresses} cannot be used: {reason.rstrip('.')}. "
+            f"{_manual_download(entry)}"
         ) from None
-    return found.what, found.remarks
+    return network.what, network.remarks
 
 
-def _by_hand(entry: Entry) -> str:
-    """Say how to go on without a network."""
+def _manual_download(entry: Entry) -> str:
+    """Return a sentence on how to get the weights by another way than psp's download."""
     names = " and ".join(file.name for file in entry.files)
     pages = dict.fromkeys(file.address.removesuffix(file.name) for file in entry.files)
     return (
-        f"Bring {names} from {' and '.join(pages)} by hand into {entry.by_hand} and give the same "
-        "command again"
+        f"Put {names} from {' and '.join(pages)} into {entry.manual_folder} by other means, and "
+        "run the same command again"
     )
 
 
 @contextlib.contextmanager
-def _workshop(entry: Entry) -> Iterator[Path]:
-    """Yield a folder beside the weights' place, and remove it with all that is in it."""
-    place = entry.path.parent
+def _temporary_folder(entry: Entry) -> Iterator[Path]:
+    """Yield a new folder inside the cache folder; it is removed with everything in it."""
+    cache = entry.path.parent
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        for old in place.glob(".*"):
-            with contextlib.suppress(FileNotFoundError):  # another process may clear up too
+        cache.mkdir(parents=True, exist_ok=True)
+        for old in cache.glob(".*"):
+            with contextlib.suppress(FileNotFoundError):  # another process may remove it too
                 if old.stat().st_mtime < time.time() - ABANDONED:
                     shutil.rmtree(old, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{entry.name}-", dir=place))
+        folder = Path(tempfile.mkdtemp(prefix=f".{entry.name}-", dir=cache))
     except OSError as error:
-        raise _unwritable(place, error) from None
+        raise _not_writable(cache, error) from None
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _told(error: PspError, entry: Entry) -> PspError:
-    """Return an error of a file in the workshop, which is gone, as one of where it stood."""
+def _cache_error(error: PspError, entry: Entry) -> PspError:
+    """Return an error of the disk as one of the cache folder: the temporary folder is gone."""
     if isinstance(error.__cause__, OSError):
-        return _unwritable(entry.path.parent, error.__cause__)
+        return _not_writable(entry.path.parent, error.__cause__)
     return error
 
 
-def _unwritable(folder: Path, error: OSError) -> PspError:
-    room = "Make room, or name" if error.errno == errno.ENOSPC else "Name"
+def _not_writable(folder: Path, error: OSError) -> PspError:
+    remedy = "Free some space, or set" if error.errno == errno.ENOSPC else "Set"
     return PspError(
-        f"{folder}: weights cannot be kept there: {error.strerror or error}. {room} another folder "
-        "in PSP_CACHE"
+        f"{folder}: weights cannot be written there: {error.strerror or error}. {remedy} PSP_CACHE "
+        "to another folder"
     )

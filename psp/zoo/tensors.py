@@ -1,4 +1,4 @@
-"""Files of tensors that others wrote. Nothing in such a file is executed."""
+"""Reading tensors from files of other programs, without running any code in them."""
 
 import re
 import warnings
@@ -15,45 +15,45 @@ from psp.errors import PspError
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Return a state dict (.pth, .pt or .safetensors), without DistributedDataParallel's prefix.
+    """Return the state dict in a .pth, .pt or .safetensors file, with the prefix "module." removed.
 
-    Raises PspError for a file that is missing, damaged, holds something else, or would run code.
+    Raises PspError for a file that is missing, damaged, would run code, or has other contents.
     """
     return read_checkpoint(path)[0]
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return `read_tensors` of a file, and what else it holds beside the state dict."""
-    beside: dict[str, Any] = {}
+    """Return the same as `read_tensors`, and what else is in the file, by key."""
+    extras: dict[str, Any] = {}
     try:
         value: Any
         if path.suffix == ".safetensors":
             value = load_file(path)
         else:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # on the age of a pickle, beside the error
+                warnings.simplefilter("ignore")  # about old pickles
                 value = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
         first = str(error).partition("\n")[0]
         reason = f" ({first.rstrip('.')})" if " " in first else ""
-        raise PspError(f"{path}: damaged, or no weights file{reason}.") from None
+        raise PspError(f"{path}: damaged, or not a weights file{reason}.") from None
     except Exception as error:  # pickle.UnpicklingError, for a file that would run code
         raise PspError(f"{path}: {_refusal(path, str(error))}") from None
     for key in ("state_dict", "model"):
         if isinstance(value, dict) and isinstance(value.get(key), dict):
-            beside = {str(name): part for name, part in value.items() if name != key}
+            extras = {str(name): item for name, item in value.items() if name != key}
             value = value[key]
     if not isinstance(value, dict) or not value:
-        raise PspError(f"{path}: holds no dictionary of tensors.")
+        raise PspError(f"{path}: not a dictionary of tensors.")
     if not all(isinstance(tensor, Tensor) for tensor in value.values()):
-        raise PspError(f"{path}: holds no dictionary of tensors.")
-    return {str(name).removeprefix("module."): t for name, t in value.items()}, beside
+        raise PspError(f"{path}: not a dictionary of tensors.")
+    return {str(name).removeprefix("module."): t for name, t in value.items()}, extras
 
 
 def mismatches(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
-    """Return where `given` has not exactly the names and shapes of `expected`, a line for each."""
+    """Return a line for each difference between the names and shapes of `given` and `expected`."""
     problems = [f"{name} is missing" for name in expected if name not in given]
-    problems += [f"{name} is none of its tensors" for name in given if name not in expected]
+    problems += [f"{name} is not one of its tensors" for name in given if name not in expected]
     problems += [
         f"{name} is {tuple(given[name].shape)}, not {tuple(tensor.shape)}"
         for name, tensor in expected.items()
@@ -68,13 +68,13 @@ def first_of(problems: list[str]) -> str:
 
 
 def _refusal(path: Path, error: str) -> str:
-    """Say why torch would not load a file: torch's own text advises to run its code."""
+    """Return why torch refused to load a file. Its own message advises to allow running code."""
     with path.open("rb") as file:
         start = file.read(8)
     if not start.startswith((b"PK", b"\x80")):
-        return f"no weights file (it starts with {start!r})."
-    named = re.search(r"GLOBAL ([\w.]+)", error)
+        return f"not a weights file (it starts with {start!r})."
+    match = re.search(r"GLOBAL ([\w.]+)", error)
     return (
-        f"refused: it holds {named[1] if named else 'more than tensors'}, and loading that could "
-        "run code. Where you trust it, save its state dict alone and give that"
+        f"refused: it contains {match[1] if match else 'more than tensors'}, and loading that "
+        "could run code. If you trust it, save its state dict alone with torch.save and import that"
     )

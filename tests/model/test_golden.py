@@ -76,7 +76,7 @@ def caffe(golden, tmp_path_factory):
     found = import_weights(source, folder / "w.safetensors", CARD)
     source.unlink()
     assert found.what == "the authors' Caffe PSPNet of 101 layers, stride in the 3x3"
-    assert (found.crop, found.aside) == (473, ())
+    assert (found.crop, found.unused) == (473, ())
     return folder / "w.safetensors", numbers
 
 

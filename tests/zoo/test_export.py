@@ -54,7 +54,9 @@ FIELDS = [
 
 @pytest.mark.parametrize(("fields", "size"), FIELDS, ids=lambda value: str(value)[:50])
 def test_onnx_gives_torchs_logits(tmp_path, fields, size):
-    network = model(tmp_path / "w.safetensors", Architecture(classes=3, **fields))
+    network = model(
+        tmp_path / "w.safetensors", Architecture(classes=3, **{"stem": "deep", **fields})
+    )
     done = export(tmp_path / "w.safetensors", tmp_path / "o.onnx", size)
     assert done.difference <= 1e-5
     if min(size) > 200:
@@ -70,7 +72,7 @@ def test_onnx_gives_torchs_logits(tmp_path, fields, size):
 
 
 def test_the_batch_is_free_and_the_file_describes_itself(tmp_path):
-    spec = Architecture(classes=3, backbone="resnet18", bins=(1, 2))
+    spec = Architecture(classes=3, backbone="resnet18", bins=(1, 2), stem="deep")
     caffe = Preprocessing(mean=(123.68, 116.779, 103.939), std=(1.0, 1.0, 1.0))
     model(tmp_path / "w.safetensors", spec, preprocessing=caffe)
     export(tmp_path / "w.safetensors", tmp_path / "o.onnx")
@@ -92,17 +94,21 @@ def test_the_batch_is_free_and_the_file_describes_itself(tmp_path):
 
 
 def test_what_cannot_be_written_is_said(tmp_path, monkeypatch):
-    spec = Architecture(classes=3, backbone="resnet18", pooling="max")
+    spec = Architecture(classes=3, backbone="resnet18", pooling="max", stem="deep")
     path, out = tmp_path / "w.safetensors", tmp_path / "o.onnx"
     model(path, spec)
-    with pytest.raises(PspError, match="max pooling of a 13x13 map to 2x2 bins"):
+    with pytest.raises(PspError) as error:
         export(path, out, (97, 97))
-    with pytest.raises(PspError, match="--size 5x89: sides from 9 to 4097"):
+    text = str(error.value)
+    assert "max pooling" in text and "13x13" in text and "--size" in text and "473" in text
+    with pytest.raises(PspError) as error:
         export(path, out, (5, 89))
+    assert "--size 5x89: " in str(error.value) and "9 to 4097" in str(error.value)
     model(path, replace(spec, pooling="average"))
-    monkeypatch.setattr("psp.zoo.export._difference", lambda *arguments: float("nan"))
-    with pytest.raises(PspError, match="not written: onnxruntime's logits differ"):
+    monkeypatch.setattr("psp.zoo.export.largest_difference", lambda *arguments: float("nan"))
+    with pytest.raises(PspError) as error:
         export(path, out)
+    assert f"{out}: not written" in str(error.value) and "onnxruntime" in str(error.value)
     assert not out.exists()
 
 
@@ -115,17 +121,18 @@ def test_sizes(text, size):
 
 @pytest.mark.parametrize("text", ["", "x", "1x2x3", "-5", "4.5", "axb"])
 def test_what_is_no_size_is_refused(text):
-    with pytest.raises(PspError, match="a side, such as 473"):
+    with pytest.raises(PspError) as error:
         parse_size(text)
+    assert f"--size {text}: " in str(error.value) and "473" in str(error.value)
 
 
 def test_a_size_left_open_is_refused_with_the_reason(tmp_path, journey, psp):
     code, _, err = psp("export", journey.folder / "run", "o.onnx", "--size", "dynamic")
-    assert code == 2 and "would silently compute another network" in err
+    assert code == 2 and "--size dynamic: " in err and "pyramid" in err
     code, out, err = psp("export", journey.folder / "run", "o.onnx", check=0)
     assert out.strip() == "o.onnx" and "float32 (batch, 3, 41, 41)" in err
     assert "agrees with torch" in err
     code, _, err = psp("export", journey.folder / "run", "o.onnx")
     assert code == 2 and "--overwrite" in err
     code, _, err = psp("export", journey.folder / "run", "o.bin")
-    assert code == 2 and "must end in .onnx" in err
+    assert code == 2 and "o.bin" in err and ".onnx" in err

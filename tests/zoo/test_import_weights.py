@@ -45,7 +45,9 @@ def meta(spec):
 @pytest.mark.parametrize("depth", [50, 101, 152])
 @pytest.mark.parametrize("aux", [True, False])
 def test_every_tensor_of_semseg_has_its_place_at_every_depth(depth, aux):
-    spec = Architecture(classes=21, backbone=f"resnet{depth}", aux=aux, dropout_kind="channel")
+    spec = Architecture(
+        classes=21, backbone=f"resnet{depth}", aux=aux, dropout_kind="channel", stem="deep"
+    )
     network = meta(spec)
     theirs = {semseg_name(name): tensor for name, tensor in network.state_dict().items()}
     assert len(theirs) == len(network.state_dict())
@@ -62,7 +64,7 @@ def test_every_tensor_of_semseg_has_its_place_at_every_depth(depth, aux):
 def semseg_file(tmp_path_factory):
     """A checkpoint of semseg with random weights, as its training writes it."""
     torch.manual_seed(0)
-    network = build(Architecture(classes=21, backbone="resnet50"))
+    network = build(Architecture(classes=21, backbone="resnet50", stem="deep"))
     state = {f"module.{semseg_name(n)}": t for n, t in network.state_dict().items()}
     path = tmp_path_factory.mktemp("semseg") / "train_epoch_50.pth"
     torch.save({"epoch": 50, "state_dict": state}, path)
@@ -256,7 +258,7 @@ def ade_net():
     """A network as the authors' for ADE20K: 50 layers, stride in the 1x1; few classes."""
     torch.manual_seed(1)
     spec = Architecture(
-        classes=3, backbone="resnet50", stride_in="1x1", aux=False, norm_momentum=0.05
+        classes=3, backbone="resnet50", stride_in="1x1", aux=False, norm_momentum=0.05, stem="deep"
     )
     return build(spec).eval()
 
@@ -267,7 +269,7 @@ def test_a_caffemodel_is_read_by_its_own_layers(ade_net, order, legacy):
     model = read_caffemodel(caffemodel(ade_net, order, legacy) + extra)
     assert model.architecture == ade_net.spec
     assert model.crop == 473
-    assert model.aside == ("conv_aux",)
+    assert model.unused == ("conv_aux",)
     own = ade_net.state_dict()
     assert model.tensors.keys() == own.keys()
     assert all(torch.equal(model.tensors[n].reshape(own[n].shape), own[n]) for n in own)
@@ -284,7 +286,7 @@ def test_the_auxiliary_head_of_a_caffemodel_is_taken(ade_net):
     net += layer("conv4_7/bn", "BN", blobs=norm)
     net += layer("conv6_1", "Convolution", blobs=classifier, extra=one_by_one)
     model = read_caffemodel(net)
-    assert model.aside == () and model.architecture.aux
+    assert model.unused == () and model.architecture.aux
     assert model.tensors.keys() == meta(model.architecture).state_dict().keys()
     assert torch.equal(model.tensors["aux.conv.weight"], torch.from_numpy(weight))
     assert torch.equal(model.tensors["aux.bn.running_var"], torch.from_numpy(norm[3]).flatten())
@@ -328,7 +330,7 @@ def test_broken_caffemodels_are_one_line(ade_net, tmp_path):
 def test_the_place_of_the_stride_changes_what_a_network_computes(ade_net):
     """Same tensors, same shapes, other numbers: the file must say it, as nothing else would."""
     other = build(
-        Architecture(classes=3, backbone="resnet50", aux=False, norm_momentum=0.05)
+        Architecture(classes=3, backbone="resnet50", aux=False, norm_momentum=0.05, stem="deep")
     ).eval()
     other.load_state_dict(ade_net.state_dict())
     images = torch.randn(1, 3, 41, 41)
@@ -348,7 +350,7 @@ def test_load_takes_a_run_and_any_kind_of_picture(journey, tmp_path):
     assert labels.dtype == np.uint8 and labels.shape == (picture.height, picture.width)
     assert np.array_equal(predictor(picture), labels)
     assert np.array_equal(predictor(np.array(picture.convert("RGB"))), labels)
-    saved = np.array(Image.open(journey.folder / "parsed/labels" / path.name))
+    saved = np.array(Image.open(journey.folder / "predicted/labels" / path.name))
     assert np.array_equal(saved, labels)
     assert len(predictor.classes) == len(predictor.palette) == 9
     probabilities = predictor.probabilities(path, scales=(0.5, 1.0), flip=True)

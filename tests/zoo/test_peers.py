@@ -57,7 +57,7 @@ def test_mmsegmentations_logits(tmp_path, mmseg18, depth, deep_stem):
     assert found.what == f"an mmsegmentation PSPNet of {depth} layers, with auxiliary head"
     spec = found.architecture
     assert spec.stem_widths == ((32, 32, 64) if deep_stem else (64, 64, 128))
-    assert not spec.align_corners and spec.first_dilation == "half" and found.aside == ()
+    assert not spec.align_corners and spec.first_dilation == "half" and found.unused == ()
     predictor = package.load(tmp_path / "w.safetensors", "cpu", "fp32")
     assert max(differences(predictor, theirs)) <= 1e-5
 
@@ -73,7 +73,7 @@ def test_csails_logits(tmp_path, depth):
     torch.save(decoder.state_dict(), tmp_path / "decoder_epoch_20.pth")
     found = import_weights(tmp_path, tmp_path / "w.safetensors", VOC)
     assert found.what.startswith(f"CSAIL's resnet{depth}dilated with ppm_deepsup")
-    assert found.aside == ("bn1._running_iter",)
+    assert found.unused == ("bn1._running_iter",)
     assert found.architecture.level_width == (512 if depth == 18 else None)
     assert found.architecture.aux_width == (512 if depth == 50 else 128)
     predictor = package.load(tmp_path / "w.safetensors", "cpu", "fp32")
@@ -122,6 +122,7 @@ def test_every_tensor_of_csail_has_its_place(depth):
         aux_width=512,
         align_corners=False,
         dropout_kind="channel",
+        stem="deep",
     )
 
 

@@ -9,14 +9,13 @@ import resource
 import signal
 import subprocess
 import sys
-import threading
 import time
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 import torch
+from helpers.file_server import FileServer
 from helpers.plain_nets import CSAILDecoder, CSAILEncoder, MMSegmentation, randomize
 from helpers.trees import noise, save_picture
 
@@ -75,49 +74,9 @@ def published(tmp_path_factory):
         path.unlink()
 
 
-class Publisher:
-    """A server of those files; `half` sends half of each, `stall` waits in the middle."""
-
-    def __init__(self, folder):
-        owner, self.asked, self.half, self.stall = self, [], False, False
-        self.waiting, self.go = threading.Event(), threading.Event()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                path = folder / self.path.rpartition("/")[2]
-                owner.asked.append(path.name)
-                if not path.is_file():
-                    self.send_error(404)
-                    return
-                data = path.read_bytes()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                middle = len(data) // 2
-                self.wfile.write(data[:middle])
-                if owner.stall:
-                    owner.waiting.set()
-                    owner.go.wait(60)
-                if not owner.half:
-                    self.wfile.write(data[middle:])
-
-            def log_message(self, *arguments):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.handle_error = lambda *arguments: None  # who asked has gone
-        self.address = f"http://127.0.0.1:{self.server.server_port}/model"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self):
-        self.go.set()
-        self.server.shutdown()
-        self.server.server_close()
-
-
 @pytest.fixture
 def publisher(published):
-    server = Publisher(published)
+    server = FileServer(published)
     yield server
     server.close()
 
@@ -178,7 +137,7 @@ def test_the_first_use_fetches_and_the_second_needs_no_network(
     _, out, err = psp("predict", photos, "-m", "small-csail", "-o", "one", check=0)
     assert out == "one\n"
     assert "A csail of this machine" in err and "terms: as you like" in err
-    assert f"{publisher.address}/decoder_epoch_20.pth (no checksum is published)" in err
+    assert f"{publisher.address}/decoder_epoch_20.pth" in err and "no checksum" in err
     assert err.index("terms:") < err.index("CSAIL's resnet18dilated") < err.index("2 pictures")
     assert kept(cache) == ["weights-1/small-csail.safetensors"]  # and no download
     assert publisher.asked == ["encoder_epoch_20.pth", "decoder_epoch_20.pth"]
@@ -223,30 +182,30 @@ def test_load_hears_of_it_and_computes_what_the_file_says(catalog, published, ca
 
 
 @pytest.mark.parametrize(
-    ("name", "setup", "message"),
+    ("name", "setup", "reason"),
     [
-        ("gone", None, "gone.pth could not be fetched (404 Not Found)"),
-        ("other", None, "mm.pth: not the published file: its SHA-256 begins with"),
-        ("small-mmseg", "half", "could not be fetched (it broke off after"),
-        ("small-mmseg", "dead", "could not be fetched (Connection refused)"),
-        ("deeper", None, "of 18 layers, with auxiliary head, not the resnet50 of mmsegmentation"),
-        ("corners", None, "of 18 layers, with auxiliary head, with align_corners False"),
-        ("classifier", None, "cannot be used: classifier.pth: an ImageNet classifier"),
-        ("page", None, "cannot be used: page.pth: no weights file (it starts with b'<html>Pl')"),
+        ("gone", None, "404 Not Found"),
+        ("other", None, "01234567"),
+        ("small-mmseg", "half", "broke off"),
+        ("small-mmseg", "dead", "Connection refused"),
+        ("deeper", None, "not the resnet50"),
+        ("corners", None, "align_corners False"),
+        ("classifier", None, "classifier.pth: an ImageNet classifier"),
+        ("page", None, "b'<html>Pl'"),
     ],
 )
 def test_what_cannot_be_had_is_one_line_and_nothing_kept(
-    catalog, publisher, cache, photos, psp, name, setup, message
+    catalog, publisher, cache, photos, psp, name, setup, reason
 ):
     publisher.half = setup == "half"
     if setup == "dead":
         publisher.close()
     code, out, err = psp("predict", photos, "-m", name, "-q")
     assert code == 2 and out == "" and err.count("\n") == 1, err
-    assert message in err
+    assert f"{name}: " in err and reason in err
     file = entries()[name].files[0]
     assert file.address in err
-    assert f"Bring {file.name} from {publisher.address}/ by hand into {cache / name}" in err
+    assert f"{file.name} from {publisher.address}/ into {cache / name}" in err
     assert kept(cache) == []
 
 
@@ -255,18 +214,18 @@ def test_both_halves_are_named_and_taken_from_where_they_were_put(
 ):
     publisher.close()
     code, _, err = psp("inspect", "small-csail")
-    assert code == 2 and "Bring encoder_epoch_20.pth and decoder_epoch_20.pth from" in err
-    place = cache / "small-csail"
-    assert str(place) in err and place.is_dir()
-    for part in ("encoder", "decoder"):
-        name = f"{part}_epoch_20.pth"
-        (place / name).write_bytes((published / name).read_bytes())
+    assert code == 2 and "encoder_epoch_20.pth and decoder_epoch_20.pth" in err
+    folder = cache / "small-csail"
+    assert str(folder) in err and folder.is_dir()
+    for half in ("encoder", "decoder"):
+        name = f"{half}_epoch_20.pth"
+        (folder / name).write_bytes((published / name).read_bytes())
     assert "resnet18" in psp("inspect", "small-csail", check=0)[1]
     assert "weights-1/small-csail.safetensors" in kept(cache)
     (cache / "small-mmseg").mkdir()
     (cache / "small-mmseg/mm.pth").write_bytes(b"half of it")
     code, _, err = psp("inspect", "small-mmseg")
-    assert code == 2 and "small-mmseg/mm.pth: not the file that http" in err
+    assert code == 2 and "small-mmseg/mm.pth: " in err and "Remove it" in err
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(catalog, cache):
@@ -274,11 +233,13 @@ def test_a_full_disk_is_said_and_leaves_nothing(catalog, cache):
     for limit, when in ((1 << 20, "fetching"), (30 << 20, "importing")):
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
         try:
-            with pytest.raises(PspError, match=r"File too large.*PSP_CACHE") as error:
+            with pytest.raises(PspError) as error:
                 obtain(entries()["small-mmseg"])
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        assert "\n" not in str(error.value) and "could not be fetched" not in str(error.value), when
+        text = str(error.value)
+        assert "File too large" in text and "PSP_CACHE" in text and str(cache) in text, when
+        assert "\n" not in text and "http" not in text, when  # it is not the network's fault
         assert kept(cache) == [], when
 
 
@@ -350,8 +311,9 @@ def test_where_weights_are_kept(monkeypatch, tmp_path):
 def test_a_folder_that_cannot_be_made_is_said(catalog, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("PSP_CACHE", str(tmp_path / "file"))
-    with pytest.raises(PspError, match=r"file/weights-1: weights cannot be kept.*PSP_CACHE"):
+    with pytest.raises(PspError) as error:
         obtain(entries()["small-mmseg"])
+    assert "file/weights-1: " in str(error.value) and "PSP_CACHE" in str(error.value)
 
 
 def test_a_path_wins_over_a_name_and_a_near_one_is_proposed(catalog, journey, tmp_path, psp):
@@ -371,9 +333,10 @@ def test_a_path_wins_over_a_name_and_a_near_one_is_proposed(catalog, journey, tm
         assert code == 2 and "Did you mean 'small-mmseg'?" in err and "psp models" in err, command
         assert err.strip().splitlines()[-1].startswith("error: "), err
     code, _, err = psp("evaluate", "gone")
-    assert code == 2 and "gone: published weights do not know your shards. Add --data" in err
-    with pytest.raises(PspError, match="--weights last chooses among a run's"):
+    assert code == 2 and "gone: " in err and "--data" in err
+    with pytest.raises(PspError) as error:
         find_model("gone", "last")
+    assert "gone: --weights last" in str(error.value)
 
 
 def test_every_command_takes_a_name(catalog, cache, journey, psp, tmp_path):

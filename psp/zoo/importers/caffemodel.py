@@ -24,7 +24,7 @@ from psp.errors import PspError
 
 @dataclass
 class Layer:
-    """A layer with its blobs (float32 arrays) and the few parameters that matter here."""
+    """A layer with its blobs (float32 arrays) and those parameters that a PSPNet needs."""
 
     name: str = ""
     kind: str = ""
@@ -39,13 +39,16 @@ class Layer:
 
 
 def read_layers(net: memoryview) -> Iterator[Layer]:
+    """Yield the layers of a NetParameter message. Raises PspError if it is damaged or too old."""
     old = False
     for number, value in _fields(net):
         if number == 100 and isinstance(value, memoryview):
             yield _layer(value)
         old = old or number == 2
     if old:
-        raise PspError("a Caffe model of the format before 2014; convert it with Caffe's own tool.")
+        raise PspError(
+            "a Caffe model of the format before 2014; convert it with upgrade_net_proto_binary."
+        )
 
 
 def _layer(message: memoryview) -> Layer:
@@ -60,21 +63,22 @@ def _layer(message: memoryview) -> Layer:
         elif number == 7:
             layer.blobs.append(_blob(_message(value)))
         elif number == 106:
-            numbers = _numbers(_message(value))
-            layer.stride = numbers.get(6, 1)
-            layer.kernel = numbers.get(4, 0)
-            layer.dilation = numbers.get(18, 1)
+            integers = _integers(_message(value))
+            layer.stride = integers.get(6, 1)
+            layer.kernel = integers.get(4, 0)
+            layer.dilation = integers.get(18, 1)
         elif number == 121:
-            numbers = _numbers(_message(value))
-            layer.average = numbers.get(1, 0) == 1
-            layer.kernel = numbers.get(2, 0)
+            integers = _integers(_message(value))
+            layer.average = integers.get(1, 0) == 1
+            layer.kernel = integers.get(2, 0)
         elif number == 152:
-            for part, item in _fields(_message(value)):
-                if part in (3, 4) and not isinstance(item, int) and len(item) == 4:
+            for subfield, item in _fields(_message(value)):
+                if subfield in (3, 4) and not isinstance(item, int) and len(item) == 4:
                     (real,) = struct.unpack("<f", item)
-                    layer.momentum, layer.eps = (
-                        (real, layer.eps) if part == 3 else (layer.momentum, real)
-                    )
+                    if subfield == 3:
+                        layer.momentum = real
+                    else:
+                        layer.eps = real
     return layer
 
 
@@ -88,30 +92,30 @@ def _blob(message: memoryview) -> np.ndarray[Any, np.dtype[np.float32]]:
             for _, n in _unpacked(_message(value)):
                 shape.append(n)
                 if len(shape) > 8:
-                    raise PspError("broken Caffe model: a blob of more than 8 axes.")
+                    raise PspError("damaged Caffe model: a blob of more than 8 axes.")
         elif number == 5:
             values += _message(value)
         elif 1 <= number <= 4 and isinstance(value, int):
             legacy[number - 1] = value
     if len(values) % 4:
-        raise PspError(f"broken Caffe model: {len(values)} bytes of float32 values.")
+        raise PspError(f"damaged Caffe model: {len(values)} bytes of float32 values.")
     data = np.frombuffer(values, "<f4")
     shape = shape or legacy
     if data.size != math.prod(shape):
-        raise PspError(f"broken Caffe model: a blob of shape {shape} has {data.size} values.")
+        raise PspError(f"damaged Caffe model: a blob of shape {shape} has {data.size} values.")
     return data.reshape(shape) if data.size else np.zeros(0, np.float32)
 
 
-def _numbers(message: memoryview) -> dict[int, int]:
-    """Return the first value of every integer field."""
-    found: dict[int, int] = {}
+def _integers(message: memoryview) -> dict[int, int]:
+    """Return the first value of every integer field, by field number."""
+    values: dict[int, int] = {}
     for number, value in _unpacked(message):
-        found.setdefault(number, value)
-    return found
+        values.setdefault(number, value)
+    return values
 
 
 def _unpacked(message: memoryview) -> Iterator[tuple[int, int]]:
-    """Yield integer fields; repeated ones may be packed into one."""
+    """Yield the integer fields; several values of a field may be packed into one item."""
     for number, value in _fields(message):
         if isinstance(value, int):
             yield number, value
@@ -123,6 +127,7 @@ def _unpacked(message: memoryview) -> Iterator[tuple[int, int]]:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """Yield the number and value of each field of a message."""
     at = 0
     while at < len(message):
         tag, at = _varint(message, at)
@@ -136,14 +141,17 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         elif wire in (1, 5):
             length = 8 if wire == 1 else 4
         else:
-            raise PspError("no Caffe model, or broken: it is no row of protocol buffer fields.")
+            raise PspError(
+                "not a Caffe model, or damaged: not a sequence of protocol buffer fields."
+            )
         if number == 0 or at + length > len(message):
-            raise PspError("no Caffe model, or a truncated one: a field reaches past the end.")
+            raise PspError("not a Caffe model, or a truncated one: a field reaches past the end.")
         yield number, message[at : at + length]
         at += length
 
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:
+    """Return the integer at a position, and the position after it."""
     value = shift = 0
     while at < len(message) and shift < 70:
         byte = message[at]
@@ -152,12 +160,12 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
         if byte < 128:
             return value, at
         shift += 7
-    raise PspError("no Caffe model, or a truncated one: a number has no end.")
+    raise PspError("not a Caffe model, or a truncated one: a number has no end.")
 
 
 def _message(value: int | memoryview) -> memoryview:
     if isinstance(value, int):
-        raise PspError("no Caffe model: a number stands where a message must.")
+        raise PspError("not a Caffe model: a number in the place of a message.")
     return value
 
 

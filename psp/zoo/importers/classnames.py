@@ -1,85 +1,81 @@
-"""Whether two lists of class names are the same classes, and where each stands.
+"""Whether two lists of class names are the same classes, and the positions in the other list.
 
-Programs spell a class in their own way (window, windowpane) and count them in their own order. A
-network's channels mean what its own list says; labelled by another list they would be silently
-wrong, so a class without a certain counterpart is an error.
+Programs list the classes of a data set in different orders, and spell some names differently. The
+channels of a network belong to its own list; under another list they would be silently wrong. So
+nothing is guessed: two names are the same class if they are spelled alike, or if `SPELLINGS` has
+them, and any other list is an error.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from psp.errors import PspError
 
+# Names in published files that are other spellings of a card's: (theirs, the card's).
+SPELLINGS = frozenset(
+    {
+        # mmsegmentation, mmseg/datasets/pascal_context.py; the card has those of the data set's
+        # own labels.txt.
+        ("bedclothes", "bedcloth"),
+        ("cloth", "clothes"),
+        ("table", "diningtable"),
+    }
+)
 
-def places(theirs: Sequence[str], ours: Sequence[str]) -> tuple[int, ...]:
-    """Return for each of `ours` the place of the same class in `theirs`.
 
-    Two names are one class when they are equal but for case, spaces, - and _; then, of those left
-    over, when one is the beginning of the other (cloth, clothes) or else its end (table,
-    diningtable), and no second pair could be meant. What is still left over is taken as renamed
-    where it stands, if no other class has moved and most are known. Raises PspError otherwise.
+def class_positions(theirs: Sequence[str], ours: Sequence[str]) -> tuple[int, ...]:
+    """Return for each class of `ours` its position in `theirs`.
+
+    Two names are the same class if they are equal but for case, blanks, - and _, or, of those then
+    left over, if `SPELLINGS` says so. Names still left over are taken as renamed, but only if every
+    other class has the same position in both lists and these are more than half of all: then the
+    list is evidently the same one with a few names changed. Raises PspError otherwise.
     """
     if len(theirs) != len(ours):
         raise PspError(f"it names {len(theirs)} classes, not {len(ours)}")
-    given, wanted = [_plain(name) for name in theirs], [_plain(name) for name in ours]
-    twice = next(
+    given = [_plain(name) for name in theirs]
+    repeated = next(
         (name for name, plain in zip(theirs, given, strict=True) if given.count(plain) > 1), None
     )
-    if twice is not None:
-        raise PspError(f"it names two classes '{twice}'")
-    found: dict[int, int] = {}
-    for same in (str.__eq__, _begins, _ends):
-        found |= _pairs(given, wanted, found, same)
-    left = [number for number in range(len(ours)) if number not in found]
-    stay = all(place == number for number, place in found.items())
-    if left and not (stay and 2 * len(found) > len(ours)):
-        number = left[0]
-        raise PspError(
-            f"its classes cannot be matched with the card's: the card's class {number} is "
-            f"'{ours[number]}', the file's '{theirs[number]}'"
-        )
-    return tuple(found.get(number, number) for number in range(len(ours)))
-
-
-def _pairs(
-    given: Sequence[str],
-    wanted: Sequence[str],
-    found: dict[int, int],
-    same: Callable[[str, str], bool],
-) -> dict[int, int]:
-    """Return the places of names that have one counterpart among those left over."""
-    left = [number for number in range(len(wanted)) if number not in found]
-    free = sorted(set(range(len(given))) - set(found.values()))
-    meant = {number: [p for p in free if same(given[p], wanted[number])] for number in left}
-    taken = [place for candidates in meant.values() for place in candidates]
-    return {
-        number: candidates[0]
-        for number, candidates in meant.items()
-        if len(candidates) == 1 and taken.count(candidates[0]) == 1
+    if repeated is not None:
+        raise PspError(f"it names two classes '{repeated}'")
+    index_of = {name: index for index, name in enumerate(given)}
+    names = [_plain(name) for name in ours]
+    positions = {i: index_of[name] for i, name in enumerate(names) if name in index_of}
+    free = {given[index] for index in set(range(len(given))) - set(positions.values())}
+    positions |= {
+        i: index_of[other]
+        for i, name in enumerate(names)
+        if i not in positions
+        for other in free
+        if (other, name) in SPELLINGS
     }
+    unknown = [index for index in range(len(ours)) if index not in positions]
+    same_order = all(position == index for index, position in positions.items())
+    if unknown and not (same_order and 2 * len(positions) > len(ours)):
+        index = unknown[0]
+        raise PspError(
+            f"its classes do not match the card's: class {index} of the card is '{ours[index]}', "
+            f"of the file '{theirs[index]}'"
+        )
+    return tuple(positions.get(index, index) for index in range(len(ours)))
+
+
+def remarks(theirs: Sequence[str], ours: Sequence[str], positions: Sequence[int]) -> list[str]:
+    """Return what the user should know about `positions`: another order, and other names."""
+    sentences = []
+    moved = sum(position != index for index, position in enumerate(positions))
+    if moved:
+        sentences.append(
+            f"its classes are in another order than the card's; {moved} were put into the card's"
+        )
+    pairs = [(theirs[position], name) for position, name in zip(positions, ours, strict=True)]
+    renamed = [f"{old} → {new}" for old, new in pairs if _plain(old) != _plain(new)]
+    if renamed:
+        more = f" and {len(renamed) - 4} more" if len(renamed) > 4 else ""
+        sentences.append(f"classes with another name in the card: {', '.join(renamed[:4])}{more}")
+    return sentences
 
 
 def _plain(name: str) -> str:
     return re.sub(r"[\s_-]+", "", name.casefold())
-
-
-def _begins(one: str, other: str) -> bool:
-    return one.startswith(other) or other.startswith(one)
-
-
-def _ends(one: str, other: str) -> bool:
-    return one.endswith(other) or other.endswith(one)
-
-
-def differences(theirs: Sequence[str], ours: Sequence[str], where: Sequence[int]) -> list[str]:
-    """Return what a person should know of `places`: that the order differs, and renamed classes."""
-    remarks = []
-    moved = sum(place != number for number, place in enumerate(where))
-    if moved:
-        remarks.append(f"its classes stand in another order than the card's; {moved} were moved")
-    pairs = [(theirs[place], name) for place, name in zip(where, ours, strict=True)]
-    renamed = [f"{old} → {new}" for old, new in pairs if _plain(old) != _plain(new)]
-    if renamed:
-        more = f" and {len(renamed) - 4} more" if len(renamed) > 4 else ""
-        remarks.append(f"classes the card calls otherwise: {', '.join(renamed[:4])}{more}")
-    return remarks

@@ -1,10 +1,10 @@
-"""CSAIL's resnet18/50/101dilated with ppm_deepsup or ppm: two files of tensors become ours.
+"""Importer of CSAIL's resnet18/50/101dilated with ppm_deepsup or ppm, in two files.
 
-Where its graph is another than the authors', the difference is a field of the architecture: the
-strided convolution of a dilated stage's first block has half the dilation, pyramid levels have 512
-channels at any depth, the auxiliary head has a quarter of stage 5's, align_corners is off.
-Its pictures are RGB with ImageNet's mean and deviation since August 2019. Those from before expect
-other pixels, and nothing in their tensors tells.
+Its differences from the authors' network are fields of the architecture: the strided convolution of
+a dilated stage's first block has half the dilation, pyramid levels have 512 channels at any depth,
+the auxiliary head has a quarter of stage 5's channels, align_corners is off.
+Since August 2019 the input is RGB with ImageNet's mean and deviation. Earlier networks need another
+preprocessing, and their tensors do not show it.
 Source: CSAILVision/semantic-segmentation-pytorch, mit_semseg/models/models.py.
 """
 
@@ -19,7 +19,7 @@ from psp.model.backbones.resnet import backbone_of
 from psp.zoo.importers.importer import ImportedNetwork, renamed, sizes
 
 BINS = (1, 2, 3, 6)
-PARTS = {
+MODULES = {
     "conv_last.0": "head.conv.conv",
     "conv_last.1": "head.bn",
     "conv_last.4": "head.classifier",
@@ -27,47 +27,48 @@ PARTS = {
     "cbr_deepsup.1": "aux.bn",
     "conv_last_deepsup": "aux.classifier",
     **{
-        f"ppm.{level}.{number}": f"head.conv.levels.{level}.{part}"
+        f"ppm.{level}.{number}": f"head.conv.levels.{level}.{module}"
         for level in range(len(BINS))
-        for number, part in (("1", "conv"), ("2", "bn"))
+        for number, module in (("1", "conv"), ("2", "bn"))
     },
 }
 ENCODER = re.compile(r"(conv[123]|bn[123])\.\w+|layer[1-4]\..+")
-# Running sums of its early synchronized batch norm, of use for going on with a training alone.
-SUMS = ("_tmp_running_mean", "_tmp_running_var", "_running_iter")
+# Running sums of its early synchronized batch norm, which only its training uses.
+RUNNING_SUMS = ("_tmp_running_mean", "_tmp_running_var", "_running_iter")
 
 
 def is_csail(encoder: Mapping[str, object], decoder: Mapping[str, object]) -> bool:
-    """Whether tensors of these names are its dilated ResNet and a pyramid decoder."""
+    """Whether these are the tensor names of CSAIL's dilated ResNet and pyramid decoder."""
     stem = {"conv1.weight", "conv2.weight", "conv3.weight"}
     return stem <= set(encoder) and {"ppm.0.1.weight", "conv_last.4.weight"} <= set(decoder)
 
 
 def read_csail(encoder: Mapping[str, Tensor], decoder: Mapping[str, Tensor]) -> ImportedNetwork:
-    """Translate both files' tensors. Raises PspError for a name that its network has not."""
+    """Read the network from both files' tensors. Raises PspError for an unknown tensor name."""
     backbone = backbone_of(encoder)
     if backbone is None:
-        raise PspError("a CSAIL encoder of a depth that psp does not know.")
-    places = {name: f"backbone.{name}" if ENCODER.fullmatch(name) else None for name in encoder} | {
-        name: renamed(name, PARTS) for name in decoder
+        raise PspError("a CSAIL encoder of a depth that psp does not have.")
+    names = {name: f"backbone.{name}" if ENCODER.fullmatch(name) else None for name in encoder} | {
+        name: renamed(name, MODULES) for name in decoder
     }
-    named, aside = {}, []
+    tensors, unused = {}, []
     for name, tensor in {**encoder, **decoder}.items():
-        place = places[name]
-        if name.endswith(SUMS):
-            aside.append(name)
-        elif place is None:
-            raise PspError(f"a CSAIL network with a part that psp does not know: {name}")
+        own_name = names[name]
+        if name.endswith(RUNNING_SUMS):
+            unused.append(name)
+        elif own_name is None:
+            raise PspError(f"a CSAIL network with a tensor that psp does not know: {name}")
         else:
-            named[place] = tensor
+            tensors[own_name] = tensor
     classes, head_width, _, _ = sizes(decoder["conv_last.4.weight"], 4)
     level_width, deepest, _, _ = sizes(decoder["ppm.0.1.weight"], 4)
     aux = decoder.get("conv_last_deepsup.weight")
-    one, two, three = (sizes(encoder[f"conv{number}.weight"], 4)[0] for number in (1, 2, 3))
+    width1, width2, width3 = (sizes(encoder[f"conv{number}.weight"], 4)[0] for number in (1, 2, 3))
     spec = Architecture(
         classes=classes,
+        stem="deep",
         backbone=backbone,
-        stem_widths=(one, two, three),
+        stem_widths=(width1, width2, width3),
         first_dilation="half",
         level_width=None if 4 * level_width == deepest else level_width,
         head_width=head_width,
@@ -77,10 +78,10 @@ def read_csail(encoder: Mapping[str, Tensor], decoder: Mapping[str, Tensor]) -> 
         dropout_kind="channel",
     )
     return ImportedNetwork(
-        f"CSAIL's resnet{spec.depth}dilated with {'ppm_deepsup' if spec.aux else 'ppm'}, taken as "
-        "one of August 2019 or later",
+        f"CSAIL's resnet{spec.depth}dilated with {'ppm_deepsup' if spec.aux else 'ppm'}, "
+        "assumed to be from August 2019 or later",
         spec,
-        named,
-        aside=tuple(aside),
+        tensors,
+        unused=tuple(unused),
         kind="csail",
     )

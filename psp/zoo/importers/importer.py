@@ -1,4 +1,4 @@
-"""What each importer gives: another program's network in our terms."""
+"""The result of every importer: another program's network with psp's names."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,34 +11,30 @@ from psp.model.preprocessing import IMAGENET, Preprocessing
 
 @dataclass(frozen=True)
 class ImportedNetwork:
-    """A network by our names, and what it was recognized as, in words.
+    """A network that was read from another program's file."""
 
-    `kind` is the program it comes from: caffe, semseg, mmsegmentation or csail. `crop` is that of
-    its training and `classes` are its names, in the order of its channels, where the file says
-    them; `aside` names the file's tensors or layers that are no part of the network, `remarks` what
-    was done to it beside.
-    """
-
-    what: str
+    what: str  # what it was recognized as, in words
     architecture: Architecture
-    tensors: dict[str, Tensor]
+    tensors: dict[str, Tensor]  # by psp's names
     preprocessing: Preprocessing = IMAGENET
-    crop: int | None = None
-    aside: tuple[str, ...] = ()
-    classes: tuple[str, ...] | None = None
-    remarks: tuple[str, ...] = ()
-    kind: str = field(kw_only=True)
+    crop: int | None = None  # of its training, if the file has it
+    unused: tuple[str, ...] = ()  # tensors or layers in the file that are not part of the network
+    classes: tuple[str, ...] | None = (
+        None  # names in the order of the channels, if the file has them
+    )
+    remarks: tuple[str, ...] = ()  # what the import changed
+    kind: str = field(kw_only=True)  # the program: caffe, semseg, mmsegmentation or csail
 
 
 def sizes(weight: Tensor, dimensions: int) -> tuple[int, ...]:
-    """Return a weight's sizes; zeros if it has another number of dimensions, which no network has.
+    """Return a weight's shape, or zeros if it has another number of dimensions.
 
-    An importer may ask a damaged file for them: the strict comparison of shapes comes after.
+    So an importer can read a damaged file: the strict comparison of all shapes comes later.
     """
     return tuple(weight.shape) if weight.ndim == dimensions else (0,) * dimensions
 
 
-def renamed(name: str, parts: Mapping[str, str]) -> str | None:
-    """Return a tensor's name where its module is one of `parts`, which map module to module."""
+def renamed(name: str, modules: Mapping[str, str]) -> str | None:
+    """Return psp's name of a tensor by a map of module names; None if its module is not in it."""
     module, _, kind = name.rpartition(".")
-    return f"{parts[module]}.{kind}" if module in parts else None
+    return f"{modules[module]}.{kind}" if module in modules else None

@@ -1,10 +1,10 @@
-"""mmsegmentation's PSPNet (EncoderDecoder with PSPHead): its names become ours.
+"""Importer of mmsegmentation's PSPNet (EncoderDecoder with PSPHead).
 
-Where its graph is another than the authors', the difference is a field of the architecture: a stem
-of 32, 32, 64 channels (ResNetV1c) or the 7x7 one, the first dilated block of a stage at half the
-dilation, only the first convolution of a basic block dilated, align_corners off. Its checkpoints
-carry the text of their configuration; where that says otherwise, the text is followed or the file
-refused, as tensors of the same shapes would give other numbers.
+Its differences from the authors' network are fields of the architecture: a stem of 32, 32, 64
+channels (ResNetV1c) or the 7x7 one, the first block of a dilated stage at half the dilation, only
+the first convolution of a basic block dilated, align_corners off. Its checkpoints contain the text
+of their configuration. Where that says otherwise, it is followed, or the file is refused if psp has
+no such network: the shapes of the tensors would be the same, but the results would be wrong.
 Sources: mmseg/models/backbones/resnet.py, utils/res_layer.py, decode_heads/psp_head.py and
 configs/_base_/models/pspnet_r50-d8.py.
 """
@@ -21,7 +21,7 @@ from psp.model.preprocessing import IMAGENET, Preprocessing
 from psp.zoo.importers.importer import ImportedNetwork, renamed, sizes
 
 BINS = (1, 2, 3, 6)
-PARTS = {
+MODULES = {
     "backbone.stem.0": "backbone.conv1",
     "backbone.stem.1": "backbone.bn1",
     "backbone.stem.3": "backbone.conv2",
@@ -35,14 +35,14 @@ PARTS = {
     "auxiliary_head.convs.0.bn": "aux.bn",
     "auxiliary_head.conv_seg": "aux.classifier",
     **{
-        f"decode_head.psp_modules.{level}.1.{part}": f"head.conv.levels.{level}.{part}"
+        f"decode_head.psp_modules.{level}.1.{module}": f"head.conv.levels.{level}.{module}"
         for level in range(len(BINS))
-        for part in ("conv", "bn")
+        for module in ("conv", "bn")
     },
 }
 BACKBONE = re.compile(r"backbone\.(layer[1-4]\..+|conv1\.weight|bn1\.\w+)")
 
-# What its PSPNets of output stride 8 say; psp's network can be no other.
+# What psp's network has no setting for; all PSPNets of output stride 8 have these values.
 FIXED = {
     "strides": "(1,2,1,1)",
     "dilations": "(1,1,2,4)",
@@ -53,31 +53,32 @@ FIXED = {
 
 
 def is_mmseg(names: Mapping[str, object]) -> bool:
-    """Whether tensors of these names are a PSPNet of mmsegmentation."""
+    """Whether these are the tensor names of an mmsegmentation PSPNet."""
     return {"decode_head.psp_modules.0.1.conv.weight", "decode_head.conv_seg.weight"} <= set(names)
 
 
 def read_mmseg(tensors: Mapping[str, Tensor], config: str = "") -> ImportedNetwork:
-    """Translate a checkpoint's tensors; `config` is the text of its configuration, if it has one.
+    """Read the network from a checkpoint's tensors and the text of its configuration, if any.
 
-    Raises PspError for a name that its PSPNet has not, and for a configuration that is another
-    network's.
+    Raises PspError for an unknown tensor name, and for the configuration of a network that psp
+    does not have.
     """
     backbone = backbone_of(n.removeprefix("backbone.") for n in tensors if BACKBONE.match(n))
     if backbone is None:
-        raise PspError("an mmsegmentation PSPNet of a backbone that psp does not know.")
-    named = {}
+        raise PspError("an mmsegmentation PSPNet with a backbone that psp does not have.")
+    own_tensors = {}
     for name, tensor in tensors.items():
-        ours = renamed(name, PARTS) or (name if BACKBONE.fullmatch(name) else None)
-        if ours is None:
-            raise PspError(f"an mmsegmentation PSPNet with a part that psp does not know: {name}")
-        named[ours] = tensor
-    _check(config)
+        own_name = renamed(name, MODULES) or (name if BACKBONE.fullmatch(name) else None)
+        if own_name is None:
+            raise PspError(f"an mmsegmentation PSPNet with a tensor that psp does not know: {name}")
+        own_tensors[own_name] = tensor
+    _check_fixed(config)
     classes, head_width, _, _ = sizes(tensors["decode_head.conv_seg.weight"], 4)
     level_width, deepest, _, _ = sizes(tensors["decode_head.psp_modules.0.1.conv.weight"], 4)
-    stem = [named[name] for n in (1, 2, 3) if (name := f"backbone.conv{n}.weight") in named]
+    stem_names = [f"backbone.conv{index}.weight" for index in (1, 2, 3)]
+    stem = [own_tensors[name] for name in stem_names if name in own_tensors]
     widths = [sizes(weight, 4)[0] for weight in stem]
-    aux = named.get("aux.classifier.weight")
+    aux = own_tensors.get("aux.classifier.weight")
     spec = Architecture(
         classes=classes,
         backbone=backbone,
@@ -85,44 +86,45 @@ def read_mmseg(tensors: Mapping[str, Tensor], config: str = "") -> ImportedNetwo
         stem_widths=(
             (widths[0], widths[1], widths[2]) if len(widths) == 3 else Architecture.stem_widths
         ),
-        stride_in="1x1" if _says(config, "style") == "'caffe'" else "3x3",
-        first_dilation="full" if _says(config, "contract_dilation") == "False" else "half",
+        stride_in="1x1" if _value(config, "style") == "'caffe'" else "3x3",
+        first_dilation="full" if _value(config, "contract_dilation") == "False" else "half",
         basic_dilation="first",
         level_width=None if 4 * level_width == deepest else level_width,
         head_width=head_width,
         aux=aux is not None,
         aux_width=Architecture.aux_width if aux is None else sizes(aux, 4)[1],
-        align_corners=_says(config, "align_corners") == "True",
+        align_corners=_value(config, "align_corners") == "True",
         dropout_kind="channel",
     )
     return ImportedNetwork(
         f"an mmsegmentation PSPNet of {spec.depth} layers, {'with' if spec.aux else 'without'} "
         "auxiliary head",
         spec,
-        named,
+        own_tensors,
         _preprocessing(config),
         kind="mmsegmentation",
     )
 
 
-def _says(config: str, key: str) -> str | None:
-    """Return the value of a key in a configuration's text, without spaces; None if it has none.
+def _value(config: str, key: str) -> str | None:
+    """Return the value of a key in a configuration's text, without spaces; None if it is not there.
 
-    Raises PspError where the key stands with several values: which one counts is not certain.
+    Raises PspError if the key has several values, as it is not certain which one applies.
     """
-    found = re.findall(rf"\b{key}\s*=\s*([(\[][^)\]]*[)\]]|'[^']*'|[\w.]+)", config)
-    values = {re.sub(r"\s", "", value).replace(",)", ")") for value in found}
+    texts = re.findall(rf"\b{key}\s*=\s*([(\[][^)\]]*[)\]]|'[^']*'|[\w.]+)", config)
+    values = {re.sub(r"\s", "", value).replace(",)", ")") for value in texts}
     if len(values) > 1:
         raise PspError(
-            f"an mmsegmentation PSPNet whose configuration has {key} as "
-            f"{' and '.join(sorted(values))}; psp's network has one."
+            f"an mmsegmentation PSPNet whose configuration has several values of {key}: "
+            f"{' and '.join(sorted(values))}."
         )
     return values.pop() if values else None
 
 
-def _check(config: str) -> None:
+def _check_fixed(config: str) -> None:
+    """Raise PspError for a configuration that psp's network has no setting for."""
     for key, expected in FIXED.items():
-        value = _says(config, key)
+        value = _value(config, key)
         if value is not None and value.replace("[", "(").replace("]", ")") != expected:
             raise PspError(
                 f"an mmsegmentation PSPNet with {key}={value}; psp's network has {expected}."
@@ -130,14 +132,16 @@ def _check(config: str) -> None:
 
 
 def _preprocessing(config: str) -> Preprocessing:
-    """Return the mean and standard deviation of the configuration, or its usual ones."""
-    if "False" in (_says(config, "to_rgb"), _says(config, "bgr_to_rgb")):
-        raise PspError("an mmsegmentation PSPNet that takes BGR pictures, which psp does not know.")
+    """Return the mean and standard deviation in the configuration, or mmsegmentation's defaults."""
+    if "False" in (_value(config, "to_rgb"), _value(config, "bgr_to_rgb")):
+        raise PspError(
+            "an mmsegmentation PSPNet that takes BGR pictures, which psp does not support."
+        )
     values = []
-    for key, usual in (("mean", IMAGENET.mean), ("std", IMAGENET.std)):
-        text = _says(config, key)
+    for key, default in (("mean", IMAGENET.mean), ("std", IMAGENET.std)):
+        text = _value(config, key)
         numbers = [float(number) for number in re.findall(r"\d+\.?\d*", text or "")]
         if text and len(numbers) != 3:
-            raise PspError(f"an mmsegmentation PSPNet with {key}={text}, which is not one a color.")
-        values.append((numbers[0], numbers[1], numbers[2]) if numbers else usual)
+            raise PspError(f"an mmsegmentation PSPNet with {key}={text}: not three numbers.")
+        values.append((numbers[0], numbers[1], numbers[2]) if numbers else default)
     return Preprocessing(*values)

@@ -1,4 +1,4 @@
-"""The authors' PyTorch checkpoints (hszhao/semseg, model/pspnet.py): their names become ours."""
+"""Importer of the authors' PyTorch checkpoints (hszhao/semseg, model/pspnet.py)."""
 
 import re
 from collections.abc import Mapping
@@ -16,24 +16,25 @@ CLASSIFIER = {"0": "conv", "1": "bn", "4": "classifier"}
 
 
 def is_semseg(names: Mapping[str, object]) -> bool:
-    """Whether tensors of these names are a PSPNet of semseg."""
+    """Whether these are the tensor names of a semseg PSPNet."""
     return {"layer0.0.weight", "cls.4.weight"} <= names.keys()
 
 
 def read_semseg(tensors: Mapping[str, Tensor]) -> ImportedNetwork:
-    """Translate a checkpoint's tensors. Raises PspError for a name that its PSPNet has not."""
+    """Read the network from a checkpoint's tensors. Raises PspError for an unknown tensor name."""
     backbone = backbone_of(tensors)
     if backbone is None:
-        raise PspError("a semseg PSPNet of a depth that psp does not know.")
+        raise PspError("a semseg PSPNet of a depth that psp does not have.")
     levels = {name.split(".")[2] for name in tensors if re.match(r"ppm\.\w+\.\w+\.", name)}
     if levels != set("0123"):
         raise PspError(
-            f"a semseg PSPNet of {len(levels)} pyramid levels; psp knows its 1, 2, 3, 6."
+            f"a semseg PSPNet of {len(levels)} pyramid levels; psp can import its 1, 2, 3, 6."
         )
     if tensors["cls.4.weight"].ndim != 4:
-        raise PspError("a semseg PSPNet whose cls.4.weight is no convolution.")
+        raise PspError("a semseg PSPNet whose cls.4.weight is not a convolution.")
     spec = Architecture(
         classes=sizes(tensors["cls.4.weight"], 4)[0],
+        stem="deep",
         backbone=backbone,
         aux="aux.4.weight" in tensors,
         dropout_kind="channel",
@@ -42,12 +43,13 @@ def read_semseg(tensors: Mapping[str, Tensor]) -> ImportedNetwork:
     return ImportedNetwork(
         f"a semseg PSPNet of {spec.depth} layers, {aux} auxiliary head",
         spec,
-        {_ours(name): tensor for name, tensor in tensors.items()},
+        {_own_name(name): tensor for name, tensor in tensors.items()},
         kind="semseg",
     )
 
 
-def _ours(name: str) -> str:
+def _own_name(name: str) -> str:
+    """Return psp's name of a tensor. Raises PspError if semseg has no such tensor."""
     try:
         first, *rest = name.split(".")
         if first == "layer0":
@@ -55,13 +57,13 @@ def _ours(name: str) -> str:
         if re.fullmatch("layer[1-4]", first):
             return f"backbone.{name}"
         if first == "ppm":
-            _, level, part, kind = rest
-            return f"head.conv.levels.{level}.{LEVEL[part]}.{kind}"
+            _, level, index, kind = rest
+            return f"head.conv.levels.{level}.{LEVEL[index]}.{kind}"
         if first in ("cls", "aux"):
-            part = CLASSIFIER[rest[0]]
+            module = CLASSIFIER[rest[0]]
             if first == "aux":
-                return f"aux.{part}.{rest[1]}"
-            return f"head.{'conv.conv' if part == 'conv' else part}.{rest[1]}"
+                return f"aux.{module}.{rest[1]}"
+            return f"head.{'conv.conv' if module == 'conv' else module}.{rest[1]}"
     except (KeyError, ValueError, IndexError):
         pass
-    raise PspError(f"a semseg PSPNet with a tensor that its code has not: {name}")
+    raise PspError(f"a semseg PSPNet with a tensor that psp does not know: {name}")
