@@ -1,4 +1,4 @@
-"""psp demo: a painted data set and the four commands a user would type on it."""
+"""psp demo: paint a small data set and run the four main commands on it."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ SHEET_ROWS = 5
 
 @dataclass(frozen=True)
 class Demo:
-    """The demo's folder. Everything it makes lies in there."""
+    """The demo's folder, with everything that it makes."""
 
     folder: Path
 
@@ -35,70 +35,69 @@ class Demo:
         return self.folder / "run"
 
     @property
-    def parsed(self) -> Path:
+    def predicted(self) -> Path:
         """The label maps and overlays of the validation pictures."""
-        return self.folder / "parsed"
+        return self.folder / "predicted"
 
     @property
     def sheet(self) -> Path:
-        """The picture to look at: scenes, truth and result side by side."""
+        """The picture with scenes, labels and predictions side by side."""
         return self.folder / "sheet.jpg"
 
     @property
     def scenes(self) -> int:
-        """How many scenes are painted."""
+        """The number of scenes in the data set."""
         return sum(self._counts().values())
 
     def _counts(self) -> dict[str, int]:
         return {split.name: split.images or 0 for split in find_card("scenes").splits}
 
     def paint(self) -> Iterator[Path]:
-        """Paint the data set that the card `scenes` promises; yield each picture's path."""
+        """Paint the data set of the card `scenes`; yield each picture's path."""
         return paint_set(self.raw, self._counts())
 
     def commands(self) -> list[list[str]]:
-        """Return the four commands, as arguments of `psp`."""
+        """Return the arguments of `psp` for the four commands."""
         data = self.folder / "data"
-        photos = self.raw / "images" / "val"
+        pictures = self.raw / "images" / "val"
         return [
             ["prepare", "scenes", str(self.raw), "-o", str(data)],
             ["train", str(data), "-o", str(self.run)],
             ["evaluate", str(self.run)],
-            ["predict", str(photos), "-m", str(self.run), "-o", str(self.parsed)],
+            ["predict", str(pictures), "-m", str(self.run), "-o", str(self.predicted)],
         ]
 
     def scores(self) -> str:
-        """Return the scores that the third command found, as a sentence."""
+        """Return the scores of `psp evaluate`, as a sentence."""
         (path,) = (self.run / "evaluations").glob("*.json")
-        found = json.loads(path.read_text(encoding="utf-8"))
+        scores = json.loads(path.read_text(encoding="utf-8"))
         return (
-            f"mIoU {100 * found['miou']:.2f}, mean accuracy {100 * found['mean_accuracy']:.2f}, "
-            f"pixel accuracy {100 * found['pixel_accuracy']:.2f} on {found['images']} scenes that "
-            "the network was not trained on"
+            f"mIoU {100 * scores['miou']:.2f}, mean accuracy {100 * scores['mean_accuracy']:.2f}, "
+            f"pixel accuracy {100 * scores['pixel_accuracy']:.2f} on {scores['images']} scenes "
+            "that the network was not trained on"
         )
 
     def draw_sheet(self) -> None:
-        """Draw validation scenes beside their labels and what the network made of them."""
+        """Draw validation scenes beside their labels and the network's predictions."""
         card = find_card("scenes")
-        names = _varied(self.raw, card)
+        names = _varied_scenes(self.raw, card)
         rows = []
         for name in names:
             image = decode_image((self.raw / "images/val" / name).read_bytes(), name)
-            truth, found = (
+            target, prediction = (
                 decode_label((folder / name).read_bytes(), name).astype(np.uint8)
-                for folder in (self.raw / "labels/val", self.parsed / "labels")
+                for folder in (self.raw / "labels/val", self.predicted / "labels")
             )
-            rows.append(
-                [image, overlay(image, truth, card.palette), overlay(image, found, card.palette)]
-            )
+            overlays = [overlay(image, label, card.palette) for label in (target, prediction)]
+            rows.append([image, *overlays])
         key = legend(card.names, card.palette, width=700)
         page = sheet(rows, ["scene", "label", "psp"], 170, key)
         with atomic_write(self.sheet) as temporary:
             temporary.write_bytes(encode_jpeg(page))
 
 
-def _varied(raw: Path, card: Card) -> Sequence[str]:
-    """Return names of validation scenes that between them show as many classes as possible."""
+def _varied_scenes(raw: Path, card: Card) -> Sequence[str]:
+    """Return the names of validation scenes that together show as many classes as possible."""
     paths = sorted((raw / "labels/val").iterdir())
     labels = [decode_label(path.read_bytes(), path.name) for path in paths]
     shown = [set(np.unique(label).tolist()) & set(range(len(card.classes))) for label in labels]

@@ -1,4 +1,4 @@
-"""Label maps as pictures: overlays, the legend, sheets of examples."""
+"""Draw label maps: overlays, legends, and sheets of examples."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ INK, PAPER, FAINT = (30, 30, 30), (255, 255, 255), (150, 150, 150)
 
 
 def colors(label: NDArray[np.uint8], palette: Palette) -> Picture:
-    """Return class ids (H, W) in the palette's colors; what is no class (255) is white."""
+    """Return class ids (H, W) in the palette's colors; pixels without a class (255) are white."""
     table = np.full((256, 3), 255, np.uint8)
     table[: len(palette)] = palette
     return table[label]
@@ -23,7 +23,7 @@ def colors(label: NDArray[np.uint8], palette: Palette) -> Picture:
 def overlay(
     image: Picture, label: NDArray[np.uint8], palette: Palette, strength: float = 0.55
 ) -> Picture:
-    """Return the picture with the classes' colors laid over it, a dark line between classes."""
+    """Return the picture blended with the classes' colors, with dark lines between classes."""
     drawn = colors(label, palette)
     mixed = np.asarray(cv2.addWeighted(image, 1 - strength, drawn, strength, 0), np.uint8)
     edge = _borders(label)
@@ -32,7 +32,7 @@ def overlay(
 
 
 def _borders(label: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Mark the pixels whose right or lower neighbor is of another class."""
+    """Return a mask (H, W) of the pixels whose right or lower neighbor is of another class."""
     edge = np.zeros(label.shape, bool)
     edge[:-1] |= label[:-1] != label[1:]
     edge[:, :-1] |= label[:, :-1] != label[:, 1:]
@@ -40,20 +40,20 @@ def _borders(label: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def legend(names: Sequence[str], palette: Palette, width: int = 640) -> Picture:
-    """Return a key of names and color chips, in columns, `width` pixels wide or a little more."""
+    """Return a legend of ids, names and colors, in columns, at least `width` pixels wide."""
     font = _font(15)
-    longest = max(font.getlength(f"{number}  {name}") for number, name in enumerate(names))
+    longest = max(font.getlength(f"{index}  {name}") for index, name in enumerate(names))
     cell, line, margin = int(longest) + 56, 26, 10
     columns = max(1, (max(width, cell + 2 * margin) - 2 * margin) // cell)
     rows = -(-len(names) // columns)
     width = max(width, cell + 2 * margin)
     sheet = Image.new("RGB", (width, rows * line + 2 * margin), PAPER)
     draw = ImageDraw.Draw(sheet)
-    for number, (name, color) in enumerate(zip(names, palette, strict=True)):
-        column, row = divmod(number, rows)
+    for index, (name, color) in enumerate(zip(names, palette, strict=True)):
+        column, row = divmod(index, rows)
         x, y = margin + column * cell, margin + row * line
         draw.rectangle((x, y + 3, x + 26, y + 21), fill=color, outline=FAINT)
-        draw.text((x + 36, y + line // 2), f"{number}  {name}", INK, font, anchor="lm")
+        draw.text((x + 36, y + line // 2), f"{index}  {name}", INK, font, anchor="lm")
     return np.asarray(sheet)
 
 
@@ -68,10 +68,10 @@ def sheet(
     total = head + len(rows) * (height + gap) + key.shape[0]
     page = Image.new("RGB", (width, total), PAPER)
     draw = ImageDraw.Draw(page)
-    for number, row in enumerate(scaled):
+    for index, row in enumerate(scaled):
         x = gap
         for picture, column in zip(row, widths, strict=True):
-            page.paste(picture, (x, head + number * (height + gap)))
+            page.paste(picture, (x, head + index * (height + gap)))
             x += column + gap
     x = gap
     for title, column in zip(titles, widths, strict=True):

@@ -47,7 +47,7 @@ MAY_IMPORT = {
 ONLY = {
     "typer": {"cli"},
     "rich": {"cli"},
-    "h5py": {"data.shards", "prepare.matlab"},
+    "h5py": {"data.shards", "data.shard_writer", "prepare.matlab"},
     "scipy": {"prepare.matlab"},
     "PIL": {"images", "render", "predict.photos"},
     "safetensors": {"model.weights", "zoo.tensors"},

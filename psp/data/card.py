@@ -1,25 +1,29 @@
-"""A card: what a data set is.
+"""A card: the description of a data set.
 
-Its classes (name, color, raw label values), which raw values are ignored, its splits with the
-counts the official set must give, where it comes from and on what terms, and its training recipes.
-Cards are TOML files (`cardfile.py` reads them); they travel inside the shards and the weights.
+Its classes (name, color, raw label values), the raw values to ignore, its splits with the number of
+images of the official set, where it comes from and under what terms, and its training recipes.
+Cards are TOML files, read by `cardfile.py`; a copy is stored as JSON in the shards.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from psp.errors import PspError, nearest
 
-IGNORE = 255  # the label of pixels that belong to no class; also why a card has 255 classes at most
+IGNORE = 255  # the label of pixels that are not scored; hence a card has at most 255 classes
+
+
+class NewerCardError(PspError):
+    """A stored card has a key that this psp does not know: a newer psp wrote it."""
 
 
 @dataclass(frozen=True)
 class ClassEntry:
-    """A class: its name, its color (R, G, B in 0..255) and the raw label values that mean it.
+    """A class: its name, its color (R, G, B in 0..255) and the raw label values that stand for it.
 
-    Where a card's labels are colors, a raw value is 65536 R + 256 G + B.
+    If the card's labels are colors, a raw value is 65536 R + 256 G + B.
     """
 
     name: str
@@ -29,11 +33,11 @@ class ClassEntry:
 
 @dataclass(frozen=True)
 class SplitEntry:
-    """A split: how many images the official set has in it, and which they are.
+    """A split: which images it has, and how many of them the official set has.
 
-    They are those in a folder named like the split, those in the file `list`, or a `fraction` of
-    all. A split that is not `required` may be missing from a download; one without `labels` is a
-    leaderboard's test set, which can only be predicted.
+    The images are those in a folder with the split's name, those listed in the file `list`, or a
+    `fraction` of all. A split that is not `required` may be missing from a download; one without
+    `labels` is a leaderboard's test set, which can only be predicted.
     """
 
     name: str
@@ -46,7 +50,7 @@ class SplitEntry:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a data set comes from: addresses, how to unpack, download size, terms, citation."""
+    """Where a data set comes from: URLs, how to unpack it, download size, terms, citation."""
 
     address: tuple[str, ...]
     how: str = ""
@@ -59,9 +63,9 @@ class Origin:
 class Folders:
     """Where the layout `folders` finds images and masks below the raw folder.
 
-    `{split}` in a path stands for the split's name. A mask belongs to the image whose path below
-    its folder is the same, once suffix and file type are taken off both. `seed` decides which
-    pictures a split's fraction takes.
+    `{split}` in a path stands for the split's name. An image and a mask belong together if their
+    paths below these folders are the same without suffix and file type. `seed` decides which
+    pictures go into a split that is given as a fraction.
     """
 
     images: str
@@ -73,7 +77,7 @@ class Folders:
 
 @dataclass(frozen=True)
 class Card:
-    """A data set. The class with id i is `classes[i]`."""
+    """A data set. `classes[i]` is the class with id i."""
 
     name: str
     title: str
@@ -81,18 +85,18 @@ class Card:
     classes: tuple[ClassEntry, ...]
     ignore_from: tuple[int, ...]
     splits: tuple[SplitEntry, ...]
-    labels: str = "values"  # what label pictures hold: values, or colors
-    drop: tuple[str, ...] = ()  # pictures that are left out
+    labels: str = "values"  # what the pixels of a label file are: "values" or "colors"
+    drop: tuple[str, ...] = ()  # names of pictures to leave out
     origin: Origin | None = None
     folders: Folders | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
     recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    recipe_name: str = "default"  # what the first recipe is called: "paper" where it is the paper's
-    sources: Mapping[str, str] = field(default_factory=dict)  # of each recipe: whose numbers
+    recipe_name: str = "default"  # name of `recipe`: "paper" if its numbers are the paper's
+    sources: Mapping[str, str] = field(default_factory=dict)  # recipe name: where it comes from
 
     @property
     def palette(self) -> tuple[tuple[int, int, int], ...]:
-        """One (R, G, B) a class, in id order."""
+        """The (R, G, B) of each class, in id order."""
         return tuple(entry.color for entry in self.classes)
 
     @property
@@ -101,14 +105,14 @@ class Card:
         return tuple(entry.name for entry in self.classes)
 
     def raw_to_id(self) -> dict[int, int]:
-        """Map every raw label value that the card knows to a class id, or to 255 for ignored."""
+        """Map each raw label value of the card to its class id, or to 255 if it is ignored."""
         mapping = dict.fromkeys(self.ignore_from, IGNORE)
-        for number, entry in enumerate(self.classes):
-            mapping.update(dict.fromkeys(entry.raw, number))
+        for index, entry in enumerate(self.classes):
+            mapping.update(dict.fromkeys(entry.raw, index))
         return mapping
 
     def recipe_named(self, name: str | None) -> Mapping[str, Any]:
-        """Return the card's recipe, or a named one laid over it; PspError if there is none."""
+        """Return the card's recipe, or a named one merged over it. Raises PspError if unknown."""
         if name in (None, "default", self.recipe_name):
             return self.recipe
         if name not in self.recipes:
@@ -120,28 +124,58 @@ class Card:
         return {**self.recipe, **self.recipes[name]}
 
     def to_json(self) -> str:
-        """Return the card as one line of JSON; `card_from_json` is its inverse."""
+        """Return the card as one line of JSON, for `card_from_json`."""
         return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
 
 
 def card_from_json(text: str) -> Card:
-    """Rebuild a card that `Card.to_json` wrote."""
+    """Rebuild a card from the text of `Card.to_json`. Raises as `card_from_dict`."""
     return card_from_dict(json.loads(text))
 
 
-def card_from_dict(found: Mapping[str, Any]) -> Card:
-    """Rebuild a card from what its JSON holds."""
-    value = dict(found)
+def card_from_dict(stored: Mapping[str, Any]) -> Card:
+    """Rebuild a card from the JSON object of `Card.to_json`.
+
+    Raises NewerCardError for an unknown key, and KeyError, TypeError or ValueError for a missing
+    key or a wrong type. Keys with a default may be missing: an older psp did not write them.
+    """
+    value = _known(Card, stored, "")
+    for key in ("name", "title", "layout"):
+        _require(value[key], str)
     value["classes"] = tuple(
-        ClassEntry(entry["name"], tuple(entry["color"]), tuple(entry["raw"]))
-        for entry in value["classes"]
+        _class_from_dict(_known(ClassEntry, entry, "classes.")) for entry in value["classes"]
     )
-    value["splits"] = tuple(SplitEntry(**entry) for entry in value["splits"])
+    value["splits"] = tuple(
+        SplitEntry(**_known(SplitEntry, entry, "splits.")) for entry in value["splits"]
+    )
     for key in ("ignore_from", "drop"):
-        value[key] = tuple(value[key])
+        value[key] = tuple(_require(value[key], list))
     if value["origin"] is not None:
-        origin = value["origin"]
+        origin = _known(Origin, value["origin"], "origin.")
         value["origin"] = Origin(**{**origin, "address": tuple(origin["address"])})
     if value["folders"] is not None:
-        value["folders"] = Folders(**value["folders"])
+        value["folders"] = Folders(**_known(Folders, value["folders"], "folders."))
+    for key in ("recipe", "recipes", "sources"):
+        _require(value.get(key, {}), dict)
     return Card(**value)
+
+
+def _class_from_dict(entry: Mapping[str, Any]) -> ClassEntry:
+    red, green, blue = (_require(channel, int) for channel in entry["color"])
+    raw = tuple(_require(value, int) for value in entry["raw"])
+    return ClassEntry(_require(entry["name"], str), (red, green, blue), raw)
+
+
+def _known(kind: type[Any], stored: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return a copy of `stored` if all its keys are fields of the dataclass `kind`."""
+    names = {entry.name for entry in fields(kind)}
+    for key in _require(stored, dict):
+        if key not in names:
+            raise NewerCardError(f"unknown key '{where}{key}' in its card")
+    return dict(stored)
+
+
+def _require(value: Any, kind: type[Any]) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(f"{value!r} is not of type {kind.__name__}")
+    return value

@@ -1,4 +1,4 @@
-"""Cards as TOML files: found, read, and checked key by key. datasets/README.md has the format."""
+"""Find, read and check cards in TOML files. datasets/README.md describes the format."""
 
 import re
 import tomllib
@@ -18,36 +18,36 @@ from psp.errors import PspError, nearest
 from psp.settings.sources import resolve
 
 LARGEST_RAW = 65_535  # labels on disk have 8 or 16 bits
-NOUNS = {
-    str: "a text",
+TYPE_NAMES = {
+    str: "a string",
     list: "a list",
     dict: "a table",
-    int: "a whole number",
+    int: "an integer",
     float: "a number",
     bool: "true or false",
 }
 
 
 def shipped() -> dict[str, Path]:
-    """Return the cards that come with psp, by name.
+    """Return the files of the cards that come with psp, by name.
 
-    An installed wheel has them inside the package, a checkout (or an editable install) beside it.
+    In an installed wheel they are inside the package, in a checkout or editable install beside it.
     """
     package = Path(__file__).parents[1]
     for folder in (package / "datasets", package.parent / "datasets"):
-        found = {path.stem: path for path in sorted(folder.glob("*.toml"))}
-        if found:
-            return found
+        cards = {path.stem: path for path in sorted(folder.glob("*.toml"))}
+        if cards:
+            return cards
     raise PspError(f"{package}: the cards of the shipped data sets are missing. Install psp again.")
 
 
 def find_card(name: str) -> Card:
-    """Return the shipped card of that name, or the card in that .toml file."""
+    """Return the shipped card with that name, or the card in that .toml file."""
     return read_card(card_path(name))
 
 
 def card_path(name: str) -> Path:
-    """Return where the card called `name` is: a shipped one's file, or the .toml file named."""
+    """Return the file of the shipped card with that name; a path that ends in .toml is kept."""
     if name.endswith(".toml"):
         return Path(name)
     known = shipped()
@@ -60,22 +60,22 @@ def card_path(name: str) -> Path:
 
 
 def read_card(path: Path) -> Card:
-    """Read and check a card. Raises PspError that names the card, the class and the key."""
+    """Read and check a card. Raises PspError that names the file, the class and the key."""
     try:
         value = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise PspError(f"card {path}: no such file. The shipped ones: psp cards") from None
+        raise PspError(f"card {path}: no such file. To list the shipped cards: psp cards") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise PspError(f"card {path}: cannot be read: {error}") from None
     return _Reader(path).card(value)
 
 
 class _Reader:
-    """Turns the values of a TOML file into a Card; every complaint starts with the file's name."""
+    """Turns the values of a TOML file into a Card; errors start with the file's path."""
 
     def __init__(self, path: Path) -> None:
         self.where = f"card {path}"
-        self.colors = False  # whether labels are colors, which 'from' then lists
+        self.colors = False  # whether labels are colors, so that 'from' lists colors
 
     def fail(self, message: str) -> PspError:
         return PspError(f"{self.where}: {message}")
@@ -98,12 +98,12 @@ class _Reader:
         if labels not in ("values", "colors"):
             raise self.fail(f"labels '{labels}' must be 'values' or 'colors'.")
         self.colors = labels == "colors"
-        classes = tuple(self.entry(item, number) for number, item in enumerate(value["classes"]))
+        classes = tuple(self.entry(item, index) for index, item in enumerate(value["classes"]))
         ignored = self.raw_values(value.get("ignore_from", []), "ignore_from")
-        self.no_doubles(classes, ignored)
+        self.check_unique(classes, ignored)
         splits = tuple(self.split(name, item) for name, item in value["splits"].items())
         if not splits:
-            raise self.fail("[splits] is empty; name at least 'train' and 'val'.")
+            raise self.fail("[splits] is empty: it needs at least 'train' and 'val'.")
         folders = self.folders(value, splits)
         name, recipes, sources = self.recipes(value)
         return Card(
@@ -123,13 +123,13 @@ class _Reader:
             sources=sources,
         )
 
-    def entry(self, item: Any, number: int) -> ClassEntry:
+    def entry(self, item: Any, index: int) -> ClassEntry:
         if not isinstance(item, dict):
-            raise self.fail(f"class {number} must be a table with name, color and from.")
-        where = f"class {number} '{item.get('name', '?')}': "
+            raise self.fail(f"class {index} must be a table with name, color and from.")
+        where = f"class {index} '{item.get('name', '?')}': "
         needed: dict[str, type] = {"name": str, "color": str}
         source: dict[str, type] = {"from": list}
-        # A class of colors is drawn in its own, unless the card says otherwise.
+        # If labels are colors, 'from' is optional: by default it is the class's own color.
         self.keys(
             item, needed if self.colors else needed | source, source if self.colors else {}, where
         )
@@ -149,7 +149,7 @@ class _Reader:
         known = {"images": int, "list": str, "fraction": float, "labels": bool, "required": bool}
         self.keys(item, {}, known, where)
         if not re.fullmatch(r"[A-Za-z0-9_]+", name):
-            raise self.fail(f"{where}a split's name is letters, digits and _.")
+            raise self.fail(f"{where}a split's name must be letters, digits and _.")
         if item.get("images", 0) < 0:
             raise self.fail(f"{where}'images' must not be negative.")
         if not 0 < item.get("fraction", 1) <= 1:
@@ -167,15 +167,17 @@ class _Reader:
         return Origin(**{**value["origin"], "address": address})
 
     def folders(self, value: dict[str, Any], splits: tuple[SplitEntry, ...]) -> Folders | None:
-        """Return the table [folders] and check that every split can be told by it."""
+        """Return the table [folders]; check that it says for every split which pictures it has."""
         table = value.get("folders")
         if (table is not None) != (value["layout"] == "folders"):
-            raise self.fail("the layout 'folders' and a table [folders] belong together.")
-        parted = [split for split in splits if split.fraction is not None]
+            raise self.fail(
+                "layout 'folders' needs a table [folders], and no other layout has one."
+            )
+        fractions = [split for split in splits if split.fraction is not None]
         if table is None:
-            if parted:
+            if fractions:
                 raise self.fail(
-                    f"split '{parted[0].name}': 'fraction' works with the layout 'folders' alone."
+                    f"split '{fractions[0].name}': 'fraction' works only with layout 'folders'."
                 )
             return None
         optional = {"image_suffix": str, "mask_suffix": str, "seed": int}
@@ -184,18 +186,18 @@ class _Reader:
             if table[key].startswith("/") or ".." in Path(table[key]).parts:
                 raise self.fail(f"folders: '{key}' must be a path below the raw folder.")
             if "{" in table[key].replace("{split}", ""):
-                raise self.fail(f"folders: '{key}' may hold {{split}}, no other braces.")
+                raise self.fail(f"folders: '{key}' may have {{split}} in it, but no other braces.")
         if "{split}" not in table["images"]:
             for split in splits:
                 if split.list is None and split.fraction is None:
                     raise self.fail(
-                        f"split '{split.name}': which pictures? Give it a 'list' or a 'fraction', "
-                        "or write {split} into the paths of [folders]."
+                        f"split '{split.name}': give it a 'list' or a 'fraction', or use {{split}} "
+                        "in the paths of [folders]."
                     )
-        elif parted:
+        elif fractions:
             raise self.fail(
-                f"split '{parted[0].name}': 'fraction' divides one folder; here {{split}} in "
-                "[folders] has one for each."
+                f"split '{fractions[0].name}': 'fraction' divides one folder, but with {{split}} "
+                "in [folders] each split has its own. Leave out one of the two."
             )
         if sum(split.fraction or 0 for split in splits) > 1 + 1e-9:
             raise self.fail("the fractions of the splits add up to more than 1.")
@@ -208,26 +210,26 @@ class _Reader:
         first, others = value.get("recipe", {}), value.get("recipes", {})
         name = first.get("name", "default")
         if not isinstance(name, str) or not name:
-            raise self.fail("recipe: 'name' must be a text.")
-        found: dict[str, dict[str, Any]] = {}
+            raise self.fail("recipe: 'name' must be a string.")
+        recipes: dict[str, dict[str, Any]] = {}
         sources = {}
         for title, table in [(name, first), *others.items()]:
             where = "recipe" if table is first else f"recipes.{title}"
             if not isinstance(table, dict):
                 raise self.fail(f"{where} must be a table of settings.")
-            if title in found or (table is not first and title in ("default", "recipe")):
-                raise self.fail(f"{where}: that name is [recipe]'s own; choose another.")
+            if title in recipes or (table is not first and title in ("default", "recipe")):
+                raise self.fail(f"{where}: this name is taken by [recipe]. Choose another.")
             source = table.get("source", "")
             if not isinstance(source, str):
-                raise self.fail(f"{where}: 'source' must be a text.")
-            spoken = ("name", "source") if table is first else ("source",)
-            found[title] = {key: item for key, item in table.items() if key not in spoken}
+                raise self.fail(f"{where}: 'source' must be a string.")
+            other = ("name", "source") if table is first else ("source",)
+            recipes[title] = {key: item for key, item in table.items() if key not in other}
             sources[title] = source
             try:
-                resolve({**found[name], **found[title]}, {}, title)
+                resolve({**recipes[name], **recipes[title]}, {}, title)
             except PspError as error:
                 raise self.fail(str(error)) from None
-        return name, found, sources
+        return name, recipes, sources
 
     def keys(
         self,
@@ -237,13 +239,13 @@ class _Reader:
         where: str,
     ) -> None:
         known = {**needed, **optional}
-        for key, found in value.items():
+        for key, item in value.items():
             if key not in known:
                 raise self.fail(f"{where}unknown key '{key}'.{nearest(key, known)}")
             kind = known[key]
             fits = (float, int) if kind is float else kind
-            if not isinstance(found, fits) or (isinstance(found, bool) and kind is not bool):
-                raise self.fail(f"{where}'{key}' must be {NOUNS[kind]}.")
+            if not isinstance(item, fits) or (isinstance(item, bool) and kind is not bool):
+                raise self.fail(f"{where}'{key}' must be {TYPE_NAMES[kind]}.")
         for key in needed:
             if key not in value:
                 raise self.fail(f"{where}'{key}' is missing.")
@@ -251,7 +253,7 @@ class _Reader:
     def texts(self, values: list[Any], where: str) -> tuple[str, ...]:
         for value in values:
             if not isinstance(value, str):
-                raise self.fail(f"{where}: {value!r} is no text.")
+                raise self.fail(f"{where}: {value!r} is not a string.")
         return tuple(values)
 
     def raw_values(self, values: list[Any], where: str) -> tuple[int, ...]:
@@ -259,21 +261,23 @@ class _Reader:
             return tuple(self.color(value, f"{where}:") for value in values)
         for value in values:
             if type(value) is not int or not 0 <= value <= LARGEST_RAW:
-                raise self.fail(f"{where}: {value!r} is no raw label value (0 to {LARGEST_RAW}).")
+                raise self.fail(
+                    f"{where}: {value!r} is not a raw label value (0 to {LARGEST_RAW})."
+                )
         return tuple(values)
 
-    def no_doubles(self, classes: tuple[ClassEntry, ...], ignored: tuple[int, ...]) -> None:
+    def check_unique(self, classes: tuple[ClassEntry, ...], ignored: tuple[int, ...]) -> None:
         if not 1 <= len(classes) <= IGNORE:
             raise self.fail(
-                f"{len(classes)} classes: must be 1 to {IGNORE} (8-bit ids, 255 is ignore)."
+                f"{len(classes)} classes: must be 1 to {IGNORE} (ids have 8 bits, 255 is ignore)."
             )
         names: dict[str, int] = {}
         colors: dict[tuple[int, int, int], str] = {}
         raws = dict.fromkeys(ignored, "ignore_from")
         if len(raws) < len(ignored):
-            raise self.fail("ignore_from: a raw value stands twice.")
-        for number, entry in enumerate(classes):
-            where = f"class {number} '{entry.name}'"
+            raise self.fail("ignore_from: a raw value is listed twice.")
+        for index, entry in enumerate(classes):
+            where = f"class {index} '{entry.name}'"
             if entry.name in names:
                 raise self.fail(
                     f"{where}: key 'name': class {names[entry.name]} has the same name."
@@ -282,11 +286,11 @@ class _Reader:
                 raise self.fail(
                     f"{where}: key 'color': '{colors[entry.color]}' has the same color."
                 )
-            names[entry.name], colors[entry.color] = number, entry.name
+            names[entry.name], colors[entry.color] = index, entry.name
             for raw in entry.raw:
                 if raw in raws:
                     shown = f"#{raw:06x}" if self.colors else raw
                     raise self.fail(
-                        f"{where}: key 'from': raw value {shown} is taken by {raws[raw]}."
+                        f"{where}: key 'from': raw value {shown} is also in {raws[raw]}."
                     )
                 raws[raw] = f"'{entry.name}'"

@@ -1,4 +1,4 @@
-"""A contact sheet: pictures of a split beside their labels, to see whether the data are right."""
+"""A contact sheet: pictures of a split beside their labels, to check the data by eye."""
 
 from collections.abc import Sequence
 
@@ -12,10 +12,10 @@ HEIGHT = 170
 
 
 def contact_sheet(shards: ShardSplit, count: int = 12) -> Picture:
-    """Return up to `count` pictures with their labels laid over, and the legend.
+    """Return a picture with up to `count` samples, with overlays of their labels, and a legend.
 
-    Between them they show as many classes as possible; pictures alone where there are no labels.
-    Raises ShardError when a sample is damaged.
+    The samples are chosen to show as many classes as possible. A split without labels is shown
+    without overlays. Raises ShardError if a sample is damaged.
     """
     shown = [set(np.flatnonzero(row[:-1]).tolist()) for row in shards.pixels]
     chosen = most_varied(shown, count)
@@ -33,15 +33,16 @@ def contact_sheet(shards: ShardSplit, count: int = 12) -> Picture:
 
 
 def most_varied(shown: Sequence[set[int]], count: int) -> list[int]:
-    """Return the indices of pictures that show as many classes as possible between them.
+    """Return the indices of `count` pictures that together show as many classes as possible.
 
-    `shown` has the classes of each picture. When all have been seen, the next round begins.
+    `shown` has the classes in each picture. Once all classes are shown, it starts over with the
+    remaining pictures.
     """
     chosen: list[int] = []
-    left = dict.fromkeys(range(len(shown)))
-    every, seen = set().union(*shown), set[int]()
+    left = dict.fromkeys(range(len(shown)))  # an ordered set
+    classes, seen = set().union(*shown), set[int]()
     while len(chosen) < count and left:
-        if seen == every:
+        if seen == classes:
             seen = set()
         best = max(left, key=lambda index: len(shown[index] - seen))
         del left[best]

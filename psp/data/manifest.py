@@ -1,34 +1,66 @@
-"""The manifest of a folder of shards: what is in it, with the SHA-256 of each file.
+"""The manifest of a folder of shards: its contents, with the SHA-256 of each file.
 
     format, version     FORMAT and VERSION
-    dataset, card       the card's name, and all of it
-    source              a digest of the card, the conversion, and names and sizes of the raw files
+    dataset, card       the card's name, and the whole card
+    source              a digest of the card, the conversion, and the raw files' names and sizes
     conversion          how pictures are stored: {"store", "reencode", "max_side"}
     splits              for each: images, labels (whether it has them), skipped (names of pictures
                         left out), shards (file, images, bytes, sha256, pixels)
 
-It is written last: a folder that has one is complete.
+It is written last, so a folder with a manifest is complete. A higher version, or a key that is not
+listed here, means that a newer psp wrote it.
 """
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from psp.data.card import card_from_dict
+from psp.data.card import NewerCardError, card_from_dict
 from psp.errors import PspError
 
 FORMAT = "psp-shards"
 VERSION = 2
 MANIFEST = "manifest.json"
-ANEW = "Make the shards anew: psp prepare CARD RAW -o FOLDER --overwrite"
+REMAKE = "Make the shards again: psp prepare CARD RAW -o FOLDER --overwrite"
+
+KEYS = ("format", "version", "dataset", "card", "source", "conversion", "splits")
+CONVERSION_KEYS = ("store", "reencode", "max_side")
+SPLIT_KEYS = ("images", "labels", "skipped", "shards")
+SHARD_KEYS = ("file", "images", "bytes", "sha256", "pixels")
 
 
 class ShardError(PspError):
-    """A shard folder that is missing, foreign or damaged."""
+    """A folder of shards, or a shard, that is missing, damaged, or not of a format psp reads."""
+
+
+def newer_error(path: Path, what: str) -> ShardError:
+    """Return the error for a file of a newer psp; `what` names the unknown version or key."""
+    return ShardError(f"{path}: written by a newer psp ({what}). Upgrade psp to read it.")
+
+
+def check_keys(path: Path, keys: Iterable[str], known: Iterable[str], where: str = "") -> None:
+    """Raise the error for a newer file if one of its keys is not known."""
+    unknown = sorted(set(keys).difference(known))
+    if unknown:
+        raise newer_error(path, f"unknown key '{where}{unknown[0]}'")
+
+
+def check_version(path: Path, file_format: str, version: int) -> None:
+    """Raise ShardError if a file is of another format, or of another version than this psp reads.
+
+    Raises TypeError if the version is not an integer.
+    """
+    if file_format == FORMAT and version > VERSION:
+        raise newer_error(path, f"version {version}, this one reads {VERSION}")
+    if (file_format, version) != (FORMAT, VERSION):
+        raise ShardError(
+            f"{path}: format {file_format} {version}, this psp reads {FORMAT} {VERSION}. {REMAKE}"
+        )
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return a shard folder's manifest. Raises ShardError with the way out."""
+    """Return the manifest of a folder of shards. Raises ShardError that says what to do."""
     path = folder / MANIFEST
     if folder.is_file():
         raise ShardError(f"{folder}: a file. Give the folder that psp prepare wrote.")
@@ -43,40 +75,48 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         )
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if (manifest["format"], manifest["version"]) != (FORMAT, VERSION):
-            raise ShardError(
-                f"{path}: format {manifest['format']} {manifest['version']}, this psp reads "
-                f"{FORMAT} {VERSION}. Prepare the data set again."
-            )
-        whole = _is_whole(manifest)
-        card_from_dict(manifest["card"])  # raises where it is none
+        check_version(path, manifest["format"], manifest["version"])
+        _check_all_keys(path, manifest)
+        card_from_dict(manifest["card"])  # raises if it is not a card
+        valid = _is_consistent(manifest)
+    except NewerCardError as error:
+        raise newer_error(path, str(error)) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        whole = False
-    if not whole or not manifest["splits"]:
-        raise ShardError(f"{path}: damaged. {ANEW}")
+        valid = False
+    if not valid:
+        raise ShardError(f"{path}: damaged. {REMAKE}")
     return manifest
 
 
-def _is_whole(manifest: dict[str, Any]) -> bool:
-    """Whether everything is there and fits together; a KeyError or TypeError says no as well."""
+def _check_all_keys(path: Path, manifest: Mapping[str, Any]) -> None:
+    check_keys(path, manifest.keys(), KEYS)
+    check_keys(path, manifest["conversion"].keys(), CONVERSION_KEYS, "conversion.")
+    for name, split in manifest["splits"].items():
+        check_keys(path, split.keys(), SPLIT_KEYS, f"splits.{name}.")
+        for entry in split["shards"]:
+            check_keys(path, entry.keys(), SHARD_KEYS, f"splits.{name}.shards.")
+
+
+def _is_consistent(manifest: Mapping[str, Any]) -> bool:
+    """Whether everything is there and fits together; may raise KeyError or TypeError instead."""
     kinds = {"source": str, "dataset": str, "card": dict, "conversion": dict}
     if not all(isinstance(manifest[key], kind) for key, kind in kinds.items()):
         return False
-    if not {"store", "reencode", "max_side"} <= manifest["conversion"].keys():
+    if not manifest["conversion"].keys() >= set(CONVERSION_KEYS):
         return False
     for split in manifest["splits"].values():
         if not (isinstance(split["labels"], bool) and isinstance(split["skipped"], list)):
             return False
         if split["images"] != sum(entry["images"] for entry in split["shards"]):
             return False
-        if not split["shards"] or not all(map(_is_whole_entry, split["shards"])):
+        if not split["shards"] or not all(map(_is_consistent_entry, split["shards"])):
             return False
-    return True
+    return bool(manifest["splits"])
 
 
-def _is_whole_entry(entry: dict[str, Any]) -> bool:
+def _is_consistent_entry(entry: Mapping[str, Any]) -> bool:
     return (
-        {"file", "images", "bytes", "sha256", "pixels"} <= entry.keys()
+        entry.keys() >= set(SHARD_KEYS)
         and type(entry["images"]) is type(entry["bytes"]) is int
         and 0 < entry["images"] <= entry["bytes"]
         and Path(entry["file"]).name == entry["file"]

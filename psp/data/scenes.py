@@ -1,10 +1,10 @@
-"""Painted scenes in which context decides: a data set that needs no download.
+"""Painted scenes in which context decides the class: a data set that needs no download.
 
 The same hull is a boat on water and a car on a road; the same gray box is a building under the sky
-and a cabinet in a room. An object is drawn without knowing where it will stand, so nothing inside
-tells its class: only the surroundings do. That is the paper's argument for the pyramid (section
-3.1, "mismatched relationship"). With `cue_distance` a featureless mist lies around every object,
-so that the deciding cue is at least that many pixels away.
+and a cabinet in a room. Objects are drawn independently of the scene, so only the surroundings tell
+their class. This is the paper's argument for the pyramid (section 3.1, "mismatched relationship").
+With `cue_distance`, a uniform mist surrounds every object, so that anything that tells its class is
+at least that many pixels away.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,15 +19,15 @@ from psp.data.card import IGNORE
 from psp.files import atomic_write, make_folder
 from psp.images import encode_label, encode_png
 
-# Raw label values, those of the card `scenes`.
+# Raw label values of the card `scenes`.
 SKY, WATER, ROAD, WALL, FLOOR, BOAT, CAR, BUILDING, CABINET = range(9)
 MIST = (205, 205, 205)
-NOISE = 5.0  # standard deviation of the gray levels' noise
+NOISE = 5.0  # standard deviation of the noise, in gray levels
 
 
 @dataclass(frozen=True)
 class SceneSpec:
-    """Sizes in pixels; `object_size` is the range of an object's share of the picture's width."""
+    """Sizes in pixels; `object_size` is the range of an object's width / the picture's width."""
 
     height: int = 96
     width: int = 128
@@ -43,24 +43,24 @@ class _Canvas:
 
 def paint(spec: SceneSpec, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return one scene: image uint8 (H, W, 3) RGB and raw label uint8 (H, W), 255 for mist."""
-    place = rng.choice(["sea", "street", "room"])
-    objects = np.random.default_rng(rng.integers(1 << 62))  # looks do not depend on the place
+    scene = rng.choice(["sea", "street", "room"])
+    objects = np.random.default_rng(rng.integers(1 << 62))  # objects do not depend on the scene
     blank = np.zeros((spec.height, spec.width, 3), np.float32)
     canvas = _Canvas(blank, np.zeros((spec.height, spec.width), np.uint8))
     horizon = int(spec.height * rng.uniform(0.4, 0.6))
-    if place == "room":
+    if scene == "room":
         _wall(canvas, horizon, rng)
         _floor(canvas, horizon, rng)
         _box(canvas, spec, horizon, CABINET, objects)
     else:
         _sky(canvas, horizon, rng)
-        if place == "sea":
+        if scene == "sea":
             _water(canvas, horizon, rng)
         else:
             _road(canvas, horizon, rng)
         if objects.random() < 0.5:
             _box(canvas, spec, horizon, BUILDING, objects)
-        _hull(canvas, spec, horizon, BOAT if place == "sea" else CAR, objects)
+        _hull(canvas, spec, horizon, BOAT if scene == "sea" else CAR, objects)
     noisy = canvas.image + rng.normal(0, NOISE, canvas.image.shape)
     return np.clip(noisy, 0, 255).astype(np.uint8), canvas.label
 
@@ -70,19 +70,19 @@ def paint_set(
 ) -> Iterator[Path]:
     """Write images/{split}/NNNN.png and labels/{split}/NNNN.png; yield each picture's path.
 
-    A scene depends on the seed, the split's name and its number alone.
+    A scene depends only on the seed, the split's name and the scene's index.
     """
     spec = spec or SceneSpec()
     for split, count in counts.items():
-        for number in range(count):
-            rng = np.random.default_rng([seed, *split.encode(), number])
+        for index in range(count):
+            rng = np.random.default_rng([seed, *split.encode(), index])
             image, label = paint(spec, rng)
             for kind, data in (("images", encode_png(image)), ("labels", encode_label(label))):
-                path = folder / kind / split / f"{number:04d}.png"
+                path = folder / kind / split / f"{index:04d}.png"
                 make_folder(path.parent)
                 with atomic_write(path) as temporary:
                     temporary.write_bytes(data)
-            yield folder / "images" / split / f"{number:04d}.png"
+            yield folder / "images" / split / f"{index:04d}.png"
 
 
 def _color(
@@ -138,7 +138,7 @@ def _floor(canvas: _Canvas, horizon: int, rng: np.random.Generator) -> None:
 def _hull(
     canvas: _Canvas, spec: SceneSpec, horizon: int, label: int, objects: np.random.Generator
 ) -> None:
-    """A cabin on a body that narrows downwards: a boat's and a car's outline alike."""
+    """Draw a cabin on a body that narrows downwards: the outline of a boat and of a car."""
     width = spec.width * objects.uniform(*spec.object_size)
     body, cabin = 0.26 * width, 0.2 * width
     low = objects.uniform(horizon + 0.5 * (spec.height - horizon), spec.height - 2)
@@ -155,13 +155,13 @@ def _hull(
     paint_roof = objects.uniform(30, 230, 3)
     glass = objects.uniform(20, 70)
     parts = [(corners, paint_body), (top, paint_roof), (window, np.full(3, glass))]
-    _stand(canvas, spec, parts, label)
+    _place(canvas, spec, parts, label)
 
 
 def _box(
     canvas: _Canvas, spec: SceneSpec, horizon: int, label: int, objects: np.random.Generator
 ) -> None:
-    """A gray box with rows of panels: a building's windows and a cabinet's drawers alike."""
+    """Draw a gray box with rows of panels: a building's windows or a cabinet's drawers."""
     width = spec.width * objects.uniform(*spec.object_size) * 0.8
     height = min(width * objects.uniform(0.6, 1.0), 0.9 * horizon)
     low = horizon + 0.06 * spec.height
@@ -185,16 +185,16 @@ def _box(
                 (row + 0.8) / rows,
             )
             parts.append((panel, np.full(3, gray - 45)))
-    _stand(canvas, spec, parts, label)
+    _place(canvas, spec, parts, label)
 
 
-def _stand(
+def _place(
     canvas: _Canvas,
     spec: SceneSpec,
     parts: list[tuple[list[tuple[float, float]], NDArray[np.float64]]],
     label: int,
 ) -> None:
-    """Put an object of colored polygons on the canvas, with the mist around it."""
+    """Draw an object of colored polygons on the canvas, with mist around it."""
     mask = np.zeros(canvas.label.shape, np.uint8)
     for polygon, _ in parts:
         cv2.fillPoly(mask, [np.round(polygon).astype(np.int32)], 1)

@@ -1,4 +1,4 @@
-"""HDF5 shards: the only thing that training and evaluation read.
+"""HDF5 shards: the only files that training and evaluation read. Their format, and the reader.
 
     /images/bytes    uint8 (total,)   the original files, one after the other
     /images/offsets  int64 (n + 1,)   image i is bytes[offsets[i]:offsets[i + 1]]
@@ -10,21 +10,18 @@
     /pixels          int64 (n, classes + 1)   label histogram; the last column is ignore
 
 Root attributes: format, version, card (JSON), split, labels ("yes" or "no"), conversion (JSON),
-made_by. Where conversion says "store": "raw", images are uint8 (H, W, 3) RGB and labels uint8
-(H, W), row by row. A split without labels has no label bytes and zeros in /pixels. Everything is
-stored contiguously: a reader takes the offsets once, then reads the file without HDF5, with no lock
-and safely across processes. The same samples give the same bytes. A folder of shards has a
-manifest.json, written last.
+made_by. A higher version, or a name that is not listed here, means that a newer psp wrote the file.
+If conversion has "store": "raw", images are uint8 (H, W, 3) RGB and labels uint8 (H, W), row by
+row. A split without labels has no label bytes and zeros in /pixels. Everything is stored
+contiguously: a reader takes the offsets once and then reads the file without HDF5, without locks
+and safely from several processes. The same samples give the same bytes.
 """
 
-import contextlib
 import copy
-import io
 import json
-import math
 import os
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,131 +30,38 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from psp.data.card import Card, card_from_json
-from psp.data.manifest import ANEW, FORMAT, MANIFEST, VERSION, ShardError, read_manifest
-from psp.data.staging import Staged
+from psp.data.card import Card, NewerCardError, card_from_json
+from psp.data.manifest import (
+    CONVERSION_KEYS,
+    MANIFEST,
+    REMAKE,
+    ShardError,
+    check_keys,
+    check_version,
+    newer_error,
+    read_manifest,
+)
 from psp.errors import nearest
-from psp.files import atomic_write, file_sha256
+from psp.files import file_sha256
 from psp.images import decode_image, decode_label
 
-ENCODED = {"store": "encoded", "reencode": None, "max_side": None}  # the files as they came
-
-
-def write_shard(
-    path: Path,
-    split: str,
-    card: Card,
-    samples: Sequence[Staged],
-    *,
-    labeled: bool = True,
-    conversion: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Write one shard of at least one sample and return its entry in the manifest.
-
-    The samples' spools lie beside it, and stay; memory holds some megabytes of them at a time.
-    """
-    with contextlib.ExitStack() as stack:
-        temporary = stack.enter_context(atomic_write(path))
-        spools = {
-            name: stack.enter_context((path.parent / name).open("rb", buffering=0))
-            for name in {sample.spool for sample in samples}
-        }
-        lengths = np.array([sample.lengths for sample in samples], np.int64)  # (n, 3)
-        ends = lengths.cumsum(axis=1)
-        places = [(spools[sample.spool], sample.start) for sample in samples]
-
-        def fill(dataset: Any, part: int) -> None:
-            before = ends[:, part] - lengths[:, part]
-            _fill(
-                dataset,
-                [
-                    (file, start + int(skip), int(length))
-                    for (file, start), skip, length in zip(
-                        places, before, lengths[:, part], strict=True
-                    )
-                ],
-            )
-
-        # A fixed library version and no times: the same samples give the same file.
-        with h5py.File(temporary, "w", libver=("v108", "v108")) as file:
-            for part, kind in enumerate(("images", "labels")):
-                offsets = np.concatenate([[0], lengths[:, part].cumsum()])
-                fill(file.create_dataset(f"{kind}/bytes", offsets[-1:], np.uint8), part)
-                file[f"{kind}/offsets"] = offsets
-            file["size"] = np.array([sample.size for sample in samples], np.int32)
-            file["crc32"] = np.array([sample.crc32 for sample in samples], np.uint32)
-            shape = (len(samples), len(card.classes) + 1)
-            fill(file.create_dataset("pixels", shape, np.int64), 2)
-            encoded = [sample.name.encode() for sample in samples]
-            text = h5py.string_dtype("utf-8", max(map(len, encoded)))
-            file.create_dataset("name", data=np.array(encoded, text), dtype=text)
-            header = {
-                "format": FORMAT,
-                "version": str(VERSION),
-                "card": card.to_json(),
-                "split": split,
-                "labels": "yes" if labeled else "no",
-                "conversion": json.dumps(conversion or ENCODED, sort_keys=True),
-                "made_by": "psp prepare",
-            }
-            for key, value in header.items():
-                file.attrs[key] = np.bytes_(value.encode())
-    return shard_entry(path)
-
-
-def _fill(dataset: Any, places: Iterable[tuple[io.FileIO, int, int]]) -> None:
-    """Fill a dataset of rows with bytes that lie at (file, start, length), one after the other."""
-    row = dataset.dtype.itemsize * math.prod(dataset.shape[1:])
-    block = np.empty(max(1, (1 << 18) // row) * row, np.uint8)  # stays in the cache
-    used = done = 0
-
-    def empty() -> None:
-        nonlocal used, done
-        part = block[:used].view(dataset.dtype).reshape(-1, *dataset.shape[1:])
-        dataset[done : done + len(part)] = part
-        used, done = 0, done + len(part)
-
-    for file, start, length in places:
-        file.seek(start)
-        while length:
-            got = file.readinto(block[used : used + length].data)
-            assert got, "a spool was cut"
-            used, length = used + got, length - got
-            if used == len(block):
-                empty()
-    if used:
-        empty()
-
-
-def shard_entry(path: Path) -> dict[str, Any]:
-    """Return what the manifest says of a finished shard: file, images, bytes, sha256, pixels."""
-    with h5py.File(path, "r") as file:
-        table = file["pixels"]
-        images, pixels = len(table), np.zeros(table.shape[1], np.int64)
-        for start in range(0, images, 4096):
-            pixels += table[start : start + 4096].sum(axis=0)
-    return {
-        "file": path.name,
-        "images": images,
-        "bytes": path.stat().st_size,
-        "sha256": file_sha256(path),
-        "pixels": pixels.tolist(),
-    }
+ATTRIBUTES = ("format", "version", "card", "split", "labels", "conversion", "made_by")
+MEMBERS = ("images", "labels", "size", "crc32", "name", "pixels")
 
 
 class ShardSplit:
-    """The samples of one split of a shard folder, in the order of their names.
+    """The samples of one split of a folder of shards, in the order of their names.
 
-    `fingerprint` is the SHA-256 of the manifest, which holds those of all shards: it names the
-    data as they were when they were opened.
+    `fingerprint` is the SHA-256 of the manifest, which contains those of all shards: it identifies
+    the data as they were when the split was opened.
 
-    Opened files are not carried into other processes; each opens its own when it first reads.
+    Open files are not passed on to other processes; each opens its own when it first reads.
     """
 
     def __init__(self, folder: Path, split: str, only: str | None = None) -> None:
-        """Read the shards' headers. Raises ShardError when the split is missing or damaged.
+        """Read the shards' headers. Raises ShardError if the split is missing or damaged.
 
-        `only` is a file name: of the split's shards, that one alone.
+        `only` is the file name of one of the split's shards: the others are left out.
         """
         manifest = read_manifest(folder)
         if split not in manifest["splits"]:
@@ -176,44 +80,44 @@ class ShardSplit:
         self.paths = [header.path for header in headers]
         self.card, self.labeled = headers[0].card, headers[0].labeled
         self.conversion = headers[0].conversion
-        self.stored_split = headers[0].split  # what the shard says, where `split` is what was asked
+        self.stored_split = headers[0].split  # the name in the shard; `split` is the one asked for
         self.names: list[str] = [name for header in headers for name in header.names]
-        self.sizes = _joined([header.sizes for header in headers])  # (n, 2) height, width
-        self.pixels = _joined([header.pixels for header in headers])  # (n, classes + 1)
+        self.sizes = _concatenated([header.sizes for header in headers])  # (n, 2) height, width
+        self.pixels = _concatenated([header.pixels for header in headers])  # (n, classes + 1)
         counts = [len(header.names) for header in headers]
         self._shard = np.repeat(np.arange(len(headers)), counts)
-        self._image = _joined([header.images for header in headers])  # (n, 2) start, length
-        self._label = _joined([header.labels for header in headers])
-        self._crc32 = _joined([header.crc32 for header in headers])
+        self._image = _concatenated([header.images for header in headers])  # (n, 2) start, length
+        self._label = _concatenated([header.labels for header in headers])
+        self._crc32 = _concatenated([header.crc32 for header in headers])
         self._handles: dict[tuple[int, int], int] = {}
 
     def __len__(self) -> int:
         return len(self.names)
 
     def first(self, count: int) -> "ShardSplit":
-        """Return the first `count` samples as a split of their own."""
-        part = copy.copy(self)
-        part._handles = {}
-        part.names = self.names[:count]
+        """Return a split of the first `count` samples."""
+        split = copy.copy(self)
+        split._handles = {}
+        split.names = self.names[:count]
         for name in ("sizes", "pixels", "_shard", "_image", "_label", "_crc32"):
-            setattr(part, name, getattr(self, name)[:count])
-        return part
+            setattr(split, name, getattr(self, name)[:count])
+        return split
 
     @property
     def raw(self) -> bool:
-        """Whether pictures and labels are stored as arrays instead of files."""
+        """Whether pictures and labels are stored as arrays instead of encoded files."""
         return bool(self.conversion["store"] == "raw")
 
     def image_bytes(self, index: int) -> bytes:
-        """Return what is stored of image `index`. Raises ShardError when it is damaged."""
+        """Return the stored bytes of image `index`. Raises ShardError if they are damaged."""
         return self._read(index, self._image, 0)
 
     def label_bytes(self, index: int) -> bytes:
-        """Return what is stored of label `index`. Raises ShardError when it is damaged."""
+        """Return the stored bytes of label `index`. Raises ShardError if they are damaged."""
         return self._read(index, self._label, 1)
 
     def image(self, index: int) -> NDArray[np.uint8]:
-        """Return image `index` as uint8 (H, W, 3) RGB. Raises ShardError when it is damaged."""
+        """Return image `index` as uint8 (H, W, 3) RGB. Raises ShardError if it is damaged."""
         data = self.image_bytes(index)
         if self.raw:
             return self._array(index, data, 3)
@@ -222,10 +126,12 @@ class ShardSplit:
     def label(self, index: int) -> NDArray[np.uint8]:
         """Return label `index` as uint8 (H, W) class ids, 255 = ignore.
 
-        Raises ShardError when it is damaged and when the split has no labels.
+        Raises ShardError if it is damaged or if the split has no labels.
         """
         if not self.labeled:
-            raise ShardError(f"{self.folder}: split '{self.split}' has no labels.")
+            raise ShardError(
+                f"{self.folder}: split '{self.split}' has no labels. Choose another --split"
+            )
         data = self.label_bytes(index)
         if self.raw:
             return self._array(index, data, 1)[..., 0]
@@ -234,7 +140,10 @@ class ShardSplit:
     def _array(self, index: int, data: bytes, channels: int) -> NDArray[np.uint8]:
         height, width = map(int, self.sizes[index])
         if len(data) != height * width * channels:
-            raise ShardError(f"{self._where(index)}: its bytes do not fit its size. {ANEW}")
+            raise ShardError(
+                f"{self._where(index)}: {len(data)} bytes do not fit its size of {width}x{height} "
+                f"pixels. {REMAKE}"
+            )
         return np.frombuffer(data, np.uint8).reshape(height, width, channels).copy()
 
     def _where(self, index: int) -> str:
@@ -245,7 +154,7 @@ class ShardSplit:
         data = os.pread(self._handle(int(self._shard[index])), length, start)
         if len(data) != length or zlib.crc32(data) != self._crc32[index, column]:
             kind = ("image", "label")[column]
-            raise ShardError(f"{self._where(index)}: the {kind}'s bytes are damaged. {ANEW}")
+            raise ShardError(f"{self._where(index)}: the {kind}'s bytes are damaged. {REMAKE}")
         return data
 
     def _handle(self, shard: int) -> int:
@@ -253,11 +162,11 @@ class ShardSplit:
         if key not in self._handles:
             handle = os.open(self.paths[shard], os.O_RDONLY)
             if self._handles.setdefault(key, handle) != handle:
-                os.close(handle)  # another thread was first
+                os.close(handle)  # another thread opened it first
         return self._handles[key]
 
     def close(self) -> None:
-        """Close the files this process opened."""
+        """Close the files that this process opened."""
         for key in [key for key in self._handles if key[0] == os.getpid()]:
             os.close(self._handles.pop(key))
 
@@ -265,8 +174,8 @@ class ShardSplit:
         return {**self.__dict__, "_handles": {}}
 
 
-def _joined(tables: list[NDArray[Any]]) -> NDArray[Any]:
-    return tables[0] if len(tables) == 1 else np.concatenate(tables)  # without a copy of one
+def _concatenated(tables: list[NDArray[Any]]) -> NDArray[Any]:
+    return tables[0] if len(tables) == 1 else np.concatenate(tables)  # no copy of a single one
 
 
 @dataclass(frozen=True)
@@ -286,21 +195,26 @@ class _Header:
 
 def _read_header(path: Path, entry: dict[str, Any]) -> _Header:
     if not path.exists():
-        raise ShardError(f"{path}: the shard is missing. {ANEW}")
+        raise ShardError(f"{path}: the shard is missing. {REMAKE}")
     if path.stat().st_size != entry["bytes"]:
         raise ShardError(
             f"{path}: {path.stat().st_size} bytes, the manifest says {entry['bytes']}: "
-            f"a broken copy? {ANEW}"
+            f"an incomplete copy? {REMAKE}"
         )
     try:
         with h5py.File(path, "r") as file:
+            check_version(path, file.attrs["format"].decode(), int(file.attrs["version"]))
+            check_keys(path, file.attrs.keys(), ATTRIBUTES)
+            check_keys(path, file.keys(), MEMBERS, "/")
+            conversion = json.loads(file.attrs["conversion"])
+            check_keys(path, conversion.keys(), CONVERSION_KEYS, "conversion.")
             names = [name.decode() for name in file["name"][:]]
             return _Header(
                 path,
                 file.attrs["split"].decode(),
                 card_from_json(file.attrs["card"].decode()),
                 file.attrs["labels"] == b"yes",
-                json.loads(file.attrs["conversion"]),
+                conversion,
                 names,
                 file["size"][:],
                 file["pixels"][:],
@@ -308,14 +222,16 @@ def _read_header(path: Path, entry: dict[str, Any]) -> _Header:
                 _extents(file["labels"]),
                 file["crc32"][:],
             )
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise ShardError(f"{path}: damaged shard ({error}). {ANEW}") from None
+    except NewerCardError as error:
+        raise newer_error(path, str(error)) from None
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise ShardError(f"{path}: damaged ({error}). {REMAKE}") from None
 
 
 def _extents(group: Any) -> NDArray[np.int64]:
-    """Return where each item lies in the file: (n, 2) of position and length."""
+    """Return the position and length of each item in the file, (n, 2)."""
     offsets = group["offsets"][:]
-    base = group["bytes"].id.get_offset() or 0  # None for a dataset of no bytes
+    base = group["bytes"].id.get_offset() or 0  # None for an empty dataset
     lengths = np.diff(offsets)
     if offsets[0] != 0 or offsets[-1] != len(group["bytes"]) or (lengths < 0).any():
         raise ValueError("its offsets do not fit its bytes")

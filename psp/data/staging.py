@@ -1,8 +1,8 @@
-"""Samples on their way into a shard: their bytes wait on the disk, where N processes put them.
+"""Staging files: converted samples wait on disk until their shard is written.
 
-A contiguous dataset needs its size at the beginning, and the sizes of labels are known only at the
-end. So each process appends what it converts to a file of its own beside the shard; what travels to
-the process that writes the shard is only where a sample lies, and what its bytes must give.
+A contiguous HDF5 dataset needs its size at the start, and the sizes of the labels are known only at
+the end. So each worker process appends its converted samples to its own staging file beside the
+shard, and sends the process that writes the shard only where each sample is.
 """
 
 import errno
@@ -20,30 +20,30 @@ from psp.errors import PspError
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture with its label, ready to be stored."""
+    """A picture and its label, ready to be stored."""
 
     name: str
     image: bytes  # the original file, or its pixels
-    label: bytes  # a gray PNG of class ids, or the ids; nothing for a picture without label
+    label: bytes  # a gray PNG of class ids, or the ids; empty if the picture has no label
     size: tuple[int, int]  # height, width
-    pixels: NDArray[np.int64]  # (classes + 1,)
+    pixels: NDArray[np.int64]  # label histogram (classes + 1,), the last entry is ignore
 
 
 class Staged(NamedTuple):
-    """Where a sample lies: in the file `spool`, from `start`, its image, label and histogram."""
+    """Where a sample is: image, label and histogram follow each other in a staging file."""
 
     name: str
-    spool: str
-    start: int
+    file: str  # name of the staging file
+    start: int  # position in it
     lengths: tuple[int, int, int]  # bytes of image, label, histogram
     crc32: tuple[int, int]  # of image, label
     size: tuple[int, int]  # height, width
 
 
-def spool(folder: Path, shard: str, sample: Sample) -> Staged:
-    """Append a sample of the shard of that name to the spool of this process in `folder`.
+def stage(folder: Path, shard: str, sample: Sample) -> Staged:
+    """Append a sample to this process's staging file for the shard of that name in `folder`.
 
-    Raises PspError when it cannot be written: a full disk.
+    Raises PspError if it cannot be written, for example on a full disk.
     """
     path = folder / f"{shard}.{os.getpid()}.tmp"
     pixels = sample.pixels.astype(np.int64).tobytes()
@@ -51,7 +51,7 @@ def spool(folder: Path, shard: str, sample: Sample) -> Staged:
         with path.open("ab", buffering=0) as file:
             start = file.tell()
             data = b"".join((sample.image, sample.label, pixels))
-            if file.write(data) < len(data):  # what did not fit is dropped without a word
+            if file.write(data) < len(data):  # a full disk cuts an unbuffered write silently
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
         raise PspError(f"{path}: cannot be written: {error.strerror or error}.") from None

@@ -1,4 +1,4 @@
-"""What is in a folder of shards: pictures, pixels and sizes, counted from the shards' headers."""
+"""Statistics of a folder of shards: pictures, pixels and sizes, from the shards' headers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from psp.data.shards import ShardSplit
 
 @dataclass(frozen=True)
 class SplitStatistics:
-    """One split.
+    """The statistics of one split.
 
-    `pixels` int64 (classes + 1,): of each class, and of none in the last place; `pictures` int64
-    (classes,): how many pictures show it. `smallest`, `median` and `largest` are (height, width) of
-    the pictures of that rank by area.
+    `pixels` int64 (classes + 1,): number of pixels of each class, the last entry is ignore.
+    `pictures` int64 (classes,): number of pictures with pixels of the class. `smallest`, `median`
+    and `largest`: (height, width) of the pictures with that rank by area.
     """
 
     name: str
@@ -35,7 +35,7 @@ class SplitStatistics:
     largest: tuple[int, int]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON can hold it."""
+        """Return the statistics as a JSON object."""
         return {
             "images": self.images,
             "labels": self.labeled,
@@ -60,7 +60,7 @@ class Statistics:
     splits: tuple[SplitStatistics, ...]
 
     def absent(self) -> tuple[str, ...]:
-        """Return the classes that no labeled picture shows."""
+        """Return the names of classes that occur in no labeled picture."""
         pictures = np.zeros(len(self.card.names), np.int64)
         for split in self.splits:
             pictures += split.pictures
@@ -69,7 +69,7 @@ class Statistics:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON can hold it."""
+        """Return the statistics as a JSON object."""
         return {
             "dataset": self.card.name,
             "conversion": dict(self.conversion),
@@ -80,7 +80,7 @@ class Statistics:
 
 
 def read_statistics(folder: Path) -> Statistics:
-    """Count a folder of shards. Raises ShardError when it is missing or damaged."""
+    """Return the statistics of a folder of shards. Raises ShardError if missing or damaged."""
     manifest = read_manifest(folder)
     card = card_from_dict(manifest["card"])
     order = [split.name for split in card.splits if split.name in manifest["splits"]]
@@ -93,7 +93,7 @@ def read_statistics(folder: Path) -> Statistics:
 
 
 def _count(folder: Path, split: str, card: Card, entry: Mapping[str, Any]) -> SplitStatistics:
-    """Count one split; one shard's tables are in memory at a time."""
+    """Return the statistics of a split. Only one shard's tables are in memory at a time."""
     pixels = np.zeros(len(card.classes) + 1, np.int64)
     pictures = np.zeros(len(card.classes), np.int64)
     sizes = []
@@ -102,16 +102,16 @@ def _count(folder: Path, split: str, card: Card, entry: Mapping[str, Any]) -> Sp
         pixels += shards.pixels.sum(axis=0)
         pictures += (shards.pixels[:, :-1] > 0).sum(axis=0)
         sizes.append(shards.sizes)
-    every = np.concatenate(sizes)
-    order = np.argsort(every.astype(np.int64).prod(axis=1), kind="stable")
+    all_sizes = np.concatenate(sizes)
+    order = np.argsort(all_sizes.astype(np.int64).prod(axis=1), kind="stable")
 
     def rank(position: int) -> tuple[int, int]:
-        height, width = every[order[position]]
+        height, width = all_sizes[order[position]]
         return int(height), int(width)
 
     return SplitStatistics(
         name=split,
-        images=len(every),
+        images=len(all_sizes),
         labeled=entry["labels"],
         skipped=tuple(entry["skipped"]),
         shards=len(entry["shards"]),
@@ -119,6 +119,6 @@ def _count(folder: Path, split: str, card: Card, entry: Mapping[str, Any]) -> Sp
         pixels=pixels,
         pictures=pictures,
         smallest=rank(0),
-        median=rank(len(every) // 2),
+        median=rank(len(all_sizes) // 2),
         largest=rank(-1),
     )

@@ -1,8 +1,8 @@
-"""psp verify: every byte and every label value of a folder of shards.
+"""psp verify: check every byte and every label value of a folder of shards.
 
-The manifest's SHA-256 of a file finds any change in it; the checksum that each sample has of its
-own says in which one. Labels are decoded and counted again: their values and their histogram must
-be what the shard's header says. Shards that the manifest does not name are found as well.
+The manifest's SHA-256 of a file finds any change in it; each sample's own checksum tells which
+sample was changed. Labels are decoded and counted again: their values and their histogram must
+agree with the shard's header. Shards that are not in the manifest are reported, too.
 """
 
 import json
@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 
 from psp.data.card import IGNORE
-from psp.data.manifest import ANEW, ShardError, read_manifest
+from psp.data.manifest import REMAKE, ShardError, read_manifest
 from psp.data.shards import ShardSplit
 from psp.files import file_sha256
 from psp.images import PictureError, histogram
 from psp.workers import map_in_processes
 
-SAMPLES = 64  # so many are checked between two reports
+SAMPLES = 64  # in a chunk: how many are checked between two progress reports
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Samples start..stop of one shard; `entry` is what the manifest says of the shard."""
+    """Samples start..stop of one shard; `entry` is the shard's entry in the manifest."""
 
     split: str
     entry: dict[str, Any]
@@ -35,7 +35,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Verified:
-    """So many samples of all are checked."""
+    """Progress: `done` of `total` samples are checked."""
 
     done: int
     total: int
@@ -44,107 +44,107 @@ class Verified:
 def verify(
     folder: Path, workers: int = 1, report: Callable[[Verified], None] = lambda event: None
 ) -> tuple[int, list[str]]:
-    """Check all shards; return how many samples there are, and a line for each problem.
+    """Check all shards; return the number of samples, and a line for each problem.
 
-    Raises ShardError when the folder or its manifest cannot be read at all.
+    Raises ShardError if the folder is not a folder of shards or its manifest cannot be read.
     """
     manifest = read_manifest(folder)
-    parts = list(_parts(folder, manifest))
-    total, done = sum(part.stop - part.start for part in parts), 0
-    problems = _strays(folder, {part.entry["file"] for part in parts})
-    items = ((part, part.entry["bytes"]) for part in parts)
-    results = map_in_processes(Checker, (folder, manifest), items, min(workers, len(parts)))
-    for part, found in zip(parts, results, strict=True):
-        problems += found
-        done += part.stop - part.start
+    chunks = list(_chunks(folder, manifest))
+    total, done = sum(chunk.stop - chunk.start for chunk in chunks), 0
+    problems = _unlisted_shards(folder, {chunk.entry["file"] for chunk in chunks})
+    items = ((chunk, chunk.entry["bytes"]) for chunk in chunks)
+    results = map_in_processes(Checker, (folder, manifest), items, min(workers, len(chunks)))
+    for chunk, new in zip(chunks, results, strict=True):
+        problems += new
+        done += chunk.stop - chunk.start
         report(Verified(done, total))
     return total, problems
 
 
-def _strays(folder: Path, known: set[str]) -> list[str]:
-    """Name the shards that the manifest does not: it lost them, or they came from elsewhere."""
+def _unlisted_shards(folder: Path, known: set[str]) -> list[str]:
+    """Return a line for each shard that is not in the manifest."""
     return [
-        f"{path}: a shard that the manifest does not name. {ANEW}"
+        f"{path}: a shard that is not in the manifest. {REMAKE}"
         for path in sorted(folder.glob("*.h5"))
         if path.name not in known
     ]
 
 
-def _parts(folder: Path, manifest: dict[str, Any]) -> Iterator[Chunk]:
+def _chunks(folder: Path, manifest: dict[str, Any]) -> Iterator[Chunk]:
     for split, record in manifest["splits"].items():
         for entry in record["shards"]:
             path = folder / entry["file"]
             size = path.stat().st_size if path.is_file() else 0
-            count = min(entry["images"], size)  # a damaged number makes no endless list
+            count = min(entry["images"], size)  # a damaged number must not give endless chunks
             for start in range(0, max(1, count), SAMPLES):
                 yield Chunk(split, entry, start, min(start + SAMPLES, count))
 
 
 class Checker:
-    """Checks parts of shards, one after the other; keeps the last shard open."""
+    """Checks chunks of shards, one after the other; keeps the last shard open."""
 
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         self.folder, self.manifest = folder, manifest
         self.opened: tuple[str, ShardSplit | None] = ("", None)
 
-    def __call__(self, part: Chunk) -> list[str]:
-        """Return the problems of a part; those of the whole file come with its first."""
-        path = self.folder / part.entry["file"]
+    def __call__(self, chunk: Chunk) -> list[str]:
+        """Return the problems in a chunk; a shard's first chunk has those of the file as well."""
+        path = self.folder / chunk.entry["file"]
         problems: list[str] = []
-        if part.start == 0:
-            problems += self._file(path, part)
+        if chunk.start == 0:
+            problems += self._file(path, chunk)
         try:
-            shards = self._open(part)
+            shards = self._open(chunk)
         except ShardError as error:
-            return [*problems, str(error)] if part.start == 0 else []
-        if part.start == 0:
-            problems += self._header(path, part, shards)
-        for index in range(part.start, min(part.stop, len(shards))):
+            return [*problems, str(error)] if chunk.start == 0 else []
+        if chunk.start == 0:
+            problems += self._header(path, chunk, shards)
+        for index in range(chunk.start, min(chunk.stop, len(shards))):
             problems += _sample(path, shards, index)
         return problems
 
-    def _open(self, part: Chunk) -> ShardSplit:
-        if self.opened[0] != part.entry["file"]:
+    def _open(self, chunk: Chunk) -> ShardSplit:
+        if self.opened[0] != chunk.entry["file"]:
             if self.opened[1] is not None:
                 self.opened[1].close()
             self.opened = ("", None)
             self.opened = (
-                part.entry["file"],
-                ShardSplit(self.folder, part.split, only=part.entry["file"]),
+                chunk.entry["file"],
+                ShardSplit(self.folder, chunk.split, only=chunk.entry["file"]),
             )
         assert self.opened[1] is not None
         return self.opened[1]
 
-    def _file(self, path: Path, part: Chunk) -> list[str]:
+    def _file(self, path: Path, chunk: Chunk) -> list[str]:
         try:
-            found = file_sha256(path)
+            sha256 = file_sha256(path)
         except OSError:
-            return []  # opening it says why
-        if found == part.entry["sha256"]:
+            return []  # reported when it is opened
+        if sha256 == chunk.entry["sha256"]:
             return []
-        return [f"{path}: its SHA-256 is not the manifest's: it was changed. {ANEW}"]
+        return [f"{path}: it was changed, its SHA-256 is not that in the manifest. {REMAKE}"]
 
-    def _header(self, path: Path, part: Chunk, shards: ShardSplit) -> list[str]:
+    def _header(self, path: Path, chunk: Chunk, shards: ShardSplit) -> list[str]:
         differs = {
             "card": json.loads(shards.card.to_json()) != self.manifest["card"],
-            "split": shards.stored_split != part.split,
-            "having labels": shards.labeled != self.manifest["splits"][part.split]["labels"],
+            "split": shards.stored_split != chunk.split,
+            "presence of labels": shards.labeled != self.manifest["splits"][chunk.split]["labels"],
             "conversion": shards.conversion != self.manifest["conversion"],
-            "number of samples": len(shards) != part.entry["images"],
-            "label histogram": shards.pixels.sum(axis=0).tolist() != part.entry["pixels"],
+            "number of samples": len(shards) != chunk.entry["images"],
+            "label histogram": shards.pixels.sum(axis=0).tolist() != chunk.entry["pixels"],
         }
         problems = [
-            f"{path}: its {what} is not the manifest's. {ANEW}"
+            f"{path}: its {what} is not that in the manifest. {REMAKE}"
             for what, differing in differs.items()
             if differing
         ]
         if len(set(shards.names)) != len(shards):
-            problems.append(f"{path}: a name stands twice in it. {ANEW}")
+            problems.append(f"{path}: two samples have the same name. {REMAKE}")
         return problems
 
 
 def _sample(path: Path, shards: ShardSplit, index: int) -> list[str]:
-    """Return what is wrong with one sample."""
+    """Return a line for each thing that is wrong with a sample."""
     where = f"{path}: sample '{shards.names[index]}'"
     classes = len(shards.card.classes)
     problems = []
@@ -156,13 +156,15 @@ def _sample(path: Path, shards: ShardSplit, index: int) -> list[str]:
         if shards.labeled:
             label = shards.label(index)
             counts = histogram(label)
-            strange = np.flatnonzero(counts[classes:IGNORE]) + classes
+            unknown = np.flatnonzero(counts[classes:IGNORE]) + classes
             if label.shape != tuple(shards.sizes[index]):
-                problems.append(f"{where}: the label has not the size of the picture. {ANEW}")
-            elif len(strange):
-                problems.append(f"{where}: label values {strange.tolist()} are no class. {ANEW}")
+                problems.append(f"{where}: label and picture differ in size. {REMAKE}")
+            elif len(unknown):
+                problems.append(
+                    f"{where}: label values {unknown.tolist()} are not classes. {REMAKE}"
+                )
             elif [*counts[:classes], counts[IGNORE]] != shards.pixels[index].tolist():
-                problems.append(f"{where}: the label is not what the header counts. {ANEW}")
+                problems.append(f"{where}: the label's histogram is not the header's. {REMAKE}")
         else:
             shards.label_bytes(index)
     except (ShardError, PictureError) as error:

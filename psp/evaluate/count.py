@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from psp.data.card import IGNORE
-from psp.data.manifest import ANEW
+from psp.data.manifest import REMAKE
 from psp.data.shards import ShardSplit
 from psp.device import memory_ran_out
 from psp.errors import PspError
 from psp.evaluate.metrics import Confusion
-from psp.images import quiet
+from psp.images import ignore_warnings
 from psp.model.inference import SlidingWindow
 from psp.model.procedure import Procedure
 from psp.workers import cores, prefetch_map
@@ -59,11 +59,11 @@ class Look:
         """
         assert self.truth is not None
         if self.truth.shape != tuple(self.guess.shape):
-            raise PspError(f"{self.where}: the label's size is not the picture's. {ANEW}")
+            raise PspError(f"{self.where}: the label's size is not the picture's. {REMAKE}")
         try:
             return count(torch.from_numpy(self.truth).to(self.guess.device), self.guess, classes)
         except ValueError as error:
-            raise PspError(f"{self.where}: its label has {error}. {ANEW}") from None
+            raise PspError(f"{self.where}: its label has {error}. {REMAKE}") from None
 
 
 def predictions_of(
@@ -77,7 +77,10 @@ def predictions_of(
     def decoded(index: int) -> tuple[int, NDArray[np.uint8], NDArray[np.uint8] | None]:
         return index, split.image(index), split.label(index) if split.labeled else None
 
-    with quiet(), closing(prefetch_map(decoded, indices, min(THREADS, cores()))) as samples:
+    with (
+        ignore_warnings(),
+        closing(prefetch_map(decoded, indices, min(THREADS, cores()))) as samples,
+    ):
         for index, image, truth in samples:
             where = f"{split.folder}: sample '{split.names[index]}'"
             try:

@@ -17,8 +17,8 @@ from psp.images import (
     SUFFIXES,
     PictureError,
     UnknownKindError,
+    ignore_warnings,
     open_picture,
-    quiet,
     to_rgb,
 )
 
@@ -105,7 +105,7 @@ def _formats() -> tuple[str, ...]:
 
 def _orientation(picture: Image.Image) -> int:
     try:
-        with quiet():
+        with ignore_warnings():
             return int(picture.getexif().get(_ORIENTATION, 1))
     except Exception:  # EXIF data that no one can read turn nothing: the pixels are whole
         return 1

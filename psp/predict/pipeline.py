@@ -24,7 +24,7 @@ from psp.images import (
     encode_palette,
     encode_png,
     histogram,
-    quiet,
+    ignore_warnings,
 )
 from psp.model.inference import SlidingWindow, load_sliding_window
 from psp.model.procedure import Procedure
@@ -192,7 +192,7 @@ class _Work:
             return picture
 
         fresh = (_Picture(name, path) for name, path in pictures.items())
-        with quiet(), closing(prefetch_map(_loaded, fresh, threads)) as images:
+        with ignore_warnings(), closing(prefetch_map(_loaded, fresh, threads)) as images:
             seen_ones = map(seen, images)
             with closing(
                 prefetch_map(self._written, seen_ones, threads, lambda picture: picture.size, HELD)

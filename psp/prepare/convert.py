@@ -1,4 +1,4 @@
-"""One pair of files, checked and remapped: only here raw label values become class ids."""
+"""Check and convert one pair of files. Only here raw label values are mapped to class ids."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psp.data.card import IGNORE, Card
-from psp.data.staging import Sample, Staged, spool
+from psp.data.staging import Sample, Staged, stage
 from psp.errors import PspError
 from psp.files import read_bytes
 from psp.images import (
@@ -25,18 +25,18 @@ from psp.images import (
 )
 from psp.prepare.layouts.layout import Pair
 
-UNKNOWN = -1  # in the table: a raw value that the card does not name
+UNKNOWN = -1  # in the lookup table: a raw value that is not in the card
 JPEG = b"\xff\xd8\xff"
-SHRUNKEN_JPEG = 95  # quality of a JPEG that had to be encoded again
+SHRUNKEN_JPEG = 95  # quality of a JPEG that was shrunk and encoded again
 
 
 @dataclass(frozen=True)
 class Conversion:
     """How pictures are stored.
 
-    `store` is "encoded" (the original files; labels as PNG) or "raw" (decoded arrays).
-    `reencode` is a JPEG quality that pictures of lossless formats are compressed to. Pictures with
-    a side above `max_side` pixels are shrunk to it, their labels by nearest neighbor.
+    `store` is "encoded" (the original files; labels as PNG) or "raw" (decoded arrays). `reencode`
+    is a JPEG quality: pictures of lossless formats are compressed with it. Pictures with a side
+    above `max_side` pixels are shrunk to it, their labels by nearest neighbor.
     """
 
     store: str = "encoded"
@@ -48,10 +48,12 @@ class Conversion:
         return asdict(self)
 
     def remarks(self) -> list[str]:
-        """Return what a user should know of pictures that are not stored as they came."""
+        """Return notes for the user on pictures that are not stored unchanged."""
         remarks = []
         if self.reencode is not None:
-            remarks.append(f"pictures of lossless formats became JPEG {self.reencode}: lossy")
+            remarks.append(
+                f"pictures of lossless formats are now JPEG {self.reencode}, which is lossy"
+            )
         if self.max_side is not None:
             remarks.append(
                 f"pictures with a side above {self.max_side} pixels were shrunk to it, with their "
@@ -61,36 +63,36 @@ class Conversion:
 
 
 class BadPairError(PspError):
-    """A pair that cannot become a sample; `problems` has a line for each thing that is wrong."""
+    """A pair that cannot be converted; `problems` has one line for each thing that is wrong."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
 
     def __reduce__(self) -> tuple[type, tuple[list[str]]]:
-        return BadPairError, (self.problems,)  # it travels between processes
+        return BadPairError, (self.problems,)  # pickled between processes
 
 
 class Converter:
-    """Turns pairs of files into samples, by one card and one way of storing, and spools them."""
+    """Converts pairs of files into samples and appends them to a staging file in `folder`."""
 
     def __init__(self, card: Card, conversion: Conversion, folder: Path) -> None:
         self.card, self.conversion, self.folder = card, conversion, folder
         self.table = raw_to_id_table(card)
         colors = ((r << 16) | (g << 8) | b for r, g, b in card.palette)
-        self.painted = {color: number for number, color in enumerate(colors)}
-        self.narrow = self.table[:256].astype(np.uint8)  # UNKNOWN is refused before it is used
+        self.color_to_id = {color: index for index, color in enumerate(colors)}
+        self.byte_table = self.table[:256].astype(np.uint8)  # UNKNOWN is refused separately
         self.keeps_files = conversion == Conversion()
-        cv2.setNumThreads(1)  # there is a process for every core
+        cv2.setNumThreads(1)  # each core has a process
 
     def __call__(self, task: tuple[str, Pair]) -> Staged | BadPairError:
-        """Convert a pair for the shard of a name; return where its sample lies, or what is wrong.
+        """Convert a (shard name, pair); return where its sample is, or what is wrong with it.
 
-        That is returned, not raised, so that others go on.
+        An error is returned, not raised, so that the other pairs are still converted.
         """
         shard, pair = task
         sample = self._sample(pair)
-        return sample if isinstance(sample, BadPairError) else spool(self.folder, shard, sample)
+        return sample if isinstance(sample, BadPairError) else stage(self.folder, shard, sample)
 
     def _sample(self, pair: Pair) -> Sample | BadPairError:
         problems: list[str] = []
@@ -112,7 +114,7 @@ class Converter:
         if raw is not None and size is not None and raw.shape != size:
             problems.append(
                 f"{pair.label}: {raw.shape[1]}x{raw.shape[0]} pixels, but {pair.image.name} "
-                f"has {size[1]}x{size[0]}. They do not belong together; replace one."
+                f"has {size[1]}x{size[0]}. They do not belong together: replace one of them."
             )
         label, counts = None, np.zeros(256, np.int64)
         if raw is not None:
@@ -124,7 +126,7 @@ class Converter:
             return BadPairError(problems)
         assert data is not None and size is not None
         if image is not None:
-            data, label, size = self._restored(data, image, label)
+            data, label, size = self._reencoded(data, image, label)
             counts = counts if label is None else histogram(label)
         stored = b""
         if label is not None:
@@ -135,7 +137,7 @@ class Converter:
     def _raw_label(self, pair: Pair, path: Path) -> NDArray[Any]:
         data = read_bytes(path)
         if path.suffix == ".mat":
-            # scipy takes a tenth of a second to load, in every process; few sets need it.
+            # Loading scipy takes 0.1 s in every process, and few data sets need it.
             from psp.prepare.matlab import read_label
 
             self._check_names(data, str(path))
@@ -147,16 +149,16 @@ class Converter:
         return raw
 
     def _check_palette(self, raw: NDArray[Any], data: bytes, where: str) -> None:
-        """Refuse a palette file that paints a class in the color of another.
+        """Raise PspError if a palette file shows a class in another class's color.
 
-        A program that opens a palette file as colors and saves it as a palette file again numbers
-        the colors anew: every value is still known, and wrong.
+        A program that opens a palette file as colors and saves it with a new palette renumbers the
+        colors: all values are still known to the card, but mean other classes.
         """
         contradicted = {
-            value: self.painted[color]
+            value: self.color_to_id[color]
             for value, color in label_palette(data).items()
-            if color in self.painted
-            and int(self.table[value]) not in (self.painted[color], UNKNOWN, IGNORE)
+            if color in self.color_to_id
+            and int(self.table[value]) not in (self.color_to_id[color], UNKNOWN, IGNORE)
         }
         if not contradicted:
             return
@@ -166,12 +168,12 @@ class Converter:
                 raise PspError(
                     f"{where}: its palette paints value {value} in the color of "
                     f"'{names[contradicted[value]]}', but the value means "
-                    f"'{names[self.table[value]]}'. Was it saved again with another palette? (If "
-                    "it is right so, change the card's colors)"
+                    f"'{names[self.table[value]]}'. Was it saved with another palette? Take the "
+                    "official file (or, if the file is right, change the card's colors)"
                 )
 
     def _check_names(self, data: bytes, where: str) -> None:
-        """LMO's files carry the class names: they must be the card's, in its order."""
+        """Raise PspError if the class names in an LMO file are not the card's, in its order."""
         if self.card.layout != "lmo":
             return
         from psp.prepare.matlab import read_names
@@ -180,24 +182,24 @@ class Converter:
         if names is not None and [n.strip().lower() for n in names] != list(self.card.names):
             raise PspError(
                 f"{where}: its class names are not those of card {self.card.name}: "
-                f"{', '.join(names[:4])}, … Is it a file of this data set?"
+                f"{', '.join(names[:4])}, … Is this file from this data set?"
             )
 
     def _ids(self, raw: NDArray[Any], pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """Return the class ids of raw values, and how often each id occurs, (256,).
+        """Return the class ids (H, W) of raw values, and how often each id occurs, (256,).
 
-        Raises PspError for values that the card does not know.
+        Raises PspError for values that are not in the card.
         """
         counts = np.zeros(256, np.int64)
         if raw.dtype == np.uint8:
-            # Bytes have a short way: counted once, looked up by OpenCV.
-            found = histogram(raw)
-            values = np.flatnonzero(found)
+            # Faster for bytes: one histogram, then a lookup by OpenCV.
+            raw_counts = histogram(raw)
+            values = np.flatnonzero(raw_counts)
             ids = self.table[values]
             unknown = values[ids == UNKNOWN]
-            for number, count in zip(ids.tolist(), found[values].tolist(), strict=True):
-                counts[number] += count
-            label = np.asarray(cv2.LUT(raw, self.narrow), np.uint8)
+            for index, count in zip(ids.tolist(), raw_counts[values].tolist(), strict=True):
+                counts[index] += count
+            label = np.asarray(cv2.LUT(raw, self.byte_table), np.uint8)
         else:
             outside = (raw < 0) | (raw >= len(self.table))
             wide = self.table[np.where(outside, 0, raw)]
@@ -209,58 +211,58 @@ class Converter:
         return label, counts
 
     def _explain(self, values: NDArray[Any]) -> str:
-        """Say of unknown values what they are, and what they might have been."""
+        """Return what the unknown values are, and where they may come from."""
         if self.card.labels == "colors":
             shown = ", ".join(f"#{value:06x}" for value in values[:8])
             return (
-                f"colors {shown}{', …' if len(values) > 8 else ''} are unknown to card "
-                f"{self.card.name}. Add them to a class or to ignore_from, or repaint them."
+                f"colors {shown}{', …' if len(values) > 8 else ''} are not in card "
+                f"{self.card.name}. Add them to a class or to ignore_from, or correct the file."
             )
         shown = ", ".join(map(str, values[:8])) + (", …" if len(values) > 8 else "")
         text = (
-            f"label values {shown} are unknown to card {self.card.name} ('from' and 'ignore_from' "
-            "list those it knows)."
+            f"label values {shown} are not in card {self.card.name} (its values are those in "
+            "'from' and 'ignore_from')."
         )
-        if {int(value) for value in values} <= self._grays():
+        if {int(value) for value in values} <= self._gray_levels():
             return (
-                f"{text} They are gray levels of its classes' colors: were the masks read as "
-                "pictures and saved again? Take the official files"
+                f"{text} They are gray levels of its classes' colors: were the masks converted to "
+                "grayscale? Take the official files"
             )
-        return f"{text} Is it a label of this data set?"
+        return f"{text} Is this label from this data set?"
 
-    def _grays(self) -> set[int]:
-        """Return what is left of the palette where a palette PNG was read as gray."""
+    def _gray_levels(self) -> set[int]:
+        """Return the gray levels of the palette's colors: a palette PNG that was read as gray."""
         colors = np.array([*self.card.palette, (224, 224, 192)], np.uint8)  # and VOC's void
         gray = cv2.cvtColor(colors[None], cv2.COLOR_RGB2GRAY)
         return {int(value) for value in gray.ravel()}
 
-    def _restored(
+    def _reencoded(
         self, data: bytes, image: NDArray[np.uint8], label: NDArray[np.uint8] | None
     ) -> tuple[bytes, NDArray[np.uint8] | None, tuple[int, int]]:
-        """Return what is stored of a picture that is not kept as it came, its label and size."""
-        how = self.conversion
+        """Return the bytes, the label and the size to store for a picture that is converted."""
+        conversion = self.conversion
         jpeg = data.startswith(JPEG)
-        shrunken = how.max_side is not None and max(image.shape[:2]) > how.max_side
+        shrunken = conversion.max_side is not None and max(image.shape[:2]) > conversion.max_side
         if shrunken:
-            assert how.max_side is not None
-            image = _shrink(image, how.max_side, cv2.INTER_AREA)
+            assert conversion.max_side is not None
+            image = _shrink(image, conversion.max_side, cv2.INTER_AREA)
             if label is not None:
-                label = _shrink(label, how.max_side, cv2.INTER_NEAREST_EXACT)
-        if how.store == "raw":
+                label = _shrink(label, conversion.max_side, cv2.INTER_NEAREST_EXACT)
+        if conversion.store == "raw":
             data = image.tobytes()
-        elif how.reencode is not None and not jpeg:
-            data = encode_jpeg(image, how.reencode)
+        elif conversion.reencode is not None and not jpeg:
+            data = encode_jpeg(image, conversion.reencode)
         elif shrunken:
             data = encode_jpeg(image, SHRUNKEN_JPEG) if jpeg else encode_png(image)
         return data, label, (image.shape[0], image.shape[1])
 
 
 def raw_to_id_table(card: Card) -> NDArray[np.int16]:
-    """Return the lookup table from raw label values to class ids; UNKNOWN where there is none."""
+    """Return the lookup table from raw label values to class ids, UNKNOWN for other values."""
     size = 1 << 24 if card.labels == "colors" else 1 << 16
     table = np.full(size, UNKNOWN, np.int16)
-    for raw, number in card.raw_to_id().items():
-        table[raw] = number
+    for raw, index in card.raw_to_id().items():
+        table[raw] = index
     return table
 
 

@@ -1,7 +1,7 @@
-"""Variables of MATLAB files: v5 (scipy) and v7.3, which is HDF5 (h5py).
+"""Read variables of MATLAB files: v5 (with scipy) and v7.3, which is HDF5 (with h5py).
 
-MATLAB stores by columns. scipy gives an array as MATLAB shows it; HDF5 gives it transposed, which
-is undone here, so that either version of a file gives the same array.
+MATLAB stores arrays by columns. scipy returns an array as MATLAB shows it; h5py returns it
+transposed, which is undone here, so that both versions of a file give the same array.
 """
 
 import io
@@ -16,26 +16,30 @@ from numpy.typing import NDArray
 from psp.errors import PspError
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
-LARGEST = 178_956_970  # values; as many as Pillow's limit lets a picture have
-EXACT = 1 << 31  # above this no number is a label
+LARGEST = 178_956_970  # values in a variable: as many as Pillow's limit for a picture's pixels
+EXACT = 1 << 31  # labels are smaller than this
 
 
 def read_label(data: bytes, path: str, where: str) -> NDArray[np.int64]:
     """Return the variable `path`, such as "S" or "GTcls.Segmentation", as raw label values (H, W).
 
-    Raises PspError, which starts with `where`: broken file, no such variable, no whole numbers.
+    Raises PspError, which starts with `where`, if the file is broken, has no such variable, or the
+    variable has other values than integers.
     """
     value = np.asarray(_load(data, path, where))
     if value.ndim != 2 or value.size == 0 or value.dtype.kind not in "uifb":
-        raise PspError(f"{where}: '{path}' is no matrix of labels.")
+        raise PspError(f"{where}: '{path}' is not a matrix of labels. Take the official file")
     _check_size(value.shape, path, where)
     if value.dtype.kind == "f" and not ((np.abs(value) < EXACT) & (value == np.rint(value))).all():
-        raise PspError(f"{where}: '{path}' holds values that are no whole numbers, or huge ones.")
+        raise PspError(
+            f"{where}: '{path}' has values that are not integers, or too large for labels. Take "
+            "the official file"
+        )
     return value.astype(np.int64)
 
 
 def read_names(data: bytes, path: str, where: str) -> list[str] | None:
-    """Return a cell array of texts; None where the file has no such variable."""
+    """Return a cell array of strings; None if the file has no such variable."""
     try:
         if _is_hdf5(data):
             with h5py.File(io.BytesIO(data), "r") as file:
@@ -51,7 +55,7 @@ def read_names(data: bytes, path: str, where: str) -> list[str] | None:
         return ["".join(np.asarray(cell).ravel().astype(str)) for cell in value.ravel()]
     except PspError:
         raise
-    except Exception as error:  # both libraries raise a dozen kinds for broken files
+    except Exception as error:  # for broken files both libraries raise many types
         raise _broken(where, error) from None
 
 
@@ -63,7 +67,7 @@ def _load(data: bytes, path: str, where: str) -> Any:
                 item: Any = file.get(path.replace(".", "/"))
                 if not isinstance(item, h5py.Dataset):
                     raise LookupError
-                # A field of a struct array holds references; of a single struct, the values.
+                # A field of a struct array has references, a field of a single struct the values.
                 item = file[item[0, 0]] if item.dtype == h5py.ref_dtype else item
                 _check_size(item.shape, path, where)
                 return np.asarray(item).T
@@ -78,29 +82,29 @@ def _load(data: bytes, path: str, where: str) -> Any:
         if isinstance(error, ValueError) and "no field" not in str(error):
             raise _broken(where, error) from None
         raise PspError(
-            f"{where}: no variable '{path}' in this MATLAB file. Is it of this data set?"
+            f"{where}: no variable '{path}' in this MATLAB file. Is it from this data set?"
         ) from None
     except PspError:
         raise
-    except Exception as error:  # both libraries raise a dozen kinds for broken files
+    except Exception as error:  # for broken files both libraries raise many types
         raise _broken(where, error) from None
 
 
 def _check_header(data: bytes, name: str, where: str) -> None:
-    """Refuse a variable by its header, before memory is taken for all it is said to hold."""
-    for found, shape, _ in scipy.io.whosmat(io.BytesIO(data)):
-        if found == name:
+    """Raise PspError if the header says that a variable is too large, before it is loaded."""
+    for variable, shape, _ in scipy.io.whosmat(io.BytesIO(data)):
+        if variable == name:
             _check_size(shape, name, where)
 
 
 def _check_size(shape: tuple[int, ...], path: str, where: str) -> None:
     if math.prod(map(int, shape)) > LARGEST:
         size = "x".join(map(str, shape))
-        raise PspError(f"{where}: '{path}' has {size} values. Is the file broken?")
+        raise PspError(f"{where}: '{path}' has {size} values. Is the file broken? Copy it again")
 
 
 def _is_hdf5(data: bytes) -> bool:
-    return HDF5 in (data[:8], data[512:520])  # MATLAB puts its own header before
+    return HDF5 in (data[:8], data[512:520])  # MATLAB writes its own header before it
 
 
 def _broken(where: str, error: Exception) -> PspError:

@@ -1,8 +1,9 @@
-"""The output folder: nothing of others is ever replaced, and a whole one appears in one rename.
+"""The output folder: only folders of shards are ever replaced, and a new one appears complete.
 
-Everything is written to OUT.partial. A shard there is `train-00000.h5`; beside it, written after
-it, `train-00000.json` has the digest of its input and the problems found in it, so that another run
-can tell whether the shard is finished and still holds. `train-00000.PID.tmp` is a spool of it.
+Everything is written to OUT.partial, which is renamed to OUT at the end. A shard there is
+`train-00000.h5`. `train-00000.json`, written after it, has the digest of its input and the problems
+found in it, so that another run can tell whether the shard is finished and still valid.
+`train-00000.PID.tmp` is a staging file of the worker process PID.
 """
 
 import json
@@ -17,120 +18,127 @@ from psp.errors import PspError
 from psp.files import make_folder, write_json
 
 AUDIT = "audit.json"
-MARK = "plan.json"  # says that a folder is psp's while it has no manifest
+MARK = "plan.json"  # shows that psp wrote the folder, until it has a manifest
 NOTE = re.compile(r"\w+-\d{5}\.json")
 SHARD = re.compile(r"\w+-\d{5}\.h5")
-SPOOL = re.compile(r"\w+-\d{5}\.\d+")  # without .tmp
+STAGING = re.compile(r"\w+-\d{5}\.\d+")  # without .tmp
 
 
 class OccupiedError(PspError):
-    """The output folder holds something else."""
+    """The output folder exists and was not made from the same input."""
 
 
 def check_output(out: Path, inputs: Iterable[Path]) -> Path:
-    """Return where to write. Raises PspError for a folder that cannot be replaced."""
+    """Return the folder to write, links resolved. Raises PspError if it must not be replaced."""
     if out.is_symlink():
-        out = out.resolve()  # what stands behind a link is replaced, never the link
+        out = out.resolve()  # replace the folder that the link points to, never the link
     if out.resolve() == Path.cwd():
         raise PspError(f"{out}: the current folder cannot be replaced. Choose another -o")
     for raw in inputs:
         if out.resolve() in (raw.resolve(), *raw.resolve().parents):
-            raise PspError(f"{out}: the raw data lie in this folder. Choose another -o")
+            raise PspError(f"{out}: the raw data are in this folder. Choose another -o")
     return out
 
 
 def is_occupied(out: Path) -> bool:
-    """Whether there is anything at `out`."""
+    """Whether `out` is a file, or a folder that is not empty."""
     return out.exists() and any(out.iterdir() if out.is_dir() else [out])
 
 
-def is_ours(folder: Path) -> bool:
-    """Whether a folder holds nothing but what `prepare` writes, and the mark of one."""
+def is_shard_folder(folder: Path) -> bool:
+    """Whether psp made this folder, and it has nothing in it but files of psp."""
     if not folder.is_dir():
         return False
     names = {path.name.removesuffix(".tmp") for path in folder.iterdir()}
-    shards = {name for name in names if any(kind.fullmatch(name) for kind in (SHARD, NOTE, SPOOL))}
+    shards = {
+        name for name in names if any(kind.fullmatch(name) for kind in (SHARD, NOTE, STAGING))
+    }
     return names - shards <= {MANIFEST, MARK, AUDIT} and (bool(names - shards) or not names)
 
 
 def read_existing(out: Path, source: str, newest: int) -> dict[str, Any]:
-    """Return the manifest of an `out` made from the same input; refuse any other."""
+    """Return the manifest of `out` if it was made from the same input.
+
+    Raises OccupiedError for anything else. `newest` is the latest change of an input file, in ns.
+    """
     try:
         manifest = read_manifest(out)
     except ShardError as error:
         raise OccupiedError(
-            f"{out}: exists, but holds no finished shards ({error}). Choose another -o"
+            f"{out}: exists, but is not a finished folder of shards ({error}). Choose another -o"
         ) from None
     if manifest["source"] != source or (out / MANIFEST).stat().st_mtime_ns < newest:
         raise OccupiedError(
-            f"{out}: holds {manifest['dataset']} made from other input or with other options, or "
-            "before it changed. Choose another -o, or replace it with --overwrite"
+            f"{out}: {manifest['dataset']} made from other input or with other options, or before "
+            "the input changed. Choose another -o, or replace it with --overwrite"
         )
     for entry in (shard for split in manifest["splits"].values() for shard in split["shards"]):
         path = out / entry["file"]
         if not path.is_file() or path.stat().st_size != entry["bytes"]:
-            raise OccupiedError(f"{path}: missing or damaged. Make it anew with --overwrite")
+            raise OccupiedError(f"{path}: missing or damaged. Make it again with --overwrite")
     return manifest
 
 
-def check_room(out: Path, need: int) -> None:
-    """Raise PspError when the disk cannot hold the shards (HDF5 itself dies of a full disk)."""
+def check_disk_space(out: Path, required: int) -> None:
+    """Raise PspError if the shards do not fit on the disk (HDF5 aborts when a disk is full)."""
     folder = out.absolute()
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    if free < need:
+    if free < required:
         raise PspError(
-            f"{out}: needs about {need / 1e6:.0f} MB, {free / 1e6:.0f} MB are free there. "
-            "Choose another -o"
+            f"{out}: needs about {required / 1e6:.0f} MB, {free / 1e6:.0f} MB are free there. "
+            "Free some space, or choose another -o"
         )
 
 
 def begin(out: Path) -> Path:
-    """Make the folder to write to, or take up the one that an earlier run left."""
+    """Make the folder OUT.partial, or continue in the one that an earlier run left."""
     partial = out.with_name(f"{out.name}.partial")
-    if partial.exists() and not is_ours(partial):
-        raise PspError(f"{partial}: exists and is not psp's. Move it away, or choose another -o")
+    if partial.exists() and not is_shard_folder(partial):
+        raise PspError(
+            f"{partial}: exists and was not made by psp. Move it away, or choose another -o"
+        )
     make_folder(partial)
     write_json(partial / MARK, {"out": out.name})
-    _remove_torn(partial)
+    _remove_temporary(partial)
     return partial
 
 
-def _remove_torn(partial: Path) -> None:
-    """Remove spools, and files that were not written to their end."""
+def _remove_temporary(partial: Path) -> None:
+    """Remove staging files, and files that were not completely written."""
     for path in partial.glob("*.tmp"):
         path.unlink()
 
 
 def note_of(shard: Path) -> Path:
-    """Return where a shard's digest and problems are noted."""
+    """Return the path of the JSON file with a shard's digest and problems."""
     return shard.with_suffix(".json")
 
 
 def read_note(shard: Path, digest: str) -> list[dict[str, str]] | None:
-    """Return the problems of a finished shard; None if there is none from the same input."""
+    """Return the problems in a shard that is finished; None if it must be made (again)."""
     try:
         note = json.loads(note_of(shard).read_text(encoding="utf-8"))
         problems = note["problems"] if note["digest"] == digest else None
     except (OSError, ValueError, LookupError, TypeError):
-        return None  # torn or missing: it is made again
+        return None  # missing, or not completely written
     # A shard whose pairs are all bad has no file.
-    whole = shard.is_file() or note["empty"]
-    # Bad files are looked at again: a mended one may have the size and time of the broken one.
-    return [] if whole and problems == [] else None
+    finished = shard.is_file() or note["empty"]
+    # Bad files are read again: a repaired one may have the size and time of the broken one.
+    return [] if finished and problems == [] else None
 
 
-def leave(partial: Path) -> None:
-    """After a failure: keep what another run can use, remove what is of no use to anyone."""
-    _remove_torn(partial)
+def keep_finished(partial: Path) -> None:
+    """After a failure, keep finished shards and the audit; remove the folder if it has neither."""
+    _remove_temporary(partial)
     if not any(path.name == AUDIT or SHARD.fullmatch(path.name) for path in partial.iterdir()):
         shutil.rmtree(partial)
 
 
 def finish(partial: Path, out: Path, shards: set[str]) -> None:
-    """Put the finished folder in its place: `shards` are its own, others are of earlier runs."""
-    _remove_torn(partial)
+    """Rename `partial` to `out`. Shards in it that are not in `shards` are of an earlier run."""
+    _remove_temporary(partial)
     for path in partial.iterdir():
         if SHARD.fullmatch(path.name) and path.name not in shards:
             path.unlink()
@@ -140,7 +148,8 @@ def finish(partial: Path, out: Path, shards: set[str]) -> None:
         partial.rename(out)
     except OSError as error:
         raise PspError(
-            f"{out}: cannot be put in place ({error.strerror}); the shards are in {partial}"
+            f"{partial}: cannot be renamed to {out} ({error.strerror}); the finished shards are "
+            "in it. Rename it yourself"
         ) from None
     for path in out.iterdir():
         if NOTE.fullmatch(path.name) or path.name == MARK:
@@ -148,7 +157,11 @@ def finish(partial: Path, out: Path, shards: set[str]) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder of ours so that a kill leaves neither a whole one nor a foreign one."""
+    """Remove a folder of shards.
+
+    If this is killed, what remains has no manifest, so that it is not taken for complete, and has
+    the mark, so that another run may replace it.
+    """
     mark = folder / MARK
     if (folder / MANIFEST).exists():
         (folder / MANIFEST).replace(mark)

@@ -1,7 +1,7 @@
-"""The walk over a raw data set: check every pair, write shards, then the audit and the manifest.
+"""psp prepare: check and convert every pair, write the shards, then the audit and the manifest.
 
-A walk that was killed finds its finished shards and goes on. Bad pairs do not stop it: all of them
-are collected, and then decide whether the shards are put in place.
+A run that was killed is continued from its finished shards. Bad pairs do not stop a run: all of
+them are collected, and at the end their number decides whether the output is kept.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 
 from psp.data.card import Card
 from psp.data.manifest import FORMAT, MANIFEST, VERSION
-from psp.data.shards import shard_entry, write_shard
+from psp.data.shard_writer import shard_entry, write_shard
 from psp.data.staging import Staged
 from psp.data.statistics import read_statistics
 from psp.errors import PspError
@@ -26,12 +26,12 @@ from psp.prepare.output import (
     AUDIT,
     OccupiedError,
     begin,
+    check_disk_space,
     check_output,
-    check_room,
     finish,
     is_occupied,
-    is_ours,
-    leave,
+    is_shard_folder,
+    keep_finished,
     note_of,
     read_existing,
     read_note,
@@ -45,7 +45,7 @@ Problem = dict[str, str]  # split, name, problem
 
 @dataclass(frozen=True)
 class Planned:
-    """What the walk will do: images a split, and remarks on what is missing."""
+    """What will be converted: number of images per split, and remarks on what is missing."""
 
     images: dict[str, int]
     remarks: tuple[str, ...]
@@ -53,7 +53,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Done:
-    """So many pairs are in their shards."""
+    """Progress: `done` of `total` pairs are converted or known to be bad."""
 
     done: int
     total: int
@@ -61,7 +61,7 @@ class Done:
 
 @dataclass(frozen=True)
 class BadPair:
-    """A pair that cannot become a sample, and why."""
+    """A pair that cannot be converted, and why."""
 
     problem: str
 
@@ -70,7 +70,7 @@ Report = Callable[[Planned | Done | BadPair], None]
 
 
 class AuditError(PspError):
-    """More pairs are bad than may be skipped."""
+    """More pairs are bad than may be skipped, or all pairs of a split are."""
 
 
 def prepare(
@@ -89,11 +89,12 @@ def prepare(
 ) -> dict[str, Any]:
     """Convert the official files under `raw` into shards in the folder `out`; return the manifest.
 
-    An `out` that was made from the same input is left as it is; `overwrite` makes it anew. With
-    more than one of `workers`, that many processes convert; the bytes are the same. Raises PspError
-    for anything in the input that is missing, broken or unknown to the card (up to `skip_bad` pairs
-    may be), and for an `out` that holds anything but shards; then nothing is changed at `out`, and
-    every problem is listed in OUT.partial/audit.json.
+    If `out` was made from the same input, it is returned unchanged, unless `overwrite` is set. The
+    bytes are the same for any number of `workers` (processes that convert).
+
+    Raises PspError if anything in the input is missing, broken or unknown to the card (up to
+    `skip_bad` pairs may be), or if `out` has other files than shards in it. Then `out` is not
+    changed, and every problem is listed in OUT.partial/audit.json.
     """
     inputs = [raw, sbd] if sbd else [raw]
     out = check_output(out, inputs)
@@ -112,23 +113,23 @@ def prepare(
     if is_occupied(out):
         if not overwrite:
             return read_existing(out, plan.source, plan.newest)
-        if not is_ours(out):
-            raise OccupiedError(f"{out}: holds other things than shards. Choose another -o")
-    check_room(out, _need(plan))
+        if not is_shard_folder(out):
+            raise OccupiedError(f"{out}: has other files than shards in it. Choose another -o")
+    check_disk_space(out, _required_bytes(plan))
     report(Planned(plan.images, tuple(plan.remarks)))
     partial = begin(out)
     try:
         manifest = _convert(plan, partial, skip_bad, workers, report)
     except BaseException:
-        leave(partial)
+        keep_finished(partial)
         raise
     files = {shard["file"] for split in manifest["splits"].values() for shard in split["shards"]}
     finish(partial, out, files)
     return manifest
 
 
-def _need(plan: Plan) -> int:
-    """Return how many bytes the shards take, and the spools of two of them beside them."""
+def _required_bytes(plan: Plan) -> int:
+    """Return how many bytes the shards take, together with the staging files of two of them."""
     total = plan.bytes
     if plan.conversion.store == "raw":
         total = sum(plan.stored_bytes(item) for items in plan.splits.values() for item in items)
@@ -138,28 +139,29 @@ def _need(plan: Plan) -> int:
 def _convert(
     plan: Plan, partial: Path, skip_bad: int, workers: int, report: Report
 ) -> dict[str, Any]:
-    """Write all shards that are not finished yet, the audit and the manifest."""
+    """Write all shards that are not finished yet, then the audit and the manifest."""
     shards = list(plan.shards())
     problems: list[Problem] = []
     total, done = sum(plan.images.values()), 0
-    known = {shard.file: read_note(partial / shard.file, shard.digest) for shard in shards}
-    todo = [(s, item) for s in shards if known[s.file] is None for item in s.items]
+    finished = {shard.file: read_note(partial / shard.file, shard.digest) for shard in shards}
+    todo = [(s, item) for s in shards if finished[s.file] is None for item in s.items]
     tasks = (((shard.stem, item.pair), plan.stored_bytes(item)) for shard, item in todo)
     workers = min(workers, 1 + len(todo) // 16)
     arguments = (plan.card, plan.conversion, partial)
 
-    def note(found: list[Problem]) -> None:
-        problems.extend(found)
-        for problem in found:
+    def add_problems(new: list[Problem]) -> None:
+        problems.extend(new)
+        for problem in new:
             report(BadPair(problem["problem"]))
 
-    def good(shard: PlannedShard, bad: list[Problem]) -> Iterator[Staged]:
+    def staged_samples(shard: PlannedShard, bad: list[Problem]) -> Iterator[Staged]:
+        """Yield the shard's samples as they are converted; append what is wrong to `bad`."""
         nonlocal done
-        for item, result in zip(shard.items, islice(stream, len(shard.items)), strict=True):
+        for item, result in zip(shard.items, islice(results, len(shard.items)), strict=True):
             if isinstance(result, BadPairError):
-                found = [_problem(shard, item.pair, text) for text in result.problems]
-                bad += found
-                note(found)
+                new = [_problem(shard, item.pair, text) for text in result.problems]
+                bad += new
+                add_problems(new)
             else:
                 yield result
             done += 1
@@ -168,19 +170,19 @@ def _convert(
     # While one shard is written, the pairs of the next are converted.
     writing: list[Future[dict[str, Any] | None]] = []
     with (
-        closing(map_in_processes(Converter, arguments, tasks, workers)) as stream,
+        closing(map_in_processes(Converter, arguments, tasks, workers)) as results,
         ThreadPoolExecutor(1) as writer,
     ):
         for shard in shards:
-            finished = known[shard.file]
+            known_problems = finished[shard.file]
             bad: list[Problem] = []
-            samples = list(good(shard, bad)) if finished is None else []
+            samples = list(staged_samples(shard, bad)) if known_problems is None else []
             if writing:
-                writing[-1].result()  # there are never more spools than those of two shards
-            if finished is None:
+                writing[-1].result()  # so that at most two shards have staging files
+            if known_problems is None:
                 writing.append(writer.submit(_write, partial, plan, shard, samples, bad))
             else:
-                note(finished)
+                add_problems(known_problems)
                 done += len(shard.items)
                 report(Done(done, total))
                 writing.append(writer.submit(_entry, partial / shard.file))
@@ -189,19 +191,19 @@ def _convert(
         entry = future.result()
         if entry is not None:
             entries[shard.split.name].append(entry)
-    _audit(plan, partial, problems, skip_bad)
+    _check_problems(plan, partial, problems, skip_bad)
     manifest = _manifest(plan, entries, problems)
     write_json(partial / MANIFEST, manifest)
     statistics = read_statistics(partial).to_dict()
-    found = {"remarks": plan.remarks, "missing": plan.missing, "problems": problems}
-    write_json(partial / AUDIT, {**statistics, **found})
+    findings = {"remarks": plan.remarks, "missing": plan.missing, "problems": problems}
+    write_json(partial / AUDIT, {**statistics, **findings})
     return manifest
 
 
 def _write(
     folder: Path, plan: Plan, shard: PlannedShard, samples: list[Staged], bad: list[Problem]
 ) -> dict[str, Any] | None:
-    """Write one shard and the note of it; return its entry, if any of its pairs was good."""
+    """Write one shard and its note; return its manifest entry, or None if all pairs are bad."""
     path, entry = folder / shard.file, None
     path.unlink(missing_ok=True)
     if samples:
@@ -214,13 +216,13 @@ def _write(
             conversion=plan.conversion.to_dict(),
         )
     write_json(note_of(path), {"digest": shard.digest, "problems": bad, "empty": not samples})
-    for spool in {sample.spool for sample in samples}:
-        (folder / spool).unlink()
+    for staging_file in {sample.file for sample in samples}:
+        (folder / staging_file).unlink()
     return entry
 
 
 def _entry(path: Path) -> dict[str, Any] | None:
-    """Return the entry of a shard that an earlier run finished; None if all its pairs were bad."""
+    """Return the entry of a shard that an earlier run finished; None if all its pairs are bad."""
     return shard_entry(path) if path.is_file() else None
 
 
@@ -228,8 +230,8 @@ def _problem(shard: PlannedShard, pair: Pair, text: str) -> Problem:
     return {"split": shard.split.name, "name": pair.name, "problem": text}
 
 
-def _audit(plan: Plan, partial: Path, problems: list[Problem], skip_bad: int) -> None:
-    """Raise AuditError when more pairs are bad than may be skipped, or all of a split are."""
+def _check_problems(plan: Plan, partial: Path, problems: list[Problem], skip_bad: int) -> None:
+    """Raise AuditError if more pairs are bad than may be skipped, or all of a split are."""
     bad = {split.name: set[str]() for split in plan.splits}
     for problem in problems:
         bad[problem["split"]].add(problem["name"])
@@ -245,10 +247,10 @@ def _audit(plan: Plan, partial: Path, problems: list[Problem], skip_bad: int) ->
     if count > 1:
         first += f" There are {count - 1} more bad pairs, all in {partial / AUDIT}."
     if count <= skip_bad:
-        raise AuditError(f"{first} No picture of split '{empty[0]}' is left.")
+        raise AuditError(f"{first} No picture of split '{empty[0]}' is left. Fix its files.")
     raise AuditError(
-        f"{first} Mend the files and run this again: what is finished is kept. Or leave out what "
-        f"is bad with --skip-bad {count}"
+        f"{first} Fix the files and run the command again (finished shards are kept), or leave the "
+        f"bad pairs out with --skip-bad {count}"
     )
 
 
@@ -260,7 +262,7 @@ def _manifest(
         split.name: {
             "images": sum(shard["images"] for shard in entries[split.name]),
             "labels": split.labels,
-            "skipped": sorted(name for where, name in skipped if where == split.name),
+            "skipped": sorted(name for in_split, name in skipped if in_split == split.name),
             "shards": entries[split.name],
         }
         for split in plan.splits

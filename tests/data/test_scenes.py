@@ -1,6 +1,7 @@
 """The painted scenes: context decides, and the generator's promises hold."""
 
 import numpy as np
+import pytest
 
 from psp.data.cardfile import find_card
 from psp.data.scenes import (
@@ -30,6 +31,7 @@ def test_labels_are_the_cards_and_every_class_occurs():
     assert set(range(9)) <= seen
 
 
+@pytest.mark.slow
 def test_surroundings_and_not_looks_decide_the_class():
     """A boat comes only with water, a car only with road; their colors are drawn alike."""
     means = {BOAT: [], CAR: []}

@@ -1,20 +1,20 @@
 """Shards: the bytes that went in come out, damage is found, the same input gives the same file."""
 
+import json
 import pickle
 import subprocess
 import sys
+import zlib
 
 import h5py
 import numpy as np
 import pytest
+from helpers.errors import error_naming
 
 from psp.data.cardfile import find_card
-from psp.data.shards import (
-    ShardError,
-    ShardSplit,
-    file_sha256,
-    read_manifest,
-)
+from psp.data.manifest import VERSION, ShardError, read_manifest
+from psp.data.shards import ShardSplit
+from psp.files import file_sha256
 from psp.prepare.pipeline import prepare
 
 
@@ -52,18 +52,22 @@ def test_names_are_sorted_and_counts_right(folder):
         assert found.names == sorted(found.names)
 
 
+@pytest.mark.slow
 def test_every_flipped_byte_of_a_payload_is_found(folder, rng):
     path = folder / "val-00000.h5"
     whole = path.read_bytes()
-    split = ShardSplit(folder, "val")
-    extents = [(int(s), int(n)) for table in (split._image, split._label) for s, n in table]
+    extents = []
+    with h5py.File(path) as file:
+        for kind in ("images", "labels"):
+            base, offsets = file[kind]["bytes"].id.get_offset(), file[kind]["offsets"][:]
+            extents += zip(base + offsets[:-1], np.diff(offsets), strict=True)
     for _ in range(200):
         start, length = extents[rng.integers(len(extents))]
         broken = bytearray(whole)
         broken[start + rng.integers(length)] ^= int(rng.integers(1, 256))
         path.write_bytes(broken)
         reader = ShardSplit(folder, "val")
-        with pytest.raises(ShardError, match=r"val-00000.h5: sample '0001TP_val00\d': the (im|la)"):
+        with error_naming(ShardError, f"{path}: sample '0001TP_val00", "damaged", "psp prepare"):
             for index in range(len(reader)):
                 reader.image_bytes(index)
                 reader.label_bytes(index)
@@ -73,19 +77,19 @@ def test_every_flipped_byte_of_a_payload_is_found(folder, rng):
 def test_a_truncated_shard_is_refused_when_opened(folder):
     path = folder / "val-00000.h5"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ShardError, match="the manifest says"):
+    with error_naming(ShardError, path, "manifest", "psp prepare"):
         ShardSplit(folder, "val")
 
 
 def test_a_missing_shard_split_or_folder_is_said(folder, tmp_path):
-    with pytest.raises(ShardError, match="no split 'vall'.*Did you mean 'val'"):
+    with error_naming(ShardError, folder, "'vall'", "'val'"):
         ShardSplit(folder, "vall")
-    with pytest.raises(ShardError, match="no such folder"):
+    with error_naming(ShardError, tmp_path / "nowhere", "psp prepare"):
         ShardSplit(tmp_path / "nowhere", "val")
-    with pytest.raises(ShardError, match="not a folder of shards"):
+    with error_naming(ShardError, tmp_path, "manifest.json", "psp prepare"):
         ShardSplit(tmp_path, "val")
     (folder / "val-00000.h5").unlink()
-    with pytest.raises(ShardError, match="the shard is missing"):
+    with error_naming(ShardError, folder / "val-00000.h5", "missing", "psp prepare"):
         ShardSplit(folder, "val")
 
 
@@ -104,15 +108,127 @@ def test_a_missing_shard_split_or_folder_is_said(folder, tmp_path):
 )
 def test_a_damaged_manifest_is_said(folder, text):
     (folder / "manifest.json").write_text(text)
-    with pytest.raises(ShardError, match="damaged.*--overwrite"):
+    with error_naming(ShardError, folder / "manifest.json", "damaged", "--overwrite"):
         read_manifest(folder)
+
+
+def edit_manifest(folder, change):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    change(manifest)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("change", "subject"),
+    [
+        (lambda manifest: manifest.update(version=VERSION + 1), str(VERSION + 1)),
+        (lambda manifest: manifest.update(depth=1), "'depth'"),
+        (lambda manifest: manifest["card"].update(depth=1), "'depth'"),
+        (lambda manifest: manifest["card"]["classes"][0].update(depth=1), "'classes.depth'"),
+        (lambda manifest: manifest["conversion"].update(depth=1), "'conversion.depth'"),
+        (lambda manifest: manifest["splits"]["val"].update(depth=1), "'splits.val.depth'"),
+        (
+            lambda manifest: manifest["splits"]["val"]["shards"][0].update(depth=1),
+            "'splits.val.shards.depth'",
+        ),
+    ],
+)
+def test_a_manifest_of_a_newer_psp_asks_for_an_upgrade(folder, change, subject):
+    edit_manifest(folder, change)
+    with error_naming(
+        ShardError, folder / "manifest.json", subject, "newer", "Upgrade psp"
+    ) as error:
+        read_manifest(folder)
+    assert "damaged" not in str(error.value) and "--overwrite" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda manifest: manifest.pop("source"),
+        lambda manifest: manifest.pop("version"),
+        lambda manifest: manifest["card"].pop("classes"),
+        lambda manifest: manifest["card"].update(classes={"a": 1}),
+        lambda manifest: manifest["conversion"].pop("store"),
+        lambda manifest: manifest["splits"]["val"].pop("skipped"),
+        lambda manifest: manifest["splits"]["val"]["shards"][0].pop("sha256"),
+        lambda manifest: manifest.update(version="2"),
+        lambda manifest: manifest.update(dataset=5),
+    ],
+)
+def test_a_manifest_without_a_key_or_with_a_wrong_type_is_damaged(folder, change):
+    edit_manifest(folder, change)
+    with error_naming(ShardError, folder / "manifest.json", "damaged", "--overwrite"):
+        read_manifest(folder)
+
+
+def test_a_manifest_of_an_older_format_asks_to_make_the_shards_again(folder):
+    edit_manifest(folder, lambda manifest: manifest.update(version=VERSION - 1))
+    with error_naming(ShardError, folder / "manifest.json", str(VERSION - 1), "psp prepare"):
+        read_manifest(folder)
+
+
+def edit_header(folder, key, value):
+    """Change an attribute of a shard so that its size stays that in the manifest."""
+    path = folder / "val-00000.h5"
+    with h5py.File(path, "r+") as file:
+        if value is None:
+            del file.attrs[key]
+        else:
+            file.attrs[key] = np.bytes_(value)
+    edit_manifest(
+        folder,
+        lambda manifest: manifest["splits"]["val"]["shards"][0].update(bytes=path.stat().st_size),
+    )
+    return path
+
+
+def test_a_shard_of_a_newer_psp_asks_for_an_upgrade(folder):
+    card = json.loads(find_card("camvid").to_json())
+    conversion = {"store": "encoded", "reencode": None, "max_side": None}
+    for key, value, subject in (
+        ("depth", "1", "'depth'"),
+        ("version", str(VERSION + 1), str(VERSION + 1)),
+        ("card", json.dumps({**card, "license": "CC"}), "'license'"),
+        ("conversion", json.dumps({**conversion, "crop": 3}), "'conversion.crop'"),
+    ):
+        with h5py.File(folder / "val-00000.h5") as file:
+            before = file.attrs.get(key)
+        path = edit_header(folder, key, value)
+        with error_naming(ShardError, path, subject, "newer", "Upgrade psp") as error:
+            ShardSplit(folder, "val")
+        assert "damaged" not in str(error.value)
+        edit_header(folder, key, before)
+    assert len(ShardSplit(folder, "val")) == 3
+    with h5py.File(folder / "val-00000.h5", "r+") as file:
+        file["depth"] = np.zeros(3)
+    edit_header(folder, "split", "val")
+    with error_naming(ShardError, "'/depth'", "newer", "Upgrade psp"):
+        ShardSplit(folder, "val")
+
+
+@pytest.mark.parametrize("key", ["version", "card", "split", "conversion"])
+def test_a_shard_without_a_part_of_its_header_is_damaged(folder, key):
+    path = edit_header(folder, key, None)
+    with error_naming(ShardError, path, "damaged", "psp prepare"):
+        ShardSplit(folder, "val")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("version", "two"), ("card", "{}"), ("card", "[]"), ("card", "{"), ("conversion", "[]")],
+)
+def test_a_shard_with_a_header_of_a_wrong_type_is_damaged(folder, key, value):
+    path = edit_header(folder, key, value)
+    with error_naming(ShardError, path, "damaged", "psp prepare"):
+        ShardSplit(folder, "val")
 
 
 def test_damaged_offsets_are_found_when_opened(folder):
     for value in (2**40, -5):
         with h5py.File(folder / "val-00000.h5", "r+") as file:
             file["labels/offsets"][1] = value
-        with pytest.raises(ShardError, match="offsets do not fit"):
+        with error_naming(ShardError, folder / "val-00000.h5", "offsets", "psp prepare"):
             ShardSplit(folder, "val")
 
 
@@ -138,8 +254,6 @@ def test_another_process_reads_a_pickled_split(folder, tmp_path):
         text=True,
         check=True,
     )
-    import zlib
-
     assert int(done.stdout) == zlib.crc32(first)
 
 

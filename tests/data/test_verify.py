@@ -1,7 +1,9 @@
 """psp verify finds every changed byte; psp inspect shows what is there."""
 
+import io
 import json
 import shutil
+import zlib
 
 import h5py
 import numpy as np
@@ -27,20 +29,10 @@ def test_whole_shards_have_no_problem(shards, psp):
     assert verify(shards) == (11, [])
     assert verify(shards, workers=2) == (11, [])
     _, out, _ = psp("verify", shards, check=0)
-    assert "11 samples, all as they were written" in out
+    assert "11 samples" in out
 
 
-def extent(path, kind):
-    """Return where a payload lies in the file, and its offsets."""
-    with h5py.File(path, "r") as file:
-        group = file[kind]
-        return (
-            group["bytes"].id.get_offset(),
-            group["offsets"][:],
-            [n.decode() for n in file["name"]],
-        )
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["images", "labels"])
 def test_every_flipped_byte_of_a_payload_names_its_sample(shards, kind):
     """200 flips here; `python tests/fuzz/flips.py` makes 1,000 and aligned 0000 to FFFF."""
@@ -51,7 +43,7 @@ def test_every_flipped_byte_of_a_payload_names_its_sample(shards, kind):
     assert missed == []
 
 
-def test_a_shard_that_the_manifest_lost_is_found(camvid_raw, tmp_path):
+def test_a_shard_that_is_not_in_the_manifest_is_found(camvid_raw, tmp_path):
     """A split's shards, or all of a split: the numbers in the manifest fit together."""
     out = tmp_path / "out"
     manifest = prepare(find_card("camvid"), camvid_raw, out, allow_incomplete=True, shard_mb=1e-6)
@@ -63,7 +55,7 @@ def test_a_shard_that_the_manifest_lost_is_found(camvid_raw, tmp_path):
     _, problems = verify(out)
     assert len(problems) == len([*gone, lost["file"]])
     for name, text in zip([*gone, lost["file"]], problems, strict=True):
-        assert text.startswith(f"{out / name}: a shard that the manifest does not name")
+        assert text.startswith(f"{out / name}: ") and "manifest" in text and "psp prepare" in text
 
 
 def test_a_change_outside_the_payload_is_found_too(shards):
@@ -71,17 +63,15 @@ def test_a_change_outside_the_payload_is_found_too(shards):
     with h5py.File(path, "r+") as file:
         file["pixels"][0, 0] += 1
     _, problems = verify(shards)
-    assert any("SHA-256 is not the manifest's" in text for text in problems)
-    assert any("its label histogram" in text for text in problems)
-    assert any("the label is not what the header counts" in text for text in problems)
+    assert all(str(path) in text and "psp prepare" in text for text in problems)
+    assert any("SHA-256" in text for text in problems)
+    assert any("label histogram" in text and "manifest" in text for text in problems)
+    assert any("sample '" in text and "histogram" in text for text in problems)
 
 
 def test_labels_of_no_class_are_found_even_when_all_checksums_fit(shards, tmp_path):
     """Shards that another program wrote, with checksums of its own that are right."""
     path = shards / "val-00000.h5"
-    import io
-    import zlib
-
     buffer = io.BytesIO()
     Image.fromarray(np.full((48, 64), 77, np.uint8)).save(buffer, "PNG", compress_level=0)
     with h5py.File(path, "r+") as file:
@@ -98,7 +88,7 @@ def test_labels_of_no_class_are_found_even_when_all_checksums_fit(shards, tmp_pa
     (shards / "manifest.json").write_text(json.dumps(manifest))
     _, problems = verify(shards)
     assert len(problems) == 3
-    assert all("label values [77] are no class" in text for text in problems)
+    assert all("sample '" in text and "[77]" in text for text in problems)
 
 
 def test_a_missing_and_a_truncated_shard_are_problems_among_others(shards, psp):
@@ -108,14 +98,14 @@ def test_a_missing_and_a_truncated_shard_are_problems_among_others(shards, psp):
     code, out, err = psp("verify", shards, "--json")
     assert code == 2
     problems = json.loads(out)["problems"]
-    assert any("val-00000.h5: the shard is missing" in text for text in problems)
-    assert any("test-00000.h5" in text and "a broken copy?" in text for text in problems)
-    assert "more problems, listed above" in err and err.count("error: ") == 1
+    assert any("val-00000.h5" in text and "missing" in text for text in problems)
+    assert any("test-00000.h5" in text and "copy" in text for text in problems)
+    assert err.count("error: ") == 1
 
 
 def test_verify_of_no_shards_is_one_line(tmp_path, psp):
     code, _, err = psp("verify", tmp_path)
-    assert code == 2 and "not a folder of shards" in err and len(err.strip().splitlines()) == 1
+    assert code == 2 and "psp prepare" in err and len(err.strip().splitlines()) == 1
 
 
 def test_raw_shards_verify_and_hold_the_same_pixels(camvid_raw, shards, tmp_path):
@@ -135,7 +125,7 @@ def test_raw_shards_verify_and_hold_the_same_pixels(camvid_raw, shards, tmp_path
         assert np.array_equal(one.label(index), two.label(index))
 
 
-def test_the_census_counts_what_an_independent_count_does(shards, camvid_raw):
+def test_the_statistics_are_what_an_independent_count_gives(shards, camvid_raw):
     statistics = read_statistics(shards)
     assert [split.name for split in statistics.splits] == ["train", "val", "test"]
     pixels, pictures = np.zeros(12, np.int64), np.zeros(12, np.int64)
@@ -157,9 +147,9 @@ def test_inspect_shows_terms_splits_classes_and_draws_a_sheet(shards, tmp_path, 
     _, out, _ = psp("inspect", shards, "--json", check=0)
     assert json.loads(out)["splits"]["val"]["images"] == 3
     code, _, err = psp("inspect", shards, "--sheet", "sheet.jpg")
-    assert code == 2 and "must end in .png" in err
+    assert code == 2 and "--sheet" in err and ".png" in err
     code, _, err = psp("inspect", shards, "--sheet", "s.png", "--split", "vall")
-    assert code == 2 and "Did you mean 'val'" in err
+    assert code == 2 and "'vall'" in err and "'val'" in err
 
 
 def test_a_class_that_never_occurs_is_said(camvid_raw, tmp_path, psp):
@@ -168,7 +158,7 @@ def test_a_class_that_never_occurs_is_said(camvid_raw, tmp_path, psp):
         ids[ids == 10] = 8
         Image.fromarray(ids).save(path)
     _, out, _ = psp("prepare", "camvid", camvid_raw, "--allow-incomplete", check=0)
-    assert "never occur: bicyclist" in out
+    assert "never occur" in out and "bicyclist" in out
 
 
 def test_a_split_without_labels_can_be_drawn(camvid_raw, tmp_path, psp):
@@ -209,6 +199,7 @@ def edit(shards, change):
         lambda manifest, split, entry: entry.update(images=10**11),
         lambda manifest, split, entry: entry.update(images="3"),
         lambda manifest, split, entry: entry.update(bytes="x"),
+        lambda manifest, split, entry: entry.update(depth=1),
     ],
 )
 def test_a_manifest_that_does_not_fit_its_shards_is_found(shards, psp, change):

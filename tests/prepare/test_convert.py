@@ -1,4 +1,4 @@
-"""How pairs become samples: problems collected, other ways to store, workers, continuing."""
+"""Converting pairs: problems are collected, other storage, workers, continuing a stopped run."""
 
 import io
 import json
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.errors import error_naming
 from helpers.trees import Double, run_psp, save_picture
 from PIL import Image
 
@@ -19,6 +20,7 @@ from psp.data.shards import ShardSplit
 from psp.errors import PspError
 from psp.files import file_sha256
 from psp.prepare.convert import Conversion
+from psp.prepare.output import OccupiedError
 from psp.prepare.pipeline import AuditError, BadPair, prepare
 from psp.workers import map_in_processes
 
@@ -26,13 +28,13 @@ CAMVID = find_card("camvid")
 
 
 def spoil(root, count=3):
-    """Break pairs of different splits in different ways; return what must be said of each."""
+    """Break a pair of each split differently; return a text that must be in each problem."""
     save_picture(root / "trainannot/0001TP_train001.png", np.full((48, 64), 200, np.uint8))
     path = root / "val/0001TP_val001.png"
     path.write_bytes(path.read_bytes()[:100])
     save_picture(root / "testannot/0001TP_test000.png", np.zeros((20, 20), np.uint8))
     return {
-        ("train", "0001TP_train001"): "label values 200",
+        ("train", "0001TP_train001"): "200",
         ("val", "0001TP_val001"): "broken picture",
         ("test", "0001TP_test000"): "20x20 pixels",
     }
@@ -42,7 +44,7 @@ def spoil(root, count=3):
 def test_all_problems_are_collected_and_nothing_is_put_in_place(camvid_raw, tmp_path, workers):
     expected = spoil(camvid_raw)
     events = []
-    with pytest.raises(AuditError, match=r"2 more bad pairs.*--skip-bad 3") as error:
+    with error_naming(AuditError, "2 more", "audit.json", "--skip-bad 3"):
         prepare(
             CAMVID,
             camvid_raw,
@@ -51,7 +53,6 @@ def test_all_problems_are_collected_and_nothing_is_put_in_place(camvid_raw, tmp_
             workers=workers,
             report=events.append,
         )
-    assert "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
     audit = json.loads((tmp_path / "out.partial/audit.json").read_text())
     found = {(p["split"], p["name"]): p["problem"] for p in audit["problems"]}
@@ -80,11 +81,11 @@ def test_bad_pairs_can_be_left_out_up_to_a_number(camvid_raw, tmp_path):
 def test_a_split_of_nothing_but_bad_pairs_is_refused(camvid_raw, tmp_path):
     for path in (camvid_raw / "testannot").iterdir():
         save_picture(path, np.full((48, 64), 200, np.uint8))
-    with pytest.raises(AuditError, match="No picture of split 'test' is left"):
+    with error_naming(AuditError, "split 'test'"):
         prepare(CAMVID, camvid_raw, tmp_path / "out", skip_bad=9, allow_incomplete=True)
 
 
-def test_mended_files_go_on_where_the_run_stopped(camvid_raw, tmp_path):
+def test_with_repaired_files_a_run_continues_where_it_stopped(camvid_raw, tmp_path):
     good = (camvid_raw / "val/0001TP_val001.png").read_bytes()
     label = (camvid_raw / "valannot/0001TP_val001.png").read_bytes()
     (camvid_raw / "val/0001TP_val001.png").write_bytes(good[:100])
@@ -128,6 +129,7 @@ def test_a_shard_is_bounded(camvid_raw, tmp_path):
         assert path.stat().st_size < max(20_000, 2 * pairs) + 40_000  # and the tables
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are counted in /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_killed_command_leaves_no_process_and_goes_on(camvid_raw, tmp_path, number):
@@ -189,7 +191,7 @@ def test_a_killed_command_leaves_no_process_and_goes_on(camvid_raw, tmp_path, nu
 
 def group(session):
     """Return the processes that still belong to a session."""
-    found = []
+    processes = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             try:
@@ -197,8 +199,8 @@ def group(session):
             except OSError:
                 continue
             if int(fields[3]) == session and fields[0] != "Z":
-                found.append(int(entry.name))
-    return found
+                processes.append(int(entry.name))
+    return processes
 
 
 def test_max_side_shrinks_both_alike_and_says_so(tmp_path, camvid_raw, psp):
@@ -217,7 +219,7 @@ def test_max_side_shrinks_both_alike_and_says_so(tmp_path, camvid_raw, psp):
         "150",
         check=0,
     )
-    assert "above 150 pixels were shrunk" in err
+    assert "150 pixels" in err
     split = ShardSplit(tmp_path / "out", "train")
     assert split.conversion["max_side"] == 150
     assert split.sizes[0].tolist() == [100, 150] and split.sizes[1].tolist() == [48, 64]
@@ -232,7 +234,7 @@ def test_max_side_shrinks_both_alike_and_says_so(tmp_path, camvid_raw, psp):
     raw = (camvid_raw / "train/0001TP_train001.png").read_bytes()
     assert split.image_bytes(1) == raw
     _, out, _ = psp("inspect", "out", check=0)
-    assert "shrunk to 150" in out
+    assert "150" in out
 
 
 def test_reencode_compresses_lossless_pictures_alone_and_says_so(tmp_path, camvid_raw, psp):
@@ -261,24 +263,25 @@ def test_reencode_compresses_lossless_pictures_alone_and_says_so(tmp_path, camvi
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "texts"),
     [
-        (["--reencode", "webp:3"], "jpeg:QUALITY"),
-        (["--reencode", "jpeg:0"], "jpeg:QUALITY"),
-        (["--store", "zip"], "--store zip: one of encoded, raw"),
-        (["--store", "raw", "--reencode", "jpeg:90"], "does not go with it"),
-        (["--sbd", "."], "--sbd: card camvid has no split 'train_aug'"),
+        (["--reencode", "webp:3"], ["--reencode webp:3", "jpeg:QUALITY"]),
+        (["--reencode", "jpeg:0"], ["--reencode jpeg:0", "jpeg:QUALITY"]),
+        (["--store", "zip"], ["--store zip", "encoded, raw"]),
+        (["--store", "raw", "--reencode", "jpeg:90"], ["--store raw", "--reencode"]),
+        (["--sbd", "."], ["--sbd", "camvid", "'train_aug'"]),
     ],
 )
-def test_options_that_cannot_be_are_one_line(camvid_raw, psp, options, message):
+def test_wrong_options_are_one_line(camvid_raw, psp, options, texts):
     code, _, err = psp("prepare", "camvid", camvid_raw, "--allow-incomplete", *options)
-    assert code == 2 and message in err and len(err.strip().splitlines()) == 1
+    assert code == 2 and len(err.strip().splitlines()) == 1
+    assert all(text in err for text in texts), err
 
 
 def test_other_options_are_other_input(camvid_raw, tmp_path):
     prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True)
     for change in ({"shard_mb": 1}, {"conversion": Conversion(store="raw")}):
-        with pytest.raises(PspError, match="other input or with other options"):
+        with error_naming(OccupiedError, tmp_path / "out", "--overwrite"):
             prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True, **change)
 
 
@@ -291,5 +294,5 @@ def test_results_come_in_order_and_errors_come_through(workers):
 
 
 def test_a_worker_that_dies_is_one_line():
-    with pytest.raises(PspError, match="a worker process died; was it out of memory"):
+    with error_naming(PspError, "worker", "--workers"):
         list(map_in_processes(Double, (), [(17, 1)], 2))

@@ -108,6 +108,7 @@ def test_context_is_found_from_its_devkit(psp, tmp_path, rng):
     assert_prepared(out, truth, classes=59)
 
 
+@pytest.mark.slow
 @both_versions
 @pytest.mark.parametrize("given", ["benchmark_RELEASE", "benchmark_RELEASE/dataset"])
 def test_sbd_augments_voc_and_never_overrules_it(psp, tmp_path, rng, given, v73):

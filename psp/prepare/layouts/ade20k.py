@@ -1,15 +1,16 @@
-"""ADE20K as the scene parsing challenge has it: images and annotations, training and validation.
+"""ADE20K in the version of the scene parsing challenge (ADEChallengeData2016).
 
-The leaderboard's test pictures are a download of their own, release_test/testing.
+Its folders are images/{training,validation} and annotations/{training,validation}. The
+leaderboard's test pictures are a separate download, release_test/testing.
 """
 
 from pathlib import Path
 
 from psp.data.card import SplitEntry
 from psp.prepare.layouts.layout import (
-    Found,
     Layout,
     Source,
+    SplitPairs,
     find_root,
     match_stems,
 )
@@ -23,13 +24,13 @@ def root(raw: Path) -> Path | None:
     return find_root(raw, (".", "ADEChallengeData2016"), ("images", "annotations"))
 
 
-def pairs(source: Source, root: Path, split: SplitEntry) -> Found:
+def pairs(source: Source, root: Path, split: SplitEntry) -> SplitPairs:
     """Return the pairs of a split."""
     if not split.labels:
-        folder = next((root / part for part in TEST if (root / part).is_dir()), None)
-        return Found(match_stems(folder, None) if folder else None)
+        folder = next((root / path for path in TEST if (root / path).is_dir()), None)
+        return SplitPairs(match_stems(folder, None) if folder else None)
     name = OFFICIAL.get(split.name, split.name)
-    return Found(match_stems(root / "images" / name, root / "annotations" / name))
+    return SplitPairs(match_stems(root / "images" / name, root / "annotations" / name))
 
 
 LAYOUT = Layout(

@@ -1,7 +1,7 @@
 """PASCAL Context: a MATLAB file of 459 raw values for each picture of VOC 2010.
 
-VOCdevkit/VOC2010 has JPEGImages and the lists ImageSets/Main/{train,val}.txt; beside it, or in it,
-lie the folder trainval of the annotations and their labels.txt ("1: accordion", …).
+VOCdevkit/VOC2010 has JPEGImages and the lists ImageSets/Main/{train,val}.txt. The annotations'
+folder trainval and their labels.txt ("1: accordion", …) are in it or beside it.
 """
 
 from pathlib import Path
@@ -9,57 +9,60 @@ from pathlib import Path
 from psp.data.card import Card, SplitEntry
 from psp.errors import PspError
 from psp.prepare.layouts.layout import (
-    Found,
     Layout,
     Pair,
     Source,
+    SplitPairs,
     find_root,
 )
 from psp.prepare.layouts.lists import read_ids
 
-# The lists of 459 and of 59 names spell three of them differently; blanks differ too.
+# Three names are spelled differently in the lists of 459 and of 59 names; spaces differ, too.
 ALIASES = {"table": "diningtable", "bedclothes": "bedcloth", "cloth": "clothes"}
 
 
 def root(raw: Path) -> Path | None:
-    """Return the folder VOC2010, if the annotations are near it."""
-    found = find_root(raw, (".", "VOC2010", "VOCdevkit/VOC2010"), ("JPEGImages", "ImageSets/Main"))
-    return found if found and _annotations(found) else None
+    """Return the folder VOC2010, if the annotations are in it or beside it."""
+    voc = find_root(raw, (".", "VOC2010", "VOCdevkit/VOC2010"), ("JPEGImages", "ImageSets/Main"))
+    return voc if voc and _annotations(voc) else None
 
 
 def _annotations(voc: Path) -> Path | None:
     """Return the folder of the .mat files: in VOC2010, beside it, or beside VOCdevkit."""
-    for place in (voc, voc / "..", voc / "../.."):
-        for part in ("trainval", "context/trainval", "PASCAL-Context/trainval"):
-            if (place / part).is_dir():
-                return place / part
+    for parent in (voc, voc / "..", voc / "../.."):
+        for path in ("trainval", "context/trainval", "PASCAL-Context/trainval"):
+            if (parent / path).is_dir():
+                return parent / path
     return None
 
 
-def pairs(source: Source, root: Path, split: SplitEntry) -> Found:
+def pairs(source: Source, root: Path, split: SplitEntry) -> SplitPairs:
     """Return the pairs of the ids in VOC's list that have an annotation."""
     annotations = _annotations(root)
-    assert annotations is not None  # or this would not be the root
+    assert annotations is not None  # root() returns only folders that have them
     remarks = _check_names(annotations.parent / "labels.txt", source.card)
     ids = read_ids(root / "ImageSets/Main" / (split.list or f"{split.name}.txt"))
     annotated = {path.stem for path in annotations.glob("*.mat")}
-    found = [
+    pairs = [
         Pair(name, root / f"JPEGImages/{name}.jpg", annotations / f"{name}.mat", "LabelMap")
         for name in sorted(ids)
         if name in annotated
     ]
-    if len(found) < len(ids):
+    if len(pairs) < len(ids):
         remarks.append(
-            f"split '{split.name}': {len(ids) - len(found)} of VOC's {len(ids)} ids have no .mat "
-            "file in trainval and are no part of the set"
+            f"split '{split.name}': {len(ids) - len(pairs)} of VOC's {len(ids)} ids have no .mat "
+            "file in trainval and are not part of the data set"
         )
-    return Found(found, remarks)
+    return SplitPairs(pairs, remarks)
 
 
 def _check_names(path: Path, card: Card) -> list[str]:
-    """Compare the card's raw values with the official list of names, where that is at hand."""
+    """Check the card's raw values against labels.txt; return a remark if that is missing.
+
+    Raises PspError if they disagree.
+    """
     if not path.is_file():
-        return [f"{path}: not there; the official order of its 459 names is assumed"]
+        return [f"{path}: missing; the official order of the 459 names is assumed"]
     names = {}
     try:
         for line in path.read_text(encoding="utf-8-sig").splitlines():
@@ -71,8 +74,8 @@ def _check_names(path: Path, card: Card) -> list[str]:
     for entry in card.classes:
         if len(entry.raw) == 1 and names.get(entry.raw[0]) != _plain(entry.name):
             raise PspError(
-                f"{path}: number {entry.raw[0]} is '{names.get(entry.raw[0], 'missing')}' there, "
-                f"but '{entry.name}' in card {card.name}. Is it the list of these annotations?"
+                f"{path}: {entry.raw[0]} is '{names.get(entry.raw[0], 'missing')}' in this list, "
+                f"but '{entry.name}' in card {card.name}. Is this list from these annotations?"
             )
     return []
 

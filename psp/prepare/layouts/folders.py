@@ -1,72 +1,77 @@
-"""A user's own data: images and masks in folders, matched by name, split as the card says."""
+"""Your own data: images and masks in folders, matched by name, with the splits of the card."""
 
 import hashlib
 from pathlib import Path, PurePosixPath
 
 from psp.data.card import Folders, SplitEntry
 from psp.prepare.layouts.layout import (
-    Found,
     Layout,
     Pair,
     Source,
+    SplitPairs,
     match_stems,
 )
 from psp.prepare.layouts.lists import read_list
 
 
 def root(raw: Path) -> Path | None:
-    """Return the folder itself: what must be in it is the card's choice."""
+    """Return the folder itself: the card says what is in it."""
     return raw if raw.is_dir() else None
 
 
-def pairs(source: Source, root: Path, split: SplitEntry) -> Found:
-    """Return the pairs of a split: of its folders, of its list, or of its share of all."""
+def pairs(source: Source, root: Path, split: SplitEntry) -> SplitPairs:
+    """Return the pairs of a split: those in its folders, in its list, or in its fraction."""
     folders = source.card.folders
-    assert folders is not None  # the card's reader saw to it
+    assert folders is not None  # checked by read_card
     images = root / folders.images.replace("{split}", split.name)
     masks = root / folders.masks.replace("{split}", split.name) if split.labels else None
     if split.list is None and split.fraction is None and not images.is_dir():
-        return Found([] if split.required else None)
-    every = {
+        return SplitPairs([] if split.required else None)
+    all_pairs = {
         pair.name: pair
         for pair in match_stems(images, masks, folders.image_suffix, folders.mask_suffix)
     }
     if split.fraction is not None:
-        for other in source.card.splits:  # what a list names is not dealt out again
+        for other in source.card.splits:  # pictures in lists are not in the fractions
             for entry in read_list(root / other.list) if other.list else []:
-                every.pop(_listed(entry, every, images, masks).name, None)
-        return Found([every[name] for name in sorted(_share(every, source, split, folders))])
+                all_pairs.pop(_listed(entry, all_pairs, images, masks).name, None)
+        names = _fraction(all_pairs, source, split, folders)
+        return SplitPairs([all_pairs[name] for name in sorted(names)])
     if split.list is None:
-        return Found(list(every.values()))
+        return SplitPairs(list(all_pairs.values()))
     if not split.required and not (root / split.list).exists():
-        return Found(None)
-    found = [_listed(entry, every, images, masks) for entry in read_list(root / split.list)]
-    return Found(sorted(found, key=lambda pair: pair.name))
+        return SplitPairs(None)
+    pairs = [_listed(entry, all_pairs, images, masks) for entry in read_list(root / split.list)]
+    return SplitPairs(sorted(pairs, key=lambda pair: pair.name))
 
 
-def _listed(entry: str, every: dict[str, Pair], images: Path, masks: Path | None) -> Pair:
-    """Return the pair a list names, by its path below the images' folder or any longer one."""
+def _listed(entry: str, all_pairs: dict[str, Pair], images: Path, masks: Path | None) -> Pair:
+    """Return the pair of a list's entry: a path below the images' folder, or a longer one.
+
+    An entry that matches no image gives a pair of files that do not exist, so that they are
+    reported as missing.
+    """
     parts = PurePosixPath(entry).parts
     for start in range(len(parts)):
-        pair = every.get("/".join(parts[start:]))
+        pair = all_pairs.get("/".join(parts[start:]))
         if pair is not None:
             return pair
     name = "/".join(part for part in parts if part != "/")
     return Pair(name, images / f"{name}.jpg", masks / f"{name}.png" if masks else None)
 
 
-def _share(
-    every: dict[str, Pair], source: Source, split: SplitEntry, folders: Folders
+def _fraction(
+    all_pairs: dict[str, Pair], source: Source, split: SplitEntry, folders: Folders
 ) -> list[str]:
-    """Return the names in a split's fraction: an order drawn from the seed, cut where they add up.
+    """Return the names in a split's fraction: a slice of all names in a random order.
 
-    The order depends on the seed and the names alone, and every name is in one split at most.
+    The order depends only on the seed and the names. A name is in one split at most.
     """
 
     def draw(name: str) -> bytes:
         return hashlib.sha256(f"{folders.seed}:{name}".encode()).digest()
 
-    order = sorted(every, key=draw)
+    order = sorted(all_pairs, key=draw)
     start = 0.0
     for other in source.card.splits:
         stop = start + (other.fraction or 0)

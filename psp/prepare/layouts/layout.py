@@ -1,4 +1,4 @@
-"""A picture and its label in a raw data set, and how files are matched."""
+"""What a layout is: how the files of a raw data set are recognized and matched into pairs."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -12,9 +12,9 @@ from psp.images import SUFFIXES
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A picture file and its label file (None: it has none); `name` is unique within a split.
+    """A picture file and its label file (None: no label); `name` is unique within a split.
 
-    `variable` is where a MATLAB file holds the label, such as "GTcls.Segmentation".
+    `variable` is the variable of a MATLAB file with the label, such as "GTcls.Segmentation".
     """
 
     name: str
@@ -25,7 +25,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Source:
-    """The raw files of a data set: the folder the user gave, its card, and SBD's folder for VOC."""
+    """The raw data set: the folder that the user gave, its card, and for VOC the folder of SBD."""
 
     raw: Path
     card: Card
@@ -33,10 +33,10 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Found:
-    """The pairs of a split, sorted by name, and what a user should know of how they were found.
+class SplitPairs:
+    """The pairs of a split, sorted by name, and remarks for the user on how they were found.
 
-    `pairs` is None when the download has nothing of this split.
+    `pairs` is None if the download does not have this split.
     """
 
     pairs: list[Pair] | None
@@ -45,26 +45,27 @@ class Found:
 
 @dataclass(frozen=True)
 class Layout:
-    """How the raw files of a data set lie: one reader.
+    """How the raw files of a data set are arranged.
 
-    `what` names the official download; `root` returns the folder that holds it, given what the
-    user pointed at, or None; `pairs` finds a split below that folder and raises PspError for what
-    is wrong with a list or a name. It may name files that do not exist: the plan checks that.
+    `description` names the official download for messages. `root(raw)` returns the folder with its
+    files, in or near the folder that the user gave, or None. `pairs(source, root, split)` returns
+    the pairs of a split and raises PspError if a list or a name is wrong. Files of a pair may not
+    exist: the plan checks that.
     """
 
-    what: str
+    description: str
     root: Callable[[Path], Path | None]
-    pairs: Callable[[Source, Path, SplitEntry], Found]
+    pairs: Callable[[Source, Path, SplitEntry], SplitPairs]
 
 
 def find_root(raw: Path, tried: tuple[str, ...], landmarks: tuple[str, ...]) -> Path | None:
-    """Return the first of raw/tried[0], raw/tried[1], … that holds all landmarks, or None.
+    """Return the first of raw/tried[0], raw/tried[1], … that has all landmarks in it, or None.
 
-    People point at the unpacked archive, at the folder in it, or at the one above.
+    Users give the unpacked archive, the folder in it, or the one above it.
     """
-    for part in tried:
-        if all((raw / part / landmark).exists() for landmark in landmarks):
-            return raw / part
+    for path in tried:
+        if all((raw / path / landmark).exists() for landmark in landmarks):
+            return raw / path
     return None
 
 
@@ -73,9 +74,9 @@ def match_stems(
 ) -> list[Pair]:
     """Pair the pictures below two folders by path and name without file type, sorted by name.
 
-    The suffixes are taken off the names first; files without them are no part of the set. A file
-    without a partner gets one that does not exist, so that it can be said what is missing.
-    Raises PspError when a name stands twice in a folder.
+    The suffixes are removed from the names first; files without them are not part of the data set.
+    A file without a partner is paired with a path that does not exist, so that it is reported as
+    missing. Raises PspError if two files in a folder have the same name.
     """
     pictures = picture_stems(images, image_suffix)
     if labels is None:
@@ -92,28 +93,31 @@ def match_stems(
 
 
 def picture_stems(folder: Path, suffix: str = "") -> dict[str, Path]:
-    """Return the pictures below a folder by their path without suffix and file type."""
+    """Return the pictures below a folder: path without suffix and file type → file."""
     stems: dict[str, Path] = {}
-    for below, path in _walk(folder):
+    for below, path in _files_below(folder):
         if path.suffix.lower() not in SUFFIXES or not path.stem.endswith(suffix):
             continue
         if len(path.stem) == len(suffix):
-            raise PspError(f"{path}: a name of nothing but the suffix '{suffix}'. Rename it.")
+            raise PspError(f"{path}: its name is only the suffix '{suffix}'. Rename it.")
         try:
             str(path).encode()
         except UnicodeEncodeError:
             raise PspError(f"{folder}: the name {path.name!a} is not UTF-8. Rename it.") from None
         name = below + path.stem.removesuffix(suffix)
         if name in stems:
-            raise PspError(f"{path}: {stems[name].name} in the same folder has the same name.")
+            raise PspError(
+                f"{path}: {stems[name].name} in the same folder has the same name without its file "
+                "type. Rename or remove one of them."
+            )
         stems[name] = path
     return stems
 
 
-def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield all files below a folder, sorted, each with its folder's path below ("" or "a/b/").
+def _files_below(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield all files below a folder, sorted, each with the path of its folder ("" or "a/b/").
 
-    Links to folders are followed, once.
+    Links to folders are followed, but each folder is read only once.
     """
     seen: set[tuple[int, int]] = set()
 
@@ -121,15 +125,15 @@ def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
         try:
             status = path.stat()
             if (status.st_dev, status.st_ino) in seen:
-                return  # a link back to where we came from
+                return  # a link to a folder that was read before
             seen.add((status.st_dev, status.st_ino))
             with os.scandir(path) as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
+                children = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
             raise PspError(f"{path}: cannot be read: {error.strerror}.") from None
-        for entry in found:
+        for entry in children:
             if entry.name.startswith("."):
-                continue  # macOS leaves ._photo.jpg
+                continue  # such as macOS's ._photo.jpg
             if os.path.isdir(entry.path):  # noqa: PTH112 - entry.is_dir() raises for circular links
                 yield from enter(Path(entry.path), f"{below}{entry.name}/")
             else:

@@ -1,16 +1,17 @@
 """LMO, also called SIFT Flow: pictures of 256x256 and a MATLAB file of labels for each.
 
-TestSet1.txt names the 200 pictures of the test set ("folder\\name.jpg"); the others are to train.
+TestSet1.txt lists the 200 pictures of the test set ("folder\\name.jpg"); all others are for
+training.
 """
 
 from pathlib import Path
 
 from psp.data.card import SplitEntry
 from psp.prepare.layouts.layout import (
-    Found,
     Layout,
     Pair,
     Source,
+    SplitPairs,
     find_root,
     picture_stems,
 )
@@ -28,8 +29,8 @@ def root(raw: Path) -> Path | None:
     )
 
 
-def pairs(source: Source, root: Path, split: SplitEntry) -> Found:
-    """Return the pairs that the split's list names; for a split without one, all others."""
+def pairs(source: Source, root: Path, split: SplitEntry) -> SplitPairs:
+    """Return the pairs in the split's list; for a split without a list, all others."""
     images, labels = root / "Images" / SCENES, root / "SemanticLabels" / SCENES
     listed = {
         entry.name: set(read_ids(root / entry.list)) for entry in source.card.splits if entry.list
@@ -37,9 +38,9 @@ def pairs(source: Source, root: Path, split: SplitEntry) -> Found:
     if split.name in listed:
         names = listed[split.name]
     else:
-        there = picture_stems(images).keys() | {path.stem for path in labels.glob("*.mat")}
-        names = there.difference(*listed.values())
-    return Found(
+        existing = picture_stems(images).keys() | {path.stem for path in labels.glob("*.mat")}
+        names = existing.difference(*listed.values())
+    return SplitPairs(
         [Pair(name, images / f"{name}.jpg", labels / f"{name}.mat", "S") for name in sorted(names)]
     )
 

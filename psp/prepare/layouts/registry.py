@@ -1,4 +1,4 @@
-"""All layouts by the name that cards give them, and what an unknown folder looks like."""
+"""All layouts by name, and hints on folders that are not the download that was asked for."""
 
 import os
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ LAYOUTS: dict[str, Layout] = {
     "lmo": lmo.LAYOUT,
     "voc": voc.LAYOUT,
 }
-# Which card to name for a folder that another layout knows.
+# The card to suggest for a folder that another layout recognizes.
 CARDS = {
     "ade20k": "ade20k",
     "camvid": "camvid",
@@ -35,11 +35,11 @@ CARDS = {
     "voc": "voc2012",
 }
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
-LOOKED_AT = 2000  # entries of a folder that are looked at to recognize it
+MAX_ENTRIES = 2000  # how many entries of a folder are read to recognize it
 
 
 def find_layout(name: str, card: str) -> Layout:
-    """Return a layout. Raises PspError that names the nearest."""
+    """Return the layout with that name. Raises PspError that suggests the nearest name."""
     if name not in LAYOUTS:
         raise PspError(
             f"card {card}: layout '{name}' is unknown (known: {', '.join(LAYOUTS)})."
@@ -49,50 +49,52 @@ def find_layout(name: str, card: str) -> Layout:
 
 
 def find_download(raw: Path, name: str, card: str) -> Path:
-    """Return the folder of a layout's files at, in or above `raw`.
+    """Return the root folder of a layout's files, given the folder `raw` of the user.
 
-    Raises PspError that says what `raw` is instead, where that can be told.
+    Raises PspError that says what `raw` is instead, if that is recognized.
     """
     layout = find_layout(name, card)
     if raw.is_file():
         kind = "an archive. Unpack it first, and give" if _is_archive(raw.name) else "a file. Give"
-        raise PspError(f"{raw}: {kind} the folder of {layout.what}.")
+        raise PspError(f"{raw}: {kind} the folder of {layout.description}.")
     if not raw.is_dir():
-        raise PspError(f"{raw}: no such folder. Give the unpacked download of {layout.what}.")
+        raise PspError(
+            f"{raw}: no such folder. Give the unpacked download of {layout.description}."
+        )
     root = layout.root(raw)
     if root is None:
         hint = _recognize(raw, name) or "Give the folder that the official archive unpacks to."
-        raise PspError(f"{raw}: this is not {layout.what}. {hint}")
+        raise PspError(f"{raw}: this is not {layout.description}. {hint}")
     return root
 
 
 def _recognize(raw: Path, wanted: str) -> str | None:
-    """Return a sentence about what a folder is, or None."""
-    special = _special(raw, wanted)
-    if special:
-        return special
+    """Return a sentence on what a folder is and what to do, or None."""
+    mistake = _common_mistake(raw, wanted)
+    if mistake:
+        return mistake
     for name, card in CARDS.items():
         if name != wanted and LAYOUTS[name].root(raw):
-            return f"It looks like {LAYOUTS[name].what}: psp prepare {card} {raw}"
+            return f"It looks like {LAYOUTS[name].description}: psp prepare {card} {raw}"
     entries = list(_entries(raw, depth=1))
     if not entries:
-        return "The folder is empty."
+        return "The folder is empty: unpack the download into it."
     archives = [path.name for path in entries if _is_archive(path.name)]
     if archives:
-        return f"There is an archive in it, {archives[0]}: unpack it first."
+        return f"There is an archive in it, {archives[0]}: unpack that first."
     return None
 
 
-def _special(raw: Path, wanted: str) -> str | None:
-    """Recognize what people take for a data set that it is not."""
+def _common_mistake(raw: Path, wanted: str) -> str | None:
+    """Return a sentence on a download that is often mistaken for the right one, or None."""
     if wanted == "ade20k" and _is_full_ade(raw):
         return (
-            "It looks like the full ADE20K (*_seg.png, 3,148 classes). The benchmark of 150 "
-            "classes is a download of its own: ADEChallengeData2016.zip (psp cards show ade20k)"
+            "It looks like the full ADE20K (*_seg.png, 3,148 classes). The benchmark with 150 "
+            "classes is a separate download: ADEChallengeData2016.zip (psp cards show ade20k)"
         )
     names = {path.name for path in _entries(raw, depth=1)}
     if {"testing"} & names and not {"images", "annotations"} & names:
-        return "It looks like ADE20K's leaderboard test set, without labels: psp predict parses it."
+        return "It looks like ADE20K's leaderboard test set, without labels: use psp predict on it."
     if wanted == "cityscapes" and "leftImg8bit" in names:
         return (
             "The labels are missing: unpack gtFine_trainvaltest.zip into the same folder, beside "
@@ -104,31 +106,31 @@ def _special(raw: Path, wanted: str) -> str | None:
             "beside gtFine."
         )
     if wanted in ("voc", "context"):
-        for part in (".", "VOC2012", "VOCdevkit/VOC2012", "VOC2010", "VOCdevkit/VOC2010"):
-            if (raw / part / "JPEGImages").is_dir():
-                return _voc_lacks(raw / part, wanted)
+        for path in (".", "VOC2012", "VOCdevkit/VOC2012", "VOC2010", "VOCdevkit/VOC2010"):
+            if (raw / path / "JPEGImages").is_dir():
+                return _missing_in_voc(raw / path, wanted)
     return None
 
 
-def _voc_lacks(root: Path, wanted: str) -> str:
+def _missing_in_voc(root: Path, wanted: str) -> str:
     if wanted == "voc" and not (root / "SegmentationClass").is_dir():
         return (
-            f"{root} has no SegmentationClass: it is the leaderboard's test set, or another "
-            "task's. Take VOCtrainval_11-May-2012.tar; psp predict parses pictures without labels."
+            f"{root} has no SegmentationClass: it is the leaderboard's test set, or for another "
+            "task. Take VOCtrainval_11-May-2012.tar, or use psp predict on pictures without labels."
         )
     if wanted == "context" and (root / "ImageSets/Main").is_dir():
         return (
             "The annotations are missing: unpack trainval.tar.gz of PASCAL Context so that the "
-            "folder trainval lies beside VOCdevkit; the pictures are those of VOC 2010."
+            "folder trainval is beside VOCdevkit. The pictures are those of VOC 2010."
         )
-    return f"{root} lacks ImageSets. Unpack the whole archive."
+    return f"{root} has no ImageSets. Unpack the whole archive."
 
 
 def _is_full_ade(raw: Path) -> bool:
-    found = (path.name for path in _entries(raw, depth=7))
+    names = (path.name for path in _entries(raw, depth=7))
     return any(
         name.endswith("_seg.png") or name.startswith(("index_ade20k", "ADE20K_20"))
-        for name in found
+        for name in names
     )
 
 
@@ -137,14 +139,14 @@ def _is_archive(name: str) -> bool:
 
 
 def _entries(folder: Path, depth: int) -> Iterator[Path]:
-    """Yield what is in a folder, down to some depth, and not more than a glance at it."""
-    seen = 0
-    for place, folders_in, files in os.walk(folder):
-        level = len(Path(place).relative_to(folder).parts)
-        for name in sorted(folders_in) + sorted(files):
-            seen += 1
-            if seen > LOOKED_AT:
+    """Yield the first MAX_ENTRIES entries of a folder and its subfolders, `depth` levels deep."""
+    count = 0
+    for parent, subfolders, files in os.walk(folder):
+        level = len(Path(parent).relative_to(folder).parts)
+        for name in sorted(subfolders) + sorted(files):
+            count += 1
+            if count > MAX_ENTRIES:
                 return
-            yield Path(place) / name
+            yield Path(parent) / name
         if level + 1 >= depth:
-            folders_in.clear()
+            subfolders.clear()

@@ -1,9 +1,8 @@
 """PASCAL VOC 2012, with or without the annotations of SBD.
 
-JPEGImages, SegmentationClass and lists of ids in ImageSets/Segmentation. The split train_aug is
-what SBD (Hariharan et al., "Semantic Contours from Inverse Detectors") adds to it: all of SBD's
-train and val and VOC's train, without VOC's val, 10,582 ids. Where both have a mask, VOC's own is
-taken.
+It has JPEGImages, SegmentationClass and lists of ids in ImageSets/Segmentation. The split train_aug
+adds the annotations of SBD (Hariharan et al., "Semantic Contours from Inverse Detectors"): SBD's
+train and val and VOC's train, without VOC's val, 10,582 ids. If both have a mask, VOC's is used.
 """
 
 from pathlib import Path
@@ -11,10 +10,10 @@ from pathlib import Path
 from psp.data.card import SplitEntry
 from psp.errors import PspError
 from psp.prepare.layouts.layout import (
-    Found,
     Layout,
     Pair,
     Source,
+    SplitPairs,
     find_root,
     picture_stems,
 )
@@ -32,14 +31,14 @@ def root(raw: Path) -> Path | None:
     )
 
 
-def pairs(source: Source, root: Path, split: SplitEntry) -> Found:
-    """Return the pairs that a split's list names."""
+def pairs(source: Source, root: Path, split: SplitEntry) -> SplitPairs:
+    """Return the pairs in a split's list."""
     if split.name == AUGMENTED:
-        return _augmented(source.sbd, root) if source.sbd else Found(None)
+        return _augmented(source.sbd, root) if source.sbd else SplitPairs(None)
     listed = root / "ImageSets/Segmentation" / (split.list or f"{split.name}.txt")
     if not split.required and not listed.exists():
-        return Found(None)
-    return Found([_pair(root, name, labels=split.labels) for name in sorted(read_ids(listed))])
+        return SplitPairs(None)
+    return SplitPairs([_pair(root, name, labels=split.labels) for name in sorted(read_ids(listed))])
 
 
 def _pair(root: Path, name: str, *, labels: bool = True) -> Pair:
@@ -47,35 +46,35 @@ def _pair(root: Path, name: str, *, labels: bool = True) -> Pair:
     return Pair(name, image, root / f"SegmentationClass/{name}.png" if labels else None)
 
 
-def _augmented(sbd: Path, root: Path) -> Found:
+def _augmented(sbd: Path, root: Path) -> SplitPairs:
     lists = root / "ImageSets/Segmentation"
-    own = set(read_ids(lists / "train.txt"))
-    held_out = set(read_ids(lists / "val.txt"))
+    train = set(read_ids(lists / "train.txt"))
+    val = set(read_ids(lists / "val.txt"))
     masks = _sbd_masks(sbd)
-    taken = [
+    pairs = [
         Pair(name, root / f"JPEGImages/{name}.jpg", *masks[name])
-        for name in masks.keys() - own - held_out
+        for name in masks.keys() - train - val
     ]
-    taken += [_pair(root, name) for name in own]
-    return Found(sorted(taken, key=lambda pair: pair.name))
+    pairs += [_pair(root, name) for name in train]
+    return SplitPairs(sorted(pairs, key=lambda pair: pair.name))
 
 
 def _sbd_masks(sbd: Path) -> dict[str, tuple[Path, str]]:
-    """Return SBD's mask of every id: a MATLAB file and its variable, or a PNG."""
+    """Return SBD's mask of every id: a MATLAB file and its variable, or a PNG and ""."""
     dataset = find_root(sbd, (".", "dataset", "benchmark_RELEASE/dataset"), ("cls",))
     if dataset is not None:
-        ids = {name for part in ("train", "val") for name in read_ids(dataset / f"{part}.txt")}
+        ids = {name for split in ("train", "val") for name in read_ids(dataset / f"{split}.txt")}
         return {name: (dataset / f"cls/{name}.mat", "GTcls.Segmentation") for name in ids}
     if not sbd.is_dir():
-        raise PspError(f"--sbd {sbd}: no such folder.")
-    ready = sbd / "SegmentationClassAug"
-    found = picture_stems(ready if ready.is_dir() else sbd)
-    if not found or any("/" in name for name in found):
+        raise PspError(f"--sbd {sbd}: no such folder. Give SBD's folder benchmark_RELEASE")
+    pngs = sbd / "SegmentationClassAug"
+    masks = picture_stems(pngs if pngs.is_dir() else sbd)
+    if not masks or any("/" in name for name in masks):
         raise PspError(
-            f"{sbd}: --sbd wants SBD's folder benchmark_RELEASE (dataset/cls/*.mat, train.txt, "
+            f"{sbd}: --sbd needs SBD's folder benchmark_RELEASE (dataset/cls/*.mat, train.txt, "
             "val.txt) or a folder SegmentationClassAug of PNGs."
         )
-    return {name: (path, "") for name, path in found.items()}
+    return {name: (path, "") for name, path in masks.items()}
 
 
 LAYOUT = Layout(
