@@ -36,7 +36,7 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """Return the newest intact state, on the CPU, and a remark on each damaged file that was skipped.
+    """Return the newest intact state, on the CPU, and a remark on each damaged file before it.
 
     Nothing in a file is executed. Raises PspError when there is none to continue from, or a newer
     psp wrote it.

@@ -1,24 +1,22 @@
 """What a network starts from: random values, ImageNet weights, or a model of ours.
 
-Strict: every tensor of the source is used or named, and a source that does not fit is an error.
+Strict: every tensor of the source is used or named in a remark, and a source that does not fit is
+an error.
 """
 
-import contextlib
-import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from psp.errors import PspError, nearest
-from psp.files import make_folder
 from psp.model.architecture import Architecture
 from psp.model.preprocessing import IMAGENET, Preprocessing
 from psp.model.pspnet import PSPNet
 from psp.model.weights import is_weights, read_header, read_weights
 from psp.zoo.catalog import entries
+from psp.zoo.fetch import digits_in_name, fetch_file, torch_hub_path
 from psp.zoo.find import find_model, is_published
 from psp.zoo.tensors import first_of, mismatches, read_tensors
 
@@ -62,30 +60,30 @@ def _model_path(init: str) -> Path | None:
     return find_model(init).path if path.is_dir() or is_published(init) else path
 
 
-def initialize(network: PSPNet, init: str, classes: tuple[str, ...]) -> str:
-    """Put initial values into `network`; return a sentence that says which.
+def initialize(network: PSPNet, init: str, classes: tuple[str, ...]) -> list[str]:
+    """Put initial values into `network`; return sentences that say which.
 
     `init` is none, imagenet, a run folder, a psp weights file, the name of published weights, or
-    the state of a torchvision ResNet (.pth or .safetensors). Raises PspError when it cannot be had
+    the state of a torchvision ResNet (.pth or .safetensors). Raises PspError when it is not there
     or does not fit.
     """
     if init == "none":
-        return "random initial weights"
+        return ["random initial weights"]
     if init == "imagenet":
         return _imagenet(network)
     path = _model_path(init)
     if path is None or not path.is_file():
         raise PspError(
             f"--init {init}: no such file, and no published weights (see: psp models)."
-            f"{nearest(init, entries())} Instead {WAYS_OUT}"
+            f"{nearest(init, entries())} Or {WAYS_OUT}"
         )
     if is_weights(path):
-        return _from_model(network, path, classes)
+        return [_from_model(network, path, classes)]
     try:
         tensors = read_tensors(path)
     except PspError as error:
         raise PspError(f"--init {error}") from None
-    return _load_backbone(network, tensors, str(path))
+    return [_load_backbone(network, tensors, str(path))]
 
 
 # timm's ResNets of the paper's own topology (three 3x3 convolutions of 64, 64, 128, stride in the
@@ -94,57 +92,38 @@ TIMM = "https://huggingface.co/timm/{name}/resolve/main/model.safetensors"
 DEEP = {"resnet50": "resnet50s", "resnet101": "resnet101s", "resnet152": "resnet152s"}
 
 
-def _imagenet(network: PSPNet) -> str:
-    """Fetch the ImageNet weights that belong to the stem.
+def _imagenet(network: PSPNet) -> list[str]:
+    """Load the ImageNet weights that belong to the stem; fetch them if they are not there yet.
 
-    torchvision's (the first version, trained as in the paper's time) for the 7x7 one, timm's for
-    the deep one; through torch.hub's cache.
+    For the 7x7 stem torchvision's (the first version, trained as in the paper's time), for the deep
+    one timm's. They are kept where torch.hub keeps them.
     """
-    if network.spec.stem == "deep":
-        return _deep_imagenet(network)
-    spec = network.spec
-    from torchvision import models  # here, as it takes a second and most runs do without
-
-    if spec.backbone not in models.list_models():
-        raise PspError(f"init=imagenet: torchvision has no {spec.backbone}; {WAYS_OUT}")
-    weights = models.get_model_weights(spec.backbone).IMAGENET1K_V1
-    with _fetching(weights.url):
-        tensors = weights.get_state_dict(progress=False, check_hash=True)
-    return _load_backbone(network, tensors, f"torchvision's {spec.backbone} IMAGENET1K_V1")
-
-
-def _deep_imagenet(network: PSPNet) -> str:
     backbone = network.spec.backbone
-    if backbone not in DEEP:
-        raise PspError(
-            f"init=imagenet: there are no ImageNet weights for {backbone} with the deep stem (for "
-            f"{', '.join(DEEP)} there are). Add --set stem=7x7, or {WAYS_OUT}"
-        )
-    name = f"{DEEP[backbone]}.gluon_in1k"
-    url = TIMM.format(name=name)
-    path = Path(torch.hub.get_dir()) / "checkpoints" / f"{name}.safetensors"
-    if not path.is_file():
-        make_folder(path.parent)
-        with _fetching(url):  # the file appears whole or not at all
-            torch.hub.download_url_to_file(url, str(path), progress=False)
-    return _load_backbone(network, read_tensors(path), f"timm's {name}")
+    if network.spec.stem == "deep":
+        if backbone not in DEEP:
+            raise PspError(
+                f"init=imagenet: there are no ImageNet weights for {backbone} with the deep stem "
+                f"(there are for {', '.join(DEEP)}). Add --set stem=7x7, or {WAYS_OUT}"
+            )
+        name = f"{DEEP[backbone]}.gluon_in1k"
+        address, path = TIMM.format(name=name), torch_hub_path(f"{name}.safetensors")
+        title = f"timm's {name}"
+    else:
+        from torchvision import models  # here, as it takes a second and most runs do without
 
-
-@contextlib.contextmanager
-def _fetching(url: str) -> Iterator[None]:
-    """Turn what a download raises into one line that names the file to bring."""
+        if backbone not in models.list_models():
+            raise PspError(f"init=imagenet: torchvision has no {backbone}; {WAYS_OUT}")
+        address = models.get_model_weights(backbone).IMAGENET1K_V1.url
+        path = torch_hub_path(address.rpartition("/")[2])
+        title = f"torchvision's {backbone} IMAGENET1K_V1"
+    remarks: list[str] = []
     try:
-        # torch.hub prints what it does, to one or the other by its version.
-        quiet = io.StringIO()
-        with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
-            yield
-    except (OSError, RuntimeError) as error:  # no network; a wrong checksum
-        reason = getattr(error, "reason", error)
+        fetch_file(address, path, digits_in_name(address), remarks.append)
+    except PspError as error:
         raise PspError(
-            f"init=imagenet: {url} could not be fetched ({reason}). "
-            "Bring that file from elsewhere and add --init PATH, or start from random weights with "
-            "--init none"
+            f"init=imagenet: {error} Bring the file from elsewhere, or {WAYS_OUT}"
         ) from None
+    return [*remarks, _load_backbone(network, read_tensors(path), title)]
 
 
 # Where two architectures differ in one of these fields, the part's tensors mean different things.

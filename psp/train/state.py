@@ -143,7 +143,7 @@ def begin(
         spec, preprocessing = ranks.broadcast(lambda: inherit(spec, config.start.init))
         network = build(spec)
         names = data.card.names
-        remarks = [ranks.broadcast(lambda: initialize(network, config.start.init, names))]
+        remarks = ranks.broadcast(lambda: initialize(network, config.start.init, names))
         _check_statistics(network, config)
     if config.run.deterministic:
         how = "slower kernels" if device.type == "cuda" else "on a CPU, every run is"

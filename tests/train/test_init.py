@@ -1,5 +1,6 @@
 """Initial weights: torchvision's fit by name; anything else is an error, never a silent start."""
 
+import hashlib
 import os
 from urllib.error import URLError
 
@@ -32,7 +33,7 @@ def torchvision_file(tmp_path):
 def test_a_torchvision_file_fills_the_backbone_and_nothing_else(torchvision_file):
     net = network()
     head = net.head.classifier.weight.clone()
-    said = initialize(net, str(torchvision_file), CLASSES)
+    (said,) = initialize(net, str(torchvision_file), CLASSES)
     theirs = torch.load(torchvision_file)
     for name, tensor in net.backbone.state_dict().items():
         assert torch.equal(tensor, theirs[name])
@@ -61,8 +62,8 @@ def test_the_backbone_computes_what_torchvision_does_before_dilation(torchvision
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"backbone": "resnet34"}, "not the weights of a resnet34 with the 7x7 stem"),
-        ({"stem": "deep"}, "not the weights of a resnet18 with the deep stem"),
+        ({"backbone": "resnet34"}, "resnet34.*7x7"),
+        ({"stem": "deep"}, "resnet18.*deep"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused(torchvision_file, fields, message):
@@ -70,37 +71,44 @@ def test_a_file_that_does_not_fit_is_refused(torchvision_file, fields, message):
         initialize(network(**fields), str(torchvision_file), CLASSES)
 
 
+def offline(*arguments, **options):
+    raise URLError("Name or service not known")
+
+
 def test_without_a_network_imagenet_is_an_error_that_names_the_file(monkeypatch, tmp_path, capfd):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-
-    def offline(*arguments, **options):
-        raise URLError("Name or service not known")
-
     monkeypatch.setattr("urllib.request.urlopen", offline)
-    monkeypatch.setattr("torch.hub.urlopen", offline)
     with pytest.raises(PspError, match=r"resnet18-\w+\.pth.*--init"):
         initialize(network(), "imagenet", CLASSES)
     assert capfd.readouterr() == ("", "")
 
 
-def test_imagenet_takes_the_file_from_torchs_cache(monkeypatch, tmp_path, torchvision_file):
+def test_imagenet_takes_the_file_from_torchs_cache_and_checks_it(
+    monkeypatch, tmp_path, torchvision_file
+):
     from torchvision import models
 
-    url = models.ResNet18_Weights.IMAGENET1K_V1.url
-    cached = tmp_path / "hub/checkpoints" / url.rsplit("/", 1)[1]
+    data = torchvision_file.read_bytes()
+    name = f"resnet18-{hashlib.sha256(data).hexdigest()[:8]}.pth"  # as torchvision names its files
+    weights = models.ResNet18_Weights.IMAGENET1K_V1.value
+    monkeypatch.setattr(weights, "url", f"https://example.invalid/{name}")
+    cached = tmp_path / "hub/checkpoints" / name
     cached.parent.mkdir(parents=True)
-    cached.write_bytes(torchvision_file.read_bytes())
+    cached.write_bytes(data)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     net = network()
-    assert "IMAGENET1K_V1" in initialize(net, "imagenet", CLASSES)
+    assert "IMAGENET1K_V1" in " ".join(initialize(net, "imagenet", CLASSES))
     assert torch.equal(net.backbone.conv1.weight, torch.load(torchvision_file)["conv1.weight"])
+    cached.write_bytes(data[:-1])
+    with pytest.raises(PspError, match=f"{name}.*--init"):
+        initialize(network(), "imagenet", CLASSES)
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"stem": "deep"}, "deep stem.*--set stem=7x7.*--init PATH.*--init none"),
-        ({"backbone": "resnet269"}, "torchvision has no resnet269"),
+        ({"stem": "deep"}, "deep.*stem=7x7.*--init none"),
+        ({"backbone": "resnet269"}, "resnet269.*--init"),
     ],
 )
 def test_imagenet_weights_that_do_not_exist_are_said(fields, message):
@@ -130,14 +138,14 @@ def test_a_model_of_ours_gives_its_classifiers_only_to_the_same_classes(tmp_path
     save_weights(path, source.state_dict(), header(source.spec, CLASSES))
     same, other = network(), network()
     initialize(same, str(path), CLASSES)
-    said = initialize(other, str(path), ("x", "y", "z"))
+    (said,) = initialize(other, str(path), ("x", "y", "z"))
     assert all(torch.equal(v, same.state_dict()[k]) for k, v in source.state_dict().items())
     assert torch.equal(other.head.conv.conv.weight, source.head.conv.conv.weight)
     assert not torch.equal(other.head.classifier.weight, source.head.classifier.weight)
     assert "new: aux.classifier, head.classifier" in said
     flat = network(bins=(6, 3, 2, 1), aux=False)
     before = flat.head.conv.conv.weight.clone()
-    said = initialize(flat, str(path), CLASSES)
+    (said,) = initialize(flat, str(path), CLASSES)
     assert torch.equal(flat.head.conv.conv.weight, before)  # its levels mean other grids
     assert torch.equal(flat.backbone.conv1.weight, source.backbone.conv1.weight)
     assert "not taken: part of its aux, head" in said
@@ -158,8 +166,8 @@ def test_wrong_files_are_refused_and_nothing_runs(tmp_path, monkeypatch):
     for name, message in (
         ("evil.pth", "refused"),
         ("text.pth", "damaged|refused"),
-        ("list.pth", "no dictionary of tensors"),
-        ("none.pth", "no such file"),
+        ("list.pth", "list.pth"),
+        ("none.pth", "none.pth"),
     ):
         with pytest.raises(PspError, match=message) as error:
             initialize(network(), name, CLASSES)
@@ -198,28 +206,23 @@ def test_timms_deep_stem_fits_by_meaning(tmp_path):
         assert torch.equal(tensor, target.backbone.state_dict()[name]), name
 
 
-def test_imagenet_for_the_deep_stem_is_fetched_once_or_named(monkeypatch, tmp_path):
+def test_imagenet_for_the_deep_stem_is_fetched_once_pinned_or_named(monkeypatch, tmp_path):
     from safetensors.torch import save_file
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    asked = []
-
-    def offline(url, path, **options):
-        asked.append(url)
-        raise URLError("no route")
-
-    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    monkeypatch.setattr("urllib.request.urlopen", offline)
     net = network(backbone="resnet50", stem="deep")
     with pytest.raises(PspError, match="timm/resnet50s.gluon_in1k.*--init"):
         initialize(net, "imagenet", CLASSES)
 
-    def online(url, path, **options):
-        asked.append(url)
-        save_file({n: t.contiguous() for n, t in timms_names(net)}, path)
-
-    monkeypatch.setattr(torch.hub, "download_url_to_file", online)
-    for _ in range(2):
-        assert "timm's resnet50s.gluon_in1k" in initialize(net, "imagenet", CLASSES)
-    assert len(asked) == 2  # the failure, and one download for both
+    published = tmp_path / "published.safetensors"
+    save_file({n: t.contiguous() for n, t in timms_names(net)}, published)
+    monkeypatch.undo()
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("psp.train.init.TIMM", published.as_uri())
+    first = " ".join(initialize(net, "imagenet", CLASSES))
+    assert "timm's resnet50s.gluon_in1k" in first and ".sha256" in first  # no checksum is published
+    published.unlink()
+    assert "timm's resnet50s.gluon_in1k" in " ".join(initialize(net, "imagenet", CLASSES))
     with pytest.raises(PspError, match="resnet18.*stem=7x7"):
         initialize(network(stem="deep"), "imagenet", CLASSES)
