@@ -1,8 +1,8 @@
-"""Random crops for training: one warp an image, one a label.
+"""Random crops for training: one warp for the image and one for the label.
 
-Scaling, rotation, mirroring and cropping are composed into a single affine matrix and sampled once
-at the crop's own size. The order is semseg's (scale, rotate, mirror, crop, each on the scaled
-canvas); the ranges are the paper's, section 5.1.
+Scaling, rotation, mirroring and cropping are composed into one affine matrix, and pixels are
+sampled once, at the size of the crop. The order is semseg's (scale, rotate, mirror, crop, each on
+the scaled canvas); the ranges are the paper's, section 5.1.
 """
 
 import math
@@ -22,18 +22,18 @@ _BILINEAR = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 @dataclass(frozen=True)
 class Choice:
-    """What was drawn for one crop: where it lies on the scaled canvas and what is done to it."""
+    """The random choices for one crop: its position on the scaled canvas, and its augmentation."""
 
     scale: float
     angle: float  # degrees
     flip: bool
     blur: bool
-    top: int  # of the crop on the scaled canvas; negative when the canvas is smaller
+    top: int  # of the crop on the scaled canvas; negative if the canvas is smaller
     left: int
 
 
 def choose(settings: Augmentation, height: int, width: int, rng: np.random.Generator) -> Choice:
-    """Draw the parameters for a picture of that size, always with the same number of draws."""
+    """Draw the choices for a picture of that size, always with the same number of draws."""
     scale, rotated, angle, blur, flip, down, right = rng.random(7)
     scale = (
         settings.scale_min + (settings.scale_max - settings.scale_min) * scale
@@ -54,7 +54,7 @@ def choose(settings: Augmentation, height: int, width: int, rng: np.random.Gener
 
 
 def _offset(side: int, crop: int, position: float) -> int:
-    """Return where the crop starts: anywhere inside, or centered on a smaller canvas."""
+    """Return where the crop starts: anywhere inside the canvas, or centered on a smaller one."""
     if side < crop:
         return -((crop - side) // 2)
     return int(position * (side - crop + 1))
@@ -63,7 +63,7 @@ def _offset(side: int, crop: int, position: float) -> int:
 def matrix(choice: Choice, height: int, width: int) -> NDArray[np.float64]:
     """Return the (2, 3) matrix that maps the crop's pixel indices (x, y) to the picture's.
 
-    Pixel centers lie at halves: index i is the point i + 0.5. The picture is height x width.
+    Pixel centers are at halves: index i is the point i + 0.5. The picture is height x width.
     """
     canvas_h, canvas_w = round(height * choice.scale), round(width * choice.scale)
     center = _shift(canvas_w / 2, canvas_h / 2)
@@ -108,9 +108,9 @@ def apply(
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=IGNORE,
     )
-    # OpenCV warps four channels in 2/3 of the time it takes for three, to the same values.
+    # OpenCV warps four channels in 2/3 of the time of three, with the same values.
     rgba = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)
-    # A constant border would bleed into the picture's edge, so the edge is repeated and what lies
+    # A constant border would be blended into the picture's edge, so the edge is repeated, and the
     # outside is filled afterwards.
     rgba = cv2.warpAffine(rgba, to_picture, size, flags=_BILINEAR, borderMode=cv2.BORDER_REPLICATE)
     picture = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
@@ -131,12 +131,12 @@ def apply(
 
 @lru_cache(maxsize=1)
 def _plain(crop: int, fill: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Return a picture of nothing but `fill`."""
+    """Return a picture with the color `fill` everywhere."""
     return np.full((crop, crop, 3), fill, np.uint8)
 
 
 def _inside(to_picture: NDArray[np.float64], crop: int, height: int, width: int) -> bool:
-    """Whether all of the crop lies in the picture: its four corners do."""
+    """Whether the whole crop is inside the picture, that is, its four corners are."""
     last = crop - 1
     corners = to_picture @ np.array([[0, last, 0, last], [0, 0, last, last], [1, 1, 1, 1]])
     x, y = corners

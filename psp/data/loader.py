@@ -1,9 +1,9 @@
 """Batches for training: a stream that is a pure function of (seed, step, position).
 
-Sample k of a run (k = step * batch + position) is one picture of the epoch that k lies in, with
-random choices drawn from a generator seeded by (seed, k). Nothing else is remembered, so the stream
-is the same for any number of workers or ranks and after any resume, in the middle of an epoch too.
-Epochs follow each other without a gap; every picture comes once in each.
+Sample k of a run (k = step * batch + position) is a picture of the epoch that contains k, augmented
+with a generator seeded by (seed, k). There is no other state, so the stream is the same for any
+number of workers or ranks and after any resume, even in the middle of an epoch. Epochs follow each
+other without a gap; each has every picture once.
 """
 
 import os
@@ -25,7 +25,7 @@ from psp.errors import PspError
 from psp.ranks import Share
 from psp.settings.augmentation import Augmentation
 
-# Different purposes draw from different streams of one seed.
+# The order of pictures and the random choices come from different streams of the same seed.
 _ORDER, _CHOICES = 1, 2
 
 
@@ -33,7 +33,7 @@ Crop = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
 class Crops(Dataset[Crop | PspError]):
-    """The endless stream of training crops, addressed by sample number."""
+    """The endless stream of training crops, indexed by sample number."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Crops(Dataset[Crop | PspError]):
     def __getitem__(self, number: int) -> Crop | PspError:
         """Return image uint8 (crop, crop, 3) RGB and label uint8 (crop, crop).
 
-        An error is returned, not raised: torch would bury its line in a worker's traceback.
+        An error is returned, not raised: torch would wrap it in a worker's traceback.
         """
         try:
             return self._crop(number)
@@ -74,7 +74,7 @@ class Crops(Dataset[Crop | PspError]):
         return apply(choice, self.settings.crop, image, label, self.fill)
 
 
-@lru_cache(maxsize=2)  # a batch spans at most a few epochs' ends
+@lru_cache(maxsize=2)  # a batch may contain the end of an epoch
 def _permutation(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, _ORDER, epoch]).permutation(count)
 
@@ -87,7 +87,7 @@ def batches(
     A step of several micro-batches is as many steps of smaller batches here. One of several ranks
     gets its `share` of each batch, contiguous samples: all ranks together get the batch.
 
-    Raises PspError when a sample of the shards is damaged.
+    Raises PspError if a sample in the shards is damaged.
     """
     share = share or Share()
     own = batch // share.total
@@ -107,7 +107,7 @@ def batches(
 
 @dataclass(frozen=True)
 class _Ranges:
-    """The sample numbers of each step: `count` of its batch's, from the position `first` on."""
+    """Yields the sample numbers of each step: `count` of its batch, from position `first` on."""
 
     steps: range
     batch: int
@@ -132,10 +132,10 @@ def _collate(samples: list[Crop | PspError]) -> tuple[Tensor, Tensor] | PspError
 
 
 def _begin_worker(worker: int) -> None:
-    """Workers are the parallelism: threads inside them would only fight over the cores.
+    """Set up a worker process: one thread, because the workers already use all cores.
 
-    Signals are the main process's to handle, and it needs the workers to finish the step: in
-    a group of their own they do not get what a terminal sends to all. SIGTERM alone ends them.
+    The main process handles signals, and needs the workers to finish the step. In their own process
+    group they do not get the signals that a terminal sends; only SIGTERM ends them.
     """
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
