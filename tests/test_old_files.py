@@ -58,6 +58,7 @@ def test_shards_are_verified_and_inspected(old, psp, folder):
     assert "sky" in psp("inspect", folder, cwd=old, check=0)[1]
 
 
+@pytest.mark.slow
 def test_weights_give_the_same_label_maps(old, expected):
     predictor = package.load(old / "weights.safetensors", device="cpu", precision="fp32")
     assert list(predictor.classes) == expected["classes"]

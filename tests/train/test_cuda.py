@@ -15,7 +15,10 @@ from psp.settings.sources import resolve
 from psp.train.loop import train
 from psp.train.run_log import Step, Tick
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
+pytestmark = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device"),
+]
 CUDA = torch.device("cuda")
 
 

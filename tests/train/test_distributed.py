@@ -137,6 +137,8 @@ def place(journey, tmp_path):
     return tmp_path
 
 
+@pytest.mark.ranks
+@pytest.mark.slow
 def test_two_and_four_ranks_learn_what_one_process_learns(place):
     """20 steps with class weights and an average, void spread unevenly over the ranks.
 
@@ -205,6 +207,8 @@ def test_ranks_share_the_stream_of_one_process(journey, accumulate):
         assert torch.equal(labels, torch.cat([part[number][1] for part in parts]))
 
 
+@pytest.mark.ranks
+@pytest.mark.slow
 def test_batch_norm_over_ranks_is_that_of_the_whole_batch(tmp_path):
     run(torchrun(3, Path(__file__).parents[1] / "helpers/syncbn_script.py"), tmp_path, check=0)
 
@@ -217,6 +221,8 @@ def test_dropout_differs_by_rank_and_that_of_the_first_is_one_processes():
     assert len({step_seed(7, step, rank) for step in range(9) for rank in range(9)}) == 81
 
 
+@pytest.mark.ranks
+@pytest.mark.slow
 def test_a_batch_that_ranks_cannot_share_is_said_once(place, journey):
     config = resolve(ShardSplit(place / "shards", "train").card.recipe, {}, "test")
     check_batch(config, 4)
@@ -247,6 +253,8 @@ def test_more_gpus_than_there_are_is_one_line(psp, place, monkeypatch):
     assert not (place / "runs").exists()
 
 
+@pytest.mark.ranks
+@pytest.mark.slow
 def test_a_stop_of_one_rank_stops_all_and_any_number_goes_on(place):
     """2 ranks, stopped by a signal to the second; then one process, stopped; then 2 again."""
     options = [
@@ -289,6 +297,8 @@ def test_a_stop_of_one_rank_stops_all_and_any_number_goes_on(place):
     assert losses(place / "run") == pytest.approx(losses(place / "whole"), rel=3e-3)
 
 
+@pytest.mark.ranks
+@pytest.mark.slow
 def test_a_killed_rank_is_replaced_and_the_end_is_the_same(place):
     """4 ranks, dropout on, one gets SIGKILL; torchrun starts all again, and they find their run."""
     options = [
@@ -323,6 +333,8 @@ def test_a_killed_rank_is_replaced_and_the_end_is_the_same(place):
     assert losses(place / "calm" / name) == losses(place / "killed" / name)
 
 
+@pytest.mark.ranks
+@pytest.mark.slow
 def test_a_restart_before_the_first_checkpoint_begins_again_in_its_folder(psp, place, monkeypatch):
     """And takes no other run, neither a finished one nor one of another call, for its own."""
     options = ["train", "shards", "--steps", 2, "--set", "eval_every=2", "-q"]
@@ -345,6 +357,8 @@ def test_a_restart_before_the_first_checkpoint_begins_again_in_its_folder(psp, p
     assert str(os.getppid()) in launch_name()
 
 
+@pytest.mark.ranks
+@pytest.mark.slow
 def test_the_error_of_one_rank_ends_all_with_its_words(place, journey):
     """A picture is damaged; the rank whose turn it is says so, and exit code 2 is everybody's."""
     shutil.copytree(journey.folder / "shards", place / "hurt")
@@ -364,6 +378,8 @@ def test_the_error_of_one_rank_ends_all_with_its_words(place, journey):
     assert f"sample '{split.names[victim]}': the image's bytes are damaged" in errors[0]
 
 
+@pytest.mark.ranks
+@pytest.mark.slow
 @pytest.mark.parametrize("spoil", ["finite", "memory"])
 def test_what_runs_away_or_does_not_fit_is_said_once(place, spoil):
     """The second rank alone runs out of memory; weights run away on all."""
@@ -414,6 +430,8 @@ main()
 """
 
 
+@pytest.mark.ranks
+@pytest.mark.slow
 def test_a_stop_in_a_validation_ends_it_on_all(place):
     (place / "slow.py").write_text(HOOK)
     options = ["--set", "eval_every=2", "--set", "limit=12", "--device", "cpu"]
@@ -427,6 +445,8 @@ def test_a_stop_in_a_validation_ends_it_on_all(place):
     assert not (place / "run/last.safetensors").exists()
 
 
+@pytest.mark.ranks
+@pytest.mark.slow
 def test_a_rank_that_hangs_ends_when_another_has_failed(place, monkeypatch):
     """The first rank has a bug, the second does not hear of it: it waits for something else."""
     (place / "slow.py").write_text(HOOK)

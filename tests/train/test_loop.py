@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -78,6 +79,7 @@ EVERYTHING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, EVERYTHING], ids=["plain", "everything"])
 def test_a_stop_and_a_resume_end_bit_for_bit_like_an_undisturbed_run(
     shards, config, tmp_path, settings
@@ -110,6 +112,7 @@ def test_a_stop_and_a_resume_end_bit_for_bit_like_an_undisturbed_run(
     assert last == [r for r in steps(tmp_path / "halves") if r["event"] == "validation"]
 
 
+@pytest.mark.slow
 def test_a_stop_before_the_first_step_can_be_resumed(shards, config, tmp_path):
     short = config.changed(steps=2, eval_every=2)
     go(shards, tmp_path / "whole", short)
@@ -122,6 +125,7 @@ def test_a_stop_before_the_first_step_can_be_resumed(shards, config, tmp_path):
     ).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_torn_checkpoint_falls_back_and_ends_the_same(shards, config, tmp_path):
     short = config.changed(steps=3, eval_every=3, save_every=1)
     go(shards, tmp_path / "run", short)
@@ -163,9 +167,9 @@ def test_the_journey_run_holds_what_a_run_holds(journey):
     assert (header.step, header.crop, header.dataset) == (6, 41, "tiny")
 
 
+@pytest.mark.slow
 def test_the_loss_falls_on_a_few_pictures(shards, config, tmp_path):
-    still = replace(
-        config,
+    still = config.changed(
         steps=16,
         scale_min=1.0,
         scale_max=1.0,
@@ -184,17 +188,17 @@ def test_the_loss_falls_on_a_few_pictures(shards, config, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"batch": 1}, "batch=1: batch norm on the pyramid's 1x1 bin.*--batch 2"),
-        ({"train_split": "trian"}, "no split 'trian'.*Did you mean 'train'"),
-        ({"init": "nowhere.pth"}, "--init nowhere.pth: no such file"),
+        ({"batch": 1}, "batch=1.*--batch 2"),
+        ({"train_split": "trian"}, "'trian'.*'train'"),
+        ({"init": "nowhere.pth"}, "nowhere.pth"),
         (
             {"lr": 1e30},
-            r"at step \d \(pictures: 00\d\d, 00\d\d.*\). Try a smaller --lr \(now 1e\+30\)",
+            r"step \d.*00\d\d, 00\d\d.*--lr.*1e\+30",
         ),
-        ({"limit": 999}, "limit=999: split 'train' has"),
-        ({"accumulate": 4}, "accumulate=4: batch norm on the pyramid's 1x1 bin.*--batch 8"),
-        ({"freeze": "stage3"}, "freeze=stage3: nothing is learned yet.*--init none"),
-        ({"freeze_norm": "all"}, "freeze_norm=all: nothing is learned yet.*--init none"),
+        ({"limit": 999}, "limit=999.*'train'"),
+        ({"accumulate": 4}, "accumulate=4.*--batch 8"),
+        ({"freeze": "stage3"}, "freeze=stage3.*--init none"),
+        ({"freeze_norm": "all"}, "freeze_norm=all.*--init none"),
     ],
 )
 def test_what_cannot_work_is_said(shards, config, tmp_path, change, message):
@@ -204,6 +208,7 @@ def test_what_cannot_work_is_said(shards, config, tmp_path, change, message):
         assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_torn_line_in_the_metrics_does_not_stop_a_resume(shards, config, tmp_path):
     short = config.changed(steps=2, eval_every=2, log_every=1, save_every=1)
     go(shards, tmp_path / "run", short, stop=iter([False] * 2 + [True] * 99).__next__)
@@ -213,6 +218,7 @@ def test_a_torn_line_in_the_metrics_does_not_stop_a_resume(shards, config, tmp_p
     assert [r["step"] for r in steps(tmp_path / "run") if r["event"] == "step"] == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_foreign_checkpoint_or_a_damaged_config_is_one_line(shards, config, tmp_path):
     short = config.changed(steps=2, eval_every=2)
     go(shards, tmp_path / "run", short)
@@ -232,6 +238,7 @@ def test_an_existing_run_is_not_overwritten(shards, config, journey):
     assert (journey.folder / "run/last.safetensors").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_a_run_that_is_being_trained_is_left_to_its_process(shards, config, tmp_path):
     short = config.changed(steps=2, eval_every=2, save_every=1)
     go(shards, tmp_path / "run", short, stop=iter([False, True, True]).__next__)
@@ -266,7 +273,7 @@ def test_resume_refuses_other_settings_and_other_data(journey, shards, config, t
     run = Run(journey.folder / "run")
     same = run.training_config()
     with pytest.raises(PspError, match="lr: 0.003 -> 0.5"):
-        go(shards, run.folder, replace(same, lr=0.5), resume=True)
+        go(shards, run.folder, same.changed(lr=0.5), resume=True)
     other = tmp_path / "other"
     shutil.copytree(shards, other)
     manifest = json.loads((other / "manifest.json").read_text())
@@ -277,6 +284,7 @@ def test_resume_refuses_other_settings_and_other_data(journey, shards, config, t
         go(shards, journey.folder / "nowhere", config, resume=True)
 
 
+@pytest.mark.slow
 def test_a_finished_run_stays_as_it_is(journey, shards, tmp_path):
     """A job that is started again and again ends well."""
     shutil.copytree(journey.folder / "run", tmp_path / "run")
@@ -289,6 +297,7 @@ def test_a_finished_run_stays_as_it_is(journey, shards, tmp_path):
     assert [(run.folder / name).read_bytes() for name in names] == before
 
 
+@pytest.mark.slow
 def test_a_compiled_network_learns_the_same(shards, config, tmp_path, monkeypatch):
     """Traced as torch.compile traces it; torch's own way of running what was traced, as the
     compiler behind it takes half a minute."""
@@ -296,7 +305,7 @@ def test_a_compiled_network_learns_the_same(shards, config, tmp_path, monkeypatc
     plain = config.changed(steps=2, eval_every=2, log_every=1, dropout=0.0)
     go(shards, tmp_path / "plain", plain)
     monkeypatch.setattr(torch, "compile", traced)
-    go(shards, tmp_path / "compiled", replace(plain, compile=True))
+    go(shards, tmp_path / "compiled", plain.changed(compile=True))
     one, other = (
         [record["loss"] for record in steps(tmp_path / name) if record["event"] == "step"]
         for name in ("plain", "compiled")
@@ -314,6 +323,7 @@ def test_without_a_compiler_that_is_said(shards, config, tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_one_pixel_of_nothing_but_void_is_not_nan(shards, config, tmp_path):
     """Crops far larger than the pictures: nearly every label is void, in some crops all are."""
     wide = config.changed(crop=137, steps=2, scale_min=0.05, scale_max=0.06, eval_every=9)
@@ -351,6 +361,7 @@ def test_default_settings_build_the_papers_network():
     )
 
 
+@pytest.mark.slow
 def test_a_run_takes_details_and_preprocessing_from_the_model_it_starts_from(
     shards, config, tmp_path
 ):
@@ -397,12 +408,12 @@ def test_a_run_takes_details_and_preprocessing_from_the_model_it_starts_from(
     assert all(torch.equal(tensor, parts[1][name]) for name, tensor in whole[1].items())
 
 
+@pytest.mark.slow
 def test_a_step_in_parts_is_the_step_of_the_whole_batch(shards, config, tmp_path):
     """With fixed batch norms, which would otherwise see one part; dropout off."""
     source = tmp_path / "start"
     assert go(shards, source, config.changed(steps=1, eval_every=1))[0]
-    fixed = replace(
-        config,
+    fixed = config.changed(
         init=str(source / "last.safetensors"),
         freeze_norm="all",
         dropout=0.0,
@@ -413,13 +424,14 @@ def test_a_step_in_parts_is_the_step_of_the_whole_batch(shards, config, tmp_path
     )
     found = {}
     for parts in (1, 2, 4):
-        _, events = go(shards, tmp_path / str(parts), replace(fixed, accumulate=parts))
+        _, events = go(shards, tmp_path / str(parts), fixed.changed(accumulate=parts))
         found[parts] = [event.loss for event in events if isinstance(event, Step)]
         assert len(found[parts]) == 3
     assert found[2] == pytest.approx(found[1], rel=1e-5)
     assert found[4] == pytest.approx(found[1], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_what_is_validated_and_kept(shards, config, tmp_path):
     averaged = config.changed(ema=0.99, steps=4, eval_every=4)
     go(shards, tmp_path / "run", averaged)
@@ -432,6 +444,7 @@ def test_averaged_weights_are_what_is_validated_and_kept(shards, config, tmp_pat
     assert moved > 50
 
 
+@pytest.mark.slow
 def test_limit_trains_and_validates_on_the_same_few_pictures(shards, config, tmp_path):
     few = config.changed(limit=2, steps=2, eval_every=2)
     _, events = go(shards, tmp_path / "run", few)
@@ -440,22 +453,24 @@ def test_limit_trains_and_validates_on_the_same_few_pictures(shards, config, tmp
     assert [event.total for event in events if isinstance(event, Validating)] == [2, 2]
 
 
+@pytest.mark.slow
 def test_a_batch_that_makes_the_loss_infinite_is_named(shards, config, tmp_path, monkeypatch):
     """At a step between two log lines: the step and its pictures, not the line's."""
     step, calls = Criterion.__call__, iter(range(100))
 
-    def spoiled(self, logits, labels, whole=None):
-        found = step(self, logits, labels, whole)
-        return found._replace(total=found.total * float("nan")) if next(calls) == 1 else found
+    def spoiled(self, logits, labels, denominator=None):
+        losses = step(self, logits, labels, denominator)
+        return losses._replace(total=losses.total * math.nan) if next(calls) == 1 else losses
 
     monkeypatch.setattr(Criterion, "__call__", spoiled)
     crops = Crops(ShardSplit(shards, "train"), Augmentation(crop=41), config.run.seed)
-    names = ", ".join(crops.names(range(config.batch, 2 * config.batch)))
+    names = ", ".join(crops.names(range(config.optimizer.batch, 2 * config.optimizer.batch)))
     with pytest.raises(PspError, match=f"nan.*step 2.*{names}.*--lr"):
         go(shards, tmp_path / "run", config.changed(log_every=5, save_every=5, eval_every=9))
     assert not list(tmp_path.glob("run/checkpoints/*"))  # nothing infinite is kept
 
 
+@pytest.mark.slow
 def test_deterministic_asks_torch_for_it_and_leaves_no_trace(shards, config, tmp_path, monkeypatch):
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     seen = []
@@ -472,6 +487,7 @@ def test_deterministic_asks_torch_for_it_and_leaves_no_trace(shards, config, tmp
     assert one == two
 
 
+@pytest.mark.slow
 def test_curves_for_tensorboard(shards, config, tmp_path):
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     go(shards, tmp_path / "run", config.changed(tensorboard=True, steps=2, eval_every=2))
@@ -490,6 +506,7 @@ def test_without_tensorboard_its_extra_is_named(shards, config, tmp_path, monkey
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_other_threads_than_before_are_said(shards, config, tmp_path):
     short = config.changed(steps=2, eval_every=2, save_every=1)
     go(shards, tmp_path / "run", short, stop=iter([False, True, True]).__next__)

@@ -81,6 +81,7 @@ def test_a_cpus_memory_ends_where_nothing_is_free():
     assert resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY
 
 
+@pytest.mark.slow
 def test_auto_takes_as_few_parts_as_fit_and_leaves_no_trace(journey, tmp_path, small_device):
     shards = journey.folder / "shards"
     recipe = ShardSplit(shards, "train").card.recipe
