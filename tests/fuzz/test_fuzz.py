@@ -1,11 +1,13 @@
-"""Every way of breaking a data set, once: refused by name, or prepared as the files have it.
+"""Every way to break a data set, once: refused with the file's name, or prepared correctly.
 
-`PYTHONPATH=tests python tests/fuzz/fuzz.py` runs many more of them. The number in a failure's
-first line gives the variant again: --only NUMBER
+`PYTHONPATH=tests python -m fuzz.fuzz` runs many more. To repeat a variant, give the number in
+a failure's first line: --only NUMBER
 """
 
 import pytest
-from fuzz.fuzz import BUILDERS, Fuzzer, judge_shards
+from fuzz.fuzz import Fuzzer
+from fuzz.judge import judge_shards
+from fuzz.trees import BUILDERS
 from helpers.damage import DAMAGES
 
 SEED = 0
@@ -21,14 +23,14 @@ def fuzzer(tmp_path_factory):
 @pytest.mark.parametrize(
     "number", range(len(DAMAGES)), ids=[name.replace(" ", "-") for name in DAMAGES]
 )
-def test_what_is_broken_is_refused_by_name_or_harmless(fuzzer, number):
+def test_a_broken_tree_is_refused_by_name_or_harmless(fuzzer, number):
     result = fuzzer.variant(number)
     assert not result.failure, str(result)
 
 
 @pytest.mark.parametrize("kind", BUILDERS)
-def test_the_whole_trees_are_prepared(fuzzer, tmp_path, kind):
-    """Or a refusal of the broken ones would say nothing."""
+def test_the_undamaged_trees_are_prepared(fuzzer, tmp_path, kind):
+    """Otherwise, that the broken ones are refused would prove nothing."""
     tree = fuzzer.tree(kind)
     answer = fuzzer.worker.convert(tree, tmp_path / "out", {})
     assert (answer["end"], answer["message"]) == ("prepared", "")

@@ -1,7 +1,7 @@
-"""Data sets with MATLAB labels, prepared by the command and read back with h5py and Pillow alone.
+"""Data sets with MATLAB labels, prepared by the command and read back with only h5py and Pillow.
 
-The trees and their truth are matlab_trees.py's: built from the formats' descriptions, apart from
-the readers.
+The trees and their targets are built by helpers/ from the formats' descriptions, independently of
+psp's readers.
 """
 
 import io
@@ -10,21 +10,21 @@ from itertools import pairwise
 import h5py
 import numpy as np
 import pytest
-from helpers.matlab_trees import (
+from helpers.context_tree import (
     CONTEXT_ALIASES,
     CONTEXT_NAMES,
     CONTEXT_NUMBERS,
     CONTEXT_WITHOUT,
-    IGNORE,
-    LMO_FOLDER,
-    LMO_UNLABELED,
+    context_tree,
+)
+from helpers.lmo_tree import LMO_FOLDER, LMO_UNLABELED, lmo_tree
+from helpers.matlab_files import IGNORE
+from helpers.sbd_tree import (
     NOWHERE,
     SBD_LISTS,
     TRAIN_IN_BOTH,
     VOC_LISTS,
     VOC_TRAIN_SBD_VAL,
-    context_tree,
-    lmo_tree,
     ready_aug_folder,
     sbd_tree,
 )
@@ -36,7 +36,7 @@ both_versions = pytest.mark.parametrize("v73", [False, True], ids=["v5", "v7.3"]
 
 def read_shards(out, split):
     """{id: (picture's bytes, label, histogram, (height, width))} of all shards of a split."""
-    found = {}
+    samples = {}
     for path in sorted(out.glob(f"{split}-*.h5")):
         with h5py.File(path) as file:
             names = file["name"].asstr()[:]
@@ -46,11 +46,11 @@ def read_shards(out, split):
         for name, picture, label, counts, size in zip(
             names, pictures, labels, pixels, sizes, strict=True
         ):
-            assert name not in found, f"{name} comes twice"
+            assert name not in samples, f"{name} occurs twice"
             with Image.open(io.BytesIO(label)) as image:
                 assert (image.format, image.mode) == ("PNG", "L")
-                found[name] = picture, np.asarray(image), counts, tuple(size)
-    return found
+                samples[name] = picture, np.asarray(image), counts, tuple(size)
+    return samples
 
 
 def blobs(group):
@@ -66,12 +66,12 @@ def count(expected, classes):
     return [int((expected == value).sum()) for value in [*range(classes), IGNORE]]
 
 
-def assert_prepared(out, truth, *, classes):
-    for split, items in truth.items():
-        found = read_shards(out, split)
-        assert set(found) == set(items), split
+def assert_prepared(out, targets, *, classes):
+    for split, items in targets.items():
+        samples = read_shards(out, split)
+        assert set(samples) == set(items), split
         for name, (jpeg, expected) in items.items():
-            picture, label, counts, size = found[name]
+            picture, label, counts, size = samples[name]
             where = f"{split} {name}"
             assert picture == jpeg, where
             assert size == expected.shape, where
@@ -85,55 +85,55 @@ def assert_prepared(out, truth, *, classes):
 @both_versions
 def test_lmo_is_prepared_pixel_for_pixel(psp, tmp_path, rng, v73):
     raw, out = tmp_path / "SiftFlowDataset", tmp_path / "out"
-    truth = lmo_tree(raw, rng, v73=v73)
+    targets = lmo_tree(raw, rng, v73=v73)
     _, said, reported = psp("prepare", "lmo", raw, "-o", out, "--allow-incomplete", check=0)
-    assert_prepared(out, truth, classes=33)
+    assert_prepared(out, targets, classes=33)
     told = "".join((said + reported).split())  # a line may break anywhere
-    assert all(name in told for name in LMO_UNLABELED), "dropped, and not named"
+    assert all(name in told for name in LMO_UNLABELED), "dropped, but not named"
 
 
 @both_versions
 @pytest.mark.parametrize(("card", "classes"), [("context", 59), ("context60", 60)])
 def test_context_is_prepared_pixel_for_pixel(psp, tmp_path, rng, card, classes, v73):
     raw, out = tmp_path / "raw", tmp_path / "out"
-    truth = context_tree(raw, rng, background=classes == 60, v73=v73)
+    targets = context_tree(raw, rng, background=classes == 60, v73=v73)
     psp("prepare", card, raw, "-o", out, "--allow-incomplete", check=0)
-    assert_prepared(out, truth, classes=classes)
+    assert_prepared(out, targets, classes=classes)
 
 
 def test_context_is_found_from_its_devkit(psp, tmp_path, rng):
-    truth = context_tree(tmp_path / "raw", rng)
+    targets = context_tree(tmp_path / "raw", rng)
     raw, out = tmp_path / "raw/VOCdevkit", tmp_path / "out"
     psp("prepare", "context", raw, "-o", out, "--allow-incomplete", check=0)
-    assert_prepared(out, truth, classes=59)
+    assert_prepared(out, targets, classes=59)
 
 
 @pytest.mark.slow
 @both_versions
 @pytest.mark.parametrize("given", ["benchmark_RELEASE", "benchmark_RELEASE/dataset"])
-def test_sbd_augments_voc_and_never_overrules_it(psp, tmp_path, rng, given, v73):
-    truth = sbd_tree(tmp_path / "raw", rng, v73=v73)
+def test_sbd_augments_voc_and_never_overrides_it(psp, tmp_path, rng, given, v73):
+    targets = sbd_tree(tmp_path / "raw", rng, v73=v73)
     raw, out = tmp_path / "raw/VOCdevkit", tmp_path / "out"
     sbd = tmp_path / "raw" / given
     psp("prepare", "voc2012", raw, "-o", out, "--sbd", sbd, "--allow-incomplete", check=0)
-    assert_prepared(out, truth, classes=21)
+    assert_prepared(out, targets, classes=21)
 
 
 @pytest.mark.parametrize("palette", [False, True], ids=["gray", "palette"])
 def test_a_ready_folder_of_masks_does_as_well(psp, tmp_path, rng, palette):
-    truth = ready_aug_folder(tmp_path / "raw", rng, palette=palette)
+    targets = ready_aug_folder(tmp_path / "raw", rng, palette=palette)
     raw, out = tmp_path / "raw/VOCdevkit", tmp_path / "out"
     sbd = tmp_path / "raw/SegmentationClassAug"
     psp("prepare", "voc2012", raw, "-o", out, "--sbd", sbd, "--allow-incomplete", check=0)
-    assert_prepared(out, truth, classes=21)
+    assert_prepared(out, targets, classes=21)
 
 
 def test_masks_of_voc_win_over_a_ready_folder(psp, tmp_path, rng):
-    truth = ready_aug_folder(tmp_path / "raw", rng, disagree=True)
+    targets = ready_aug_folder(tmp_path / "raw", rng, disagree=True)
     raw, out = tmp_path / "raw/VOCdevkit", tmp_path / "out"
     sbd = tmp_path / "raw/SegmentationClassAug"
     psp("prepare", "voc2012", raw, "-o", out, "--sbd", sbd, "--allow-incomplete", check=0)
-    assert_prepared(out, truth, classes=21)
+    assert_prepared(out, targets, classes=21)
 
 
 # ----------------------------------------------------------------- what the trees would not miss
@@ -149,14 +149,14 @@ BUILDERS = {
 
 @pytest.fixture(params=BUILDERS)
 def built(request, tmp_path, rng):
-    """(truth, number of classes) of one tree."""
+    """(targets, number of classes) of one tree."""
     build, options, classes = BUILDERS[request.param]
     return build(tmp_path, rng, **options), classes
 
 
-def test_a_turned_or_mirrored_label_differs_from_the_truth(built):
-    truth, _ = built
-    for items in truth.values():
+def test_a_turned_or_mirrored_label_differs_from_its_target(built):
+    targets, _ = built
+    for items in targets.values():
         for name, (_, expected) in items.items():
             wrong = [
                 expected.T,
@@ -170,30 +170,30 @@ def test_a_turned_or_mirrored_label_differs_from_the_truth(built):
 
 
 def test_no_label_can_stand_for_another(built):
-    truth, _ = built
-    items = {name: item for split in truth.values() for name, item in split.items()}
+    targets, _ = built
+    items = {name: item for split in targets.values() for name, item in split.items()}
     assert len({jpeg for jpeg, _ in items.values()}) == len(items)
     labels = {(expected.shape, expected.tobytes()) for _, expected in items.values()}
     assert len(labels) == len(items)
 
 
 def test_every_class_occurs_in_every_split(built):
-    truth, classes = built
-    for split, items in truth.items():
+    targets, classes = built
+    for split, items in targets.items():
         seen = np.unique(np.concatenate([expected.ravel() for _, expected in items.values()]))
         assert set(range(classes)) <= set(seen.tolist()), split
 
 
 def test_pictures_have_the_size_of_their_labels(built):
-    truth, _ = built
-    for items in truth.values():
+    targets, _ = built
+    for items in targets.values():
         for jpeg, expected in items.values():
             with Image.open(io.BytesIO(jpeg)) as image:
                 assert image.size == expected.shape[::-1]
 
 
 @pytest.mark.parametrize("build", [lmo_tree, context_tree, sbd_tree])
-def test_the_version_of_the_files_changes_no_truth(tmp_path, build):
+def test_the_version_of_the_files_changes_no_target(tmp_path, build):
     old = build(tmp_path / "v5", np.random.default_rng(3))
     new = build(tmp_path / "v73", np.random.default_rng(3), v73=True)
     for split, items in old.items():
@@ -204,10 +204,10 @@ def test_the_version_of_the_files_changes_no_truth(tmp_path, build):
 
 
 @both_versions
-def test_lmo_files_hold_what_the_truth_says(tmp_path, rng, v73):
-    truth = lmo_tree(tmp_path, rng, v73=v73)
+def test_lmo_files_hold_the_targets(tmp_path, rng, v73):
+    targets = lmo_tree(tmp_path, rng, v73=v73)
     kinds = set()
-    for name, (_, expected) in {**truth["train"], **truth["val"]}.items():
+    for name, (_, expected) in {**targets["train"], **targets["val"]}.items():
         path = tmp_path / "SemanticLabels" / LMO_FOLDER / f"{name}.mat"
         if v73:
             with h5py.File(path) as file:
@@ -220,7 +220,7 @@ def test_lmo_files_hold_what_the_truth_says(tmp_path, rng, v73):
 
 
 def test_context_uses_all_459_numbers_and_the_59_have_their_names(tmp_path, rng):
-    truth = context_tree(tmp_path, rng)
+    targets = context_tree(tmp_path, rng)
     files = list((tmp_path / "trainval").glob("*.mat"))
     used = np.unique(np.concatenate([loadmat(path)["LabelMap"].ravel() for path in files]))
     assert used.tolist() == list(range(1, 460))
@@ -230,11 +230,11 @@ def test_context_uses_all_459_numbers_and_the_59_have_their_names(tmp_path, rng)
         assert CONTEXT_NAMES[number - 1] == CONTEXT_ALIASES.get(name, name)
     for split, left_out in CONTEXT_WITHOUT.items():
         assert left_out
-        assert not set(left_out) & set(truth[split])
+        assert not set(left_out) & set(targets[split])
 
 
 def test_sbd_and_voc_overlap_in_every_way_and_disagree(tmp_path, rng):
-    truth = sbd_tree(tmp_path, rng)
+    targets = sbd_tree(tmp_path, rng)
     voc = {split: set(ids) for split, ids in VOC_LISTS.items()}
     sbd = {split: set(ids) for split, ids in SBD_LISTS.items()}
     for ids in sbd.values():
@@ -244,12 +244,12 @@ def test_sbd_and_voc_overlap_in_every_way_and_disagree(tmp_path, rng):
     for split, ids in voc.items():
         assert ids - sbd["train"] - sbd["val"], split
     wanted = (sbd["train"] | sbd["val"] | voc["train"]) - voc["val"]
-    assert set(truth["train_aug"]) == wanted
+    assert set(targets["train_aug"]) == wanted
     assert NOWHERE not in wanted
     for name in [*TRAIN_IN_BOTH, *VOC_TRAIN_SBD_VAL]:
         stored = loadmat(tmp_path / f"benchmark_RELEASE/dataset/cls/{name}.mat")
         theirs = stored["GTcls"][0]["Segmentation"][0]
-        expected = truth["train_aug"][name][1]
+        expected = targets["train_aug"][name][1]
         assert IGNORE not in theirs
         assert IGNORE in expected
         assert (theirs[expected != IGNORE] != expected[expected != IGNORE]).any()
