@@ -34,7 +34,7 @@ from psp.cli.options import (
 from psp.errors import PspError, printable
 
 if TYPE_CHECKING:
-    from psp.predict.pipeline import Prediction
+    from psp.predict.pipeline import PredictResult
     from psp.ranks import Share
     from psp.runs import Model
 
@@ -130,7 +130,7 @@ def predict_command(
                 numbering=out is None,
                 overwrite=overwrite,
                 probabilities=probabilities,
-                part=share,
+                share=share,
                 procedure=procedure_of(scales, multi_scale, flip, crop, base_size, procedure),
                 device=pick_device(local_device(device)),
                 precision=one_of("--precision", precision, PRECISIONS),
@@ -152,26 +152,26 @@ def predict_command(
         raise typer.Exit(3)
 
 
-def _print_json(result: "Prediction", share: "Share") -> None:
+def _print_json(result: "PredictResult", share: "Share") -> None:
     from psp.files import json_line
 
     record = {
         "out": str(result.out),
         "part": str(share),
-        "predicted": list(result.parsed),
+        "predicted": list(result.predicted),
         "skipped": list(result.skipped),
         "failed": [{"name": name, "error": error} for name, error in result.failed],
     }
     print(json_line(record))
 
 
-def _say_result(result: "Prediction", model: "Model") -> None:
+def _say_result(result: "PredictResult", model: "Model") -> None:
     from psp.cli.console import say
     from psp.cli.tables.scores import procedure_line
 
     if result.skipped:
         say(f"{_pictures(result.skipped)} predicted already, and skipped")
-    say(f"{_pictures(result.parsed)} predicted: labels/, overlays/ and more in {result.out}")
+    say(f"{_pictures(result.predicted)} predicted: labels/, overlays/ and more in {result.out}")
     how = procedure_line(model.which, result.header, result.procedure, result.precision)
     say(f"{model.path.parent if model.run else model.path}: {how}")
 

@@ -1,4 +1,7 @@
-"""Counting a split's confusion matrix: what validation and evaluation share."""
+"""Predicting the samples of a split and counting the confusion matrix.
+
+Both the validation during training and psp evaluate use this.
+"""
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
@@ -20,7 +23,7 @@ from psp.model.inference import SlidingWindow
 from psp.model.procedure import Procedure
 from psp.workers import cores, prefetch_map
 
-THREADS = 4  # that decode, where there are as many cores
+THREADS = 4  # that decode pictures; fewer on a machine with fewer cores
 
 
 def score_split(
@@ -30,13 +33,15 @@ def score_split(
     report: Callable[[int], None] = lambda done: None,
     indices: Sequence[int] | None = None,
 ) -> Confusion:
-    """Parse every picture of a split, or those of `indices`, and count; `report` gets the number
-    of pictures done."""
+    """Predict every picture of a split, or those of `indices`, and count the pixels.
+
+    `report` gets the number of pictures done.
+    """
     chosen = range(len(split)) if indices is None else indices
     total = torch.zeros(model.classes**2, dtype=torch.int64, device=model.device)
-    with closing(predictions_of(model, split, procedure, chosen)) as looks:
-        for done, look in enumerate(looks, start=1):
-            total += look.counts(model.classes)
+    with closing(predict_samples(model, split, procedure, chosen)) as samples:
+        for done, sample in enumerate(samples, start=1):
+            total += sample.counts(model.classes)
             report(done)
     confusion = Confusion(model.classes)
     confusion.add(total.cpu().numpy())
@@ -44,32 +49,33 @@ def score_split(
 
 
 @dataclass(frozen=True)
-class Look:
-    """What the model made of a sample: uint8 (H, W), on the device. `truth` is on the host."""
+class PredictedSample:
+    """A sample of a split with the model's label map, both uint8 (H, W) class ids."""
 
-    index: int
-    where: str
-    guess: Tensor
-    truth: NDArray[np.uint8] | None  # None where the split has no labels
+    index: int  # in the split
+    where: str  # shards and name, for error messages
+    prediction: Tensor  # on the model's device
+    target: NDArray[np.uint8] | None  # on the host; None if the split has no labels
 
     def counts(self, classes: int) -> Tensor:
         """Return its confusion matrix on the device, int64 (classes²,).
 
         Raises PspError for labels that do not fit the picture or the classes.
         """
-        assert self.truth is not None
-        if self.truth.shape != tuple(self.guess.shape):
-            raise PspError(f"{self.where}: the label's size is not the picture's. {REMAKE}")
+        assert self.target is not None
+        if self.target.shape != tuple(self.prediction.shape):
+            raise PspError(f"{self.where}: the label has another size than the picture. {REMAKE}")
+        target = torch.from_numpy(self.target).to(self.prediction.device)
         try:
-            return count(torch.from_numpy(self.truth).to(self.guess.device), self.guess, classes)
+            return count(target, self.prediction, classes)
         except ValueError as error:
             raise PspError(f"{self.where}: its label has {error}. {REMAKE}") from None
 
 
-def predictions_of(
+def predict_samples(
     model: SlidingWindow, split: ShardSplit, procedure: Procedure, indices: Iterable[int]
-) -> Generator[Look, None, None]:
-    """Yield what the model makes of samples, while threads decode the next ones.
+) -> Generator[PredictedSample, None, None]:
+    """Yield the model's predictions of samples, while threads decode the next ones.
 
     Raises PspError for a picture that needs more memory than there is.
     """
@@ -81,10 +87,10 @@ def predictions_of(
         ignore_warnings(),
         closing(prefetch_map(decoded, indices, min(THREADS, cores()))) as samples,
     ):
-        for index, image, truth in samples:
+        for index, image, target in samples:
             where = f"{split.folder}: sample '{split.names[index]}'"
             try:
-                guess = model.label_map(image, procedure)
+                prediction = model.label_map(image, procedure)
             except Exception as error:
                 if not memory_ran_out(error):
                     raise
@@ -93,27 +99,29 @@ def predictions_of(
                     f"{image.shape[1]}x{image.shape[0]} with windows of {procedure.crop}. Try a "
                     "smaller --crop, or --device cpu"
                 ) from None
-            yield Look(index, where, guess, truth)
+            yield PredictedSample(index, where, prediction, target)
 
 
-def count(truth: Tensor, guess: Tensor, classes: int) -> Tensor:
-    """Return counts[t * classes + g], int64 (classes²,), of two uint8 (H, W) maps on one device.
+def count(target: Tensor, prediction: Tensor, classes: int) -> Tensor:
+    """Count pixels of each pair of classes in two uint8 (H, W) maps on the same device.
 
-    Raises ValueError for a class out of range: none is ever merged into another, or dropped.
+    Returns counts[t * classes + p], int64 (classes²,): the pixels of true class t that were
+    predicted as class p. Void pixels are left out. Raises ValueError for a class out of range,
+    which is never merged into another class or dropped.
     """
-    scored = truth != IGNORE
-    pairs = torch.stack([truth[scored], guess[scored]]).long()  # (2, n)
+    scored = target != IGNORE
+    pairs = torch.stack([target[scored], prediction[scored]]).long()  # (2, n)
     if pairs.numel() and int(pairs.max()) >= classes:
         raise ValueError(f"a class outside 0..{classes - 1}: {int(pairs.max())}")
     return torch.bincount(pairs[0] * classes + pairs[1], minlength=classes * classes)
 
 
 def check_labeled(split: ShardSplit) -> None:
-    """Raise PspError for a leaderboard's split: it has pictures alone."""
+    """Raise PspError for a split without labels, such as a leaderboard's test set."""
     if not split.labeled:
         raise PspError(
-            f"{split.folder}: split '{split.split}' has no labels to compare with. "
-            "psp evaluate --save-labels DIR writes label files for its leaderboard"
+            f"{split.folder}: split '{split.split}' has no labels to compare with. To write label "
+            "files for its leaderboard: psp evaluate --save-labels DIR"
         )
 
 
@@ -125,11 +133,9 @@ def check_classes(split: ShardSplit, classes: tuple[str, ...], owner: str) -> No
     if len(names) != len(classes):
         reason = f"{len(names)} classes, the model has {len(classes)}"
     else:
-        number = next(
-            i for i, pair in enumerate(zip(names, classes, strict=True)) if pair[0] != pair[1]
-        )
-        reason = f"class {number} is '{names[number]}', for the model it is '{classes[number]}'"
+        index = next(i for i, name in enumerate(names) if name != classes[i])
+        reason = f"class {index} is '{names[index]}', for the model it is '{classes[index]}'"
     raise PspError(
         f"{split.folder}: shards of {split.card.name} do not fit {owner}: {reason}. "
-        "Give the shards of its own data set with --data"
+        "Name shards of the data set it was trained on: --data SHARDS"
     )

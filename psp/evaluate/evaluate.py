@@ -1,11 +1,10 @@
-"""psp evaluate: score a model on a split, and write label files for a benchmark's server."""
+"""Score a model on a split, and write label files for a benchmark's server."""
 
 import math
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +18,28 @@ from psp.device import pick_inference_precision, precision_name
 from psp.errors import PspError
 from psp.evaluate.boundary import boundary_counts
 from psp.evaluate.count import (
-    Look,
+    PredictedSample,
     check_classes,
     check_labeled,
-    predictions_of,
+    predict_samples,
 )
 from psp.evaluate.leaderboard import Leaderboard
-from psp.evaluate.metrics import Counts, Tally, joined
+from psp.evaluate.metrics import Counts, Tally, sum_tallies
 from psp.files import is_free, make_folder, write_json
 from psp.model.inference import SlidingWindow, load_sliding_window
 from psp.model.procedure import Procedure
 from psp.model.weights import Header
-from psp.ranks import Share
+from psp.ranks import Share, connect
 from psp.runs import Model
 from psp.workers import cores, prefetch_map
 
-THREADS = 4  # that measure borders and write label files, where there are as many cores
-HELD = 256 << 20  # bytes of label maps that may wait for them
-PATIENCE = timedelta(hours=6)  # how long the first rank waits for the last
+THREADS = 4  # that measure borders and write label files; fewer on a machine with fewer cores
+MAX_WAITING = 256 << 20  # bytes of label maps that may wait for these threads
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was scored, how, and the result. `saved` is the JSON in the run, if there is a run."""
+    """What was scored, how, and the result."""
 
     tally: Tally | None  # None: the split has no labels
     header: Header
@@ -52,12 +50,12 @@ class Evaluation:
     images: int
     same_data: bool  # the shards are those the model was trained with
     precision: str
-    saved: Path | None
-    labels: Path | None = None  # where the label files are
+    saved: Path | None  # the JSON file in the run's folder, if the model belongs to a run
+    labels: Path | None = None  # the folder of the label files, if they were asked for
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types; undefined scores are null."""
-        found: dict[str, Any] = {
+        record: dict[str, Any] = {
             "dataset": self.dataset,
             "split": self.split,
             "images": self.images,
@@ -74,10 +72,13 @@ class Evaluation:
             },
             "label_files": str(self.labels) if self.labels else None,
         }
-        return found if self.tally is None else found | _numbers(self.tally, self.header.classes)
+        if self.tally is None:
+            return record
+        return record | _scores(self.tally, self.header.classes)
 
 
-def _numbers(tally: Tally, names: tuple[str, ...]) -> dict[str, Any]:
+def _scores(tally: Tally, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return all scores as plain JSON types."""
     scores, borders = tally.confusion.scores(), tally.boundary_f()
     return {
         "miou": scores.miou,
@@ -94,20 +95,20 @@ def _numbers(tally: Tally, names: tuple[str, ...]) -> dict[str, Any]:
         "per_class": [
             {
                 "name": name,
-                "iou": _number(scores.iou[number]),
-                "accuracy": _number(scores.accuracy[number]),
-                "boundary_f": _number(borders[number]),
-                "pixels": int(scores.pixels[number]),
-                "predicted": int(scores.predicted[number]),
-                "images": int(tally.images[number]),
+                "iou": _finite(scores.iou[index]),
+                "accuracy": _finite(scores.accuracy[index]),
+                "boundary_f": _finite(borders[index]),
+                "pixels": int(scores.pixels[index]),
+                "predicted": int(scores.predicted[index]),
+                "images": int(tally.images[index]),
             }
-            for number, name in enumerate(names)
+            for index, name in enumerate(names)
         ],
         "pictures": [
             {
                 "name": picture.name,
-                "miou": _number(picture.miou),
-                "pixel_accuracy": _number(picture.pixel_accuracy),
+                "miou": _finite(picture.miou),
+                "pixel_accuracy": _finite(picture.pixel_accuracy),
             }
             for picture in tally.pictures
         ],
@@ -125,28 +126,30 @@ def evaluate(
     window_batch: int | None = None,
     compiled: bool = False,
     save_labels: Path | None = None,
-    rank: Share | None = None,
+    share: Share | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation | None:
     """Score `model` on a split of the shards it was trained with, or of `data`.
 
-    `procedure` makes the test procedure from what the weights say of themselves; `report` gets the
-    pictures done and their total. The result is written into the run's `evaluations` folder, label
-    files for a leaderboard into the new folder `save_labels`. Several processes that torchrun
-    started share the pictures, each as its `rank`; the first returns what all have counted, the
-    others None. Raises PspError when the shards are missing, have other classes, or no labels and
-    `save_labels` is None.
+    `procedure` returns the test procedure for a model with the given weights header; `report` gets
+    the number of pictures done and their total. The result is written into the run's `evaluations`
+    folder, label files for a leaderboard into the new folder `save_labels`. Under torchrun each
+    process evaluates its `share` of the pictures; the first returns the result of all of them, the
+    others return None. Raises PspError when the shards are missing, have other classes, or have no
+    labels and `save_labels` is None.
     """
-    rank = rank or Share()
+    share = share or Share()
     config = model.run.read_config() if model.run else {}
     folder = data or (Path(config["data"]) if config else None)
     if folder is None:
-        raise PspError(f"{model.path}: a weights file does not know its shards. Add --data SHARDS")
-    split = split or (model.run.training_config().val_split if model.run else "val")
+        raise PspError(
+            f"{model.path}: name the shards to score this weights file on: --data SHARDS"
+        )
+    split = split or (model.run.training_config().data.val_split if model.run else "val")
     shards = ShardSplit(folder, split)
-    board = None
+    leaderboard = None
     if save_labels is not None:
-        board = Leaderboard(_partial(save_labels), shards)
+        leaderboard = Leaderboard(_partial_folder(save_labels), shards)
     else:
         check_labeled(shards)
     dtype = pick_inference_precision(precision, device)
@@ -162,20 +165,21 @@ def evaluate(
         name = _file_name(model, header, chosen, split, precision)
         name += "" if same_data else f"-{shards.card.name}-{shards.fingerprint[:8]}"
         saved = model.run.evaluations / f"{name}.json"
-    share = rank.of(range(len(shards)))
-    _meet(rank)
-    if board and rank.first:
-        shutil.rmtree(board.folder, ignore_errors=True)  # what a stopped call has left
-        make_folder(board.folder)
-    if rank.total > 1:
+    indices = share.of(range(len(shards)))
+    if share.total > 1:
+        connect(share)
+    if leaderboard and share.first:
+        shutil.rmtree(leaderboard.folder, ignore_errors=True)  # of an interrupted call
+        make_folder(leaderboard.folder)
+    if share.total > 1:
         distributed.barrier()
-    part = _tally(sliding_window, shards, chosen, share, board, report)
-    tally = _gathered(part, rank)
+    own = tally_samples(sliding_window, shards, chosen, indices, leaderboard, report)
+    tally = _gather(own, share)
     shards.close()
     if tally is None:
         return None
-    if board and save_labels:
-        board.folder.rename(save_labels)
+    if leaderboard and save_labels:
+        leaderboard.folder.rename(save_labels)
     evaluation = Evaluation(
         tally=tally if shards.labeled else None,
         header=header,
@@ -194,68 +198,65 @@ def evaluate(
     return evaluation
 
 
-def _tally(
+def tally_samples(
     sliding_window: SlidingWindow,
     shards: ShardSplit,
     procedure: Procedure,
-    share: Sequence[int],
-    board: Leaderboard | None,
+    indices: Sequence[int],
+    leaderboard: Leaderboard | None,
     report: Callable[[int, int], None],
 ) -> Tally:
-    """Count a share of the pictures and write their label files.
+    """Predict the samples `indices` of a split, count them and write their label files.
 
-    The confusion is counted on the device; borders and files are for threads.
+    The confusion matrix is counted on the device; threads measure borders and write files.
     """
     classes = sliding_window.classes
     tally = Tally(classes)
 
-    def counted(look: Look) -> tuple[Look, Counts, NDArray[np.uint8]]:
-        counts = look.counts(classes) if shards.labeled else torch.zeros(0)
-        return look, counts.cpu().numpy(), look.guess.cpu().numpy()
+    def to_host(sample: PredictedSample) -> tuple[PredictedSample, Counts, NDArray[np.uint8]]:
+        counts = sample.counts(classes) if shards.labeled else torch.zeros(0)
+        return sample, counts.cpu().numpy(), sample.prediction.cpu().numpy()
 
-    def finished(
-        item: tuple[Look, Counts, NDArray[np.uint8]],
+    def finish(
+        item: tuple[PredictedSample, Counts, NDArray[np.uint8]],
     ) -> tuple[int, Counts, Counts | None]:
-        look, counts, guess = item
-        if board:
-            board.write(shards.names[look.index], guess)
-        if look.truth is None:
-            return look.index, counts, None
-        return look.index, counts, boundary_counts(look.truth, guess, classes)
+        sample, counts, prediction = item
+        if leaderboard:
+            leaderboard.write(shards.names[sample.index], prediction)
+        if sample.target is None:
+            return sample.index, counts, None
+        return sample.index, counts, boundary_counts(sample.target, prediction, classes)
 
-    with closing(predictions_of(sliding_window, shards, procedure, share)) as looks:
-        threads = min(THREADS, cores())
-        waiting = prefetch_map(
-            finished, map(counted, looks), threads, lambda i: 2 * i[2].nbytes, HELD
+    with closing(predict_samples(sliding_window, shards, procedure, indices)) as samples:
+        finished = prefetch_map(
+            finish,
+            map(to_host, samples),
+            min(THREADS, cores()),
+            lambda item: 2 * item[2].nbytes,
+            MAX_WAITING,
         )
-        with closing(waiting) as results:
+        with closing(finished) as results:
             for done, (index, counts, borders) in enumerate(results, start=1):
                 if borders is not None:
                     tally.add(index, shards.names[index], counts, borders)
-                report(done, len(share))
+                report(done, len(indices))
     return tally
 
 
-def _meet(rank: Share) -> None:
-    """Let the ranks that torchrun started talk to each other; counts are small, so by the CPU.
+def _gather(own: Tally, share: Share) -> Tally | None:
+    """Return the sum of all ranks' tallies on the first rank, None on the others."""
+    if share.total == 1:
+        return own
+    tallies: list[Tally] | None = [own] * share.total if share.first else None
+    distributed.gather_object(own, tallies)
+    return sum_tallies(tallies, own.confusion.classes) if tallies else None
 
-    They can do so until the process ends, as gloo now and then hangs where it is taken down.
+
+def _partial_folder(folder: Path) -> Path:
+    """Return the folder for label files until all are written.
+
+    Raises PspError if `folder` exists and is not empty.
     """
-    if rank.total > 1 and not distributed.is_initialized():
-        distributed.init_process_group("gloo", timeout=PATIENCE)
-
-
-def _gathered(part: Tally, rank: Share) -> Tally | None:
-    """Return what all ranks have counted together, on the first; None on the others."""
-    if rank.total == 1:
-        return part
-    parts: list[Tally] | None = [part] * rank.total if rank.first else None
-    distributed.gather_object(part, parts)
-    return joined(parts, part.confusion.classes) if parts else None
-
-
-def _partial(folder: Path) -> Path:
-    """Return where label files are written until all are whole. Raises PspError if `folder` is."""
     if not is_free(folder):
         raise PspError(f"--save-labels {folder}: exists already. Name a new folder")
     return folder.with_name(f"{folder.name}.partial")
@@ -264,7 +265,7 @@ def _partial(folder: Path) -> Path:
 def _file_name(
     model: Model, header: Header, procedure: Procedure, split: str, precision: str
 ) -> str:
-    """Return {split}-{procedure}; what the user asked for beyond the default is in the name."""
+    """Return {split}-{procedure}, followed by whatever differs from the weights' defaults."""
     name = f"{split}-{procedure.label}"
     if procedure.crop != header.crop:
         name += f"-crop{procedure.crop}"
@@ -277,5 +278,6 @@ def _file_name(
     return name
 
 
-def _number(value: float) -> float | None:
+def _finite(value: float) -> float | None:
+    """Return a number for JSON, which has no NaN: None instead."""
     return None if math.isnan(value) else float(value)

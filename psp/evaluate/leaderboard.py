@@ -1,8 +1,8 @@
-"""Label files as a benchmark's server wants them: class ids back to the official raw values.
+"""Label files for a benchmark's server: class ids mapped back to the official raw values.
 
-VOC 2012 takes palette PNGs in results/VOC2012/Segmentation, ADE20K gray PNGs that count from 1,
-Cityscapes PNGs of its label ids. Which value means a class is the card's to say; it can, where a
-class was made of one raw value.
+VOC 2012 takes palette PNGs in results/VOC2012/Segmentation, ADE20K gray PNGs whose classes count
+from 1, Cityscapes PNGs of its label ids. The card has the raw value of each class, so this works
+for cards whose classes were each made from a single raw value.
 """
 
 from pathlib import Path
@@ -18,23 +18,27 @@ from psp.images import encode_color, encode_label, encode_palette
 
 
 class Leaderboard:
-    """Writes the label files of a split. Raises PspError where card or shards cannot give them."""
+    """Writes the label files of a split.
+
+    Raises PspError if the card has no single raw value for a class, or the shards have pictures
+    that were shrunk.
+    """
 
     def __init__(self, folder: Path, shards: ShardSplit) -> None:
         side = shards.conversion["max_side"]
         if side is not None:
             raise PspError(
-                f"--save-labels: the pictures in {shards.folder} were shrunk to {side} pixels, a "
-                "benchmark wants label files of the full size. Prepare them without --max-side"
+                f"--save-labels: the pictures in {shards.folder} were shrunk to {side} pixels, but "
+                "a benchmark wants label files of the full size. Prepare them without --max-side"
             )
         self.folder, self.card, self.split = folder, shards.card, shards.stored_split
-        self._raw = _raw_values(shards.card)
+        self._raw = raw_values(shards.card)
 
     def write(self, name: str, label: NDArray[np.uint8]) -> None:
         """Write the file of one picture, uint8 (H, W) of class ids."""
         path = Path(f"{name}.png")
         if self.card.layout == "voc":
-            # comp6: trained on any data, as a network that starts from ImageNet is.
+            # comp6 is VOC's competition for networks trained on any data, here on ImageNet too.
             path = Path(f"results/VOC2012/Segmentation/comp6_{self.split}_cls") / path
             data = encode_palette(label, self.card.palette)
         elif self.card.labels == "colors":
@@ -46,17 +50,18 @@ class Leaderboard:
         write(self.folder / path, data)
 
 
-def _raw_values(card: Card) -> NDArray[np.int64]:
-    """Return the one raw value of each class, (classes,)."""
-    for number, entry in enumerate(card.classes):
+def raw_values(card: Card) -> NDArray[np.int64]:
+    """Return the raw value of each class, (classes,). Raises PspError if a class has several."""
+    for index, entry in enumerate(card.classes):
         if len(entry.raw) != 1:
             raise PspError(
-                f"--save-labels: card {card.name}: class {number} '{entry.name}' stands for "
-                f"{len(entry.raw)} raw values, and which of them a pixel has cannot be said."
+                f"--save-labels: card {card.name}: class {index} '{entry.name}' was made from "
+                f"{len(entry.raw)} raw values, so a pixel's raw value is unknown. Use a card whose "
+                "classes have one raw value each"
             )
-        if card.layout == "voc" and entry.raw != (number,):
+        if card.layout == "voc" and entry.raw != (index,):
             raise PspError(
-                f"--save-labels: card {card.name}: class {number} '{entry.name}' has the raw value "
-                f"{entry.raw[0]}; files for VOC hold the official ids. Take the card voc2012"
+                f"--save-labels: card {card.name}: class {index} '{entry.name}' has the raw value "
+                f"{entry.raw[0]}; files for VOC hold the official ids. Use the card voc2012"
             )
     return np.array([entry.raw[0] for entry in card.classes], np.int64)

@@ -1,12 +1,12 @@
 """Scores from integer counts: counted per pixel, divided once at the end.
 
-The field knows three means of IoU. They agree where every class occurs in the labels, and differ on
-parts of a set, long tails and sets of one's own:
+Three means of IoU are in use. They agree when every class occurs in the labels, and differ when
+some classes are missing, as in a subset or a small data set:
 
-    all       over all classes; one that is neither labeled nor predicted counts 0 (the authors':
-              semseg util.intersectionAndUnion, Caffe eval_acc.m). It is the headline
+    all       over all classes; one that is neither labeled nor predicted counts 0 (the authors'
+              mean: semseg util.intersectionAndUnion, Caffe eval_acc.m). Reported as mIoU
     occurring over the classes that are labeled or predicted somewhere (mmsegmentation's nanmean)
-    labeled   over the classes that are labeled somewhere (detectron2's)
+    labeled   over the classes that are labeled somewhere (detectron2)
 """
 
 import math
@@ -23,15 +23,15 @@ from psp.evaluate.boundary import (
     TARGET,
 )
 
-Numbers = NDArray[np.float64]
+Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Scores:
-    """The field's measures, each in 0..1. Per class: NaN where it is undefined (no pixels).
+    """The usual measures, each in 0..1. Scores of a class are NaN if undefined (no pixels).
 
-    `miou` and `mean_accuracy` are the authors': means over ALL classes, absent ones counting 0.
+    `miou` and `mean_accuracy` are means over ALL classes, absent ones counting 0, as the authors'.
     """
 
     miou: float
@@ -39,20 +39,20 @@ class Scores:
     miou_labeled: float
     mean_accuracy: float
     pixel_accuracy: float
-    frequency_weighted_iou: float  # weighted with each class's share of the labels
-    iou: Numbers  # (classes,)
-    accuracy: Numbers  # (classes,) recall
+    frequency_weighted_iou: float  # weighted by each class's share of the labeled pixels
+    iou: Floats  # (classes,)
+    accuracy: Floats  # (classes,) recall
     pixels: Counts  # (classes,) in the labels
     predicted: Counts  # (classes,) predicted, of the scored pixels
 
     @property
     def ade_score(self) -> float:
-        """The scene parsing challenge's: the mean of mIoU and pixel accuracy."""
+        """The score of the ADE20K scene parsing challenge: mean of mIoU and pixel accuracy."""
         return (self.miou + self.pixel_accuracy) / 2
 
 
 class Confusion:
-    """counts[t, g] = pixels of true class t that were predicted as class g; int64."""
+    """counts[t, p] = pixels of true class t that were predicted as class p; int64."""
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
@@ -60,13 +60,13 @@ class Confusion:
 
     @classmethod
     def of(cls, counts: Counts) -> "Confusion":
-        """Return that of counts (classes, classes)."""
-        found = cls(len(counts))
-        found.add(counts)
-        return found
+        """Return the confusion matrix with these counts (classes, classes)."""
+        confusion = cls(len(counts))
+        confusion.add(counts)
+        return confusion
 
     def add(self, counts: Counts) -> None:
-        """Add counts[t * classes + g], int64 (classes * classes,)."""
+        """Add counts[t * classes + p], int64 (classes * classes,)."""
         self.counts += counts.reshape(self.classes, self.classes)
 
     def scores(self) -> Scores:
@@ -93,7 +93,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class PictureScore:
-    """One picture's scores: what to look at first. NaN where all of it is void.
+    """One picture's scores, to find the worst ones. NaN if the whole picture is void.
 
     `miou` is the mean over the classes that are labeled or predicted in it.
     """
@@ -105,7 +105,7 @@ class PictureScore:
 
 
 class Tally:
-    """Everything that is counted of a split, or of a part of it; parts add up exactly."""
+    """Everything that is counted in a split, or in a share of it. Shares add up exactly."""
 
     def __init__(self, classes: int) -> None:
         self.confusion = Confusion(classes)
@@ -114,12 +114,12 @@ class Tally:
         self.pictures: list[PictureScore] = []
 
     def add(self, index: int, name: str, counts: Counts, boundary: Counts) -> None:
-        """Add a picture: counts[t * classes + g], and its `boundary_counts`."""
-        one = Confusion(self.confusion.classes)
-        one.add(counts)
-        scores = one.scores()
+        """Add a picture: counts[t * classes + p], and its `boundary_counts`."""
+        own = Confusion(self.confusion.classes)
+        own.add(counts)
+        scores = own.scores()
         miou, accuracy = scores.miou_occurring, scores.pixel_accuracy
-        if not one.counts.any():
+        if not own.counts.any():
             miou = accuracy = math.nan
         self.pictures.append(PictureScore(index, name, miou, accuracy))
         self.images += scores.pixels > 0
@@ -127,38 +127,38 @@ class Tally:
         self.boundary += boundary
 
     def worst(self, count: int) -> list[PictureScore]:
-        """Return the pictures of the lowest mIoU, lowest first."""
+        """Return the pictures with the lowest mIoU, lowest first."""
         scored = [picture for picture in self.pictures if not math.isnan(picture.miou)]
         return sorted(scored, key=lambda picture: (picture.miou, picture.index))[:count]
 
-    def boundary_f(self) -> Numbers:
-        """Return each class's boundary F-score, (classes,): NaN where it has no border anywhere."""
+    def boundary_f(self) -> Floats:
+        """Return each class's boundary F-score, (classes,); NaN for a class without borders."""
         counts = self.boundary
         with np.errstate(invalid="ignore"):
             precision = counts[:, NEAR_PREDICTED] / counts[:, PREDICTED]
             recall = counts[:, NEAR_TARGET] / counts[:, TARGET]
-            found = 2 * precision * recall / (precision + recall)
+            f_score = 2 * precision * recall / (precision + recall)
         borders = counts[:, PREDICTED] + counts[:, TARGET] > 0
-        return np.where(borders, np.nan_to_num(found), np.nan)
+        return np.where(borders, np.nan_to_num(f_score), np.nan)
 
     @property
     def boundary_mean(self) -> float:
-        """The mean boundary F-score of the classes that have a border, 0 if none has."""
-        found = self.boundary_f()
-        return _mean(found[~np.isnan(found)])
+        """The mean boundary F-score over the classes that have a border, 0 if none has."""
+        f_scores = self.boundary_f()
+        return _mean(f_scores[~np.isnan(f_scores)])
 
 
-def joined(parts: Iterable[Tally], classes: int) -> Tally:
-    """Return what several parts have counted together, in the split's order."""
-    whole = Tally(classes)
-    for part in parts:
-        whole.confusion.counts += part.confusion.counts
-        whole.boundary += part.boundary
-        whole.images += part.images
-        whole.pictures += part.pictures
-    whole.pictures.sort(key=lambda picture: picture.index)
-    return whole
+def sum_tallies(tallies: Iterable[Tally], classes: int) -> Tally:
+    """Return the sum of the tallies of several shares, with pictures in the split's order."""
+    total = Tally(classes)
+    for tally in tallies:
+        total.confusion.counts += tally.confusion.counts
+        total.boundary += tally.boundary
+        total.images += tally.images
+        total.pictures += tally.pictures
+    total.pictures.sort(key=lambda picture: picture.index)
+    return total
 
 
-def _mean(values: Numbers) -> float:
+def _mean(values: Floats) -> float:
     return float(values.mean()) if len(values) else 0.0

@@ -1,7 +1,7 @@
-"""Which pictures a user means, and what their results are called.
+"""The pictures that the inputs of a command mean, and the names of their results.
 
 Files, folders with their sub-folders, patterns, and lists of files become one sorted mapping of
-names to paths. It depends on what is there alone, so that several processes see the same.
+names to paths. It depends only on the files that exist, so several processes get the same one.
 """
 
 import glob
@@ -17,12 +17,12 @@ from psp.predict.photos import PHOTO_SUFFIXES
 
 
 def find_pictures(inputs: Sequence[Path], listed: Sequence[Path] = ()) -> dict[str, Path]:
-    """Return the pictures among files, folders and patterns such as photos/*.jpg, by output name.
+    """Return the pictures of files, folders and patterns such as photos/*.jpg, by output name.
 
-    A name is the path below the folder, or below what all inputs have in common, without suffix.
-    A picture keeps its suffix where the shorter name is another's too, so no two ever collide.
-    `listed` are lines of a list: one that is missing is for the reader to find, among the others.
-    Raises PspError for an input that is missing and when there is no picture at all.
+    A name is the path below the folder, or below the folder that all inputs have in common, without
+    suffix. Pictures that would have the same name keep their suffixes, so names are unique.
+    `listed` are the lines of a list; a missing file among them is not an error here, but later when
+    it is read. Raises PspError for a missing input, and if there are no pictures at all.
     """
     files: list[Path] = []
     for path in inputs:
@@ -30,32 +30,32 @@ def find_pictures(inputs: Sequence[Path], listed: Sequence[Path] = ()) -> dict[s
     for path in listed:
         files += _walk(path) if path.is_dir() else [path]
     if not files:
-        raise PspError("-: no pictures in the folders that the list on standard input names.")
-    found = {Path(abspath(path)): path for path in files}  # no ".." may reach an output's name
-    root = Path(commonpath([path.parent for path in found]))
+        raise PspError("-: no pictures in the folders listed on standard input.")
+    paths = {Path(abspath(path)): path for path in files}  # so that no name has a ".." in it
+    root = Path(commonpath([path.parent for path in paths]))
     if len(inputs) == 1 and not listed and inputs[0].is_dir():
         root = Path(abspath(inputs[0]))
-    names = {path.relative_to(root): found[path] for path in sorted(found)}
-    taken = Counter(name.with_suffix("") for name in names) + Counter(list(names))
+    names = {path.relative_to(root): paths[path] for path in sorted(paths)}
+    uses = Counter(name.with_suffix("") for name in names) + Counter(list(names))
     return {
-        str(short if taken[short := name.with_suffix("")] == 1 else name): path
+        str(short if uses[short := name.with_suffix("")] == 1 else name): path
         for name, path in names.items()
     }
 
 
 def read_list(data: bytes) -> list[Path]:
-    """Return the paths in a list: a line each, or as `find -print0` writes them."""
+    """Return the paths in a list: one per line, or separated as by `find -print0`."""
     separator = b"\0" if b"\0" in data else b"\n"
     lines = [line.removesuffix(b"\r") for line in data.split(separator)]
     return [Path(os.fsdecode(line)) for line in lines if line.strip()]
 
 
 def default_out(inputs: Sequence[Path]) -> Path:
-    """Return where results go by themselves: PHOTOS-parsed beside one input, else `parsed`."""
+    """Return the default folder: PHOTOS-predicted beside a single input, else `predicted`."""
     if len(inputs) != 1 or not inputs[0].exists():
-        return Path("parsed")
+        return Path("predicted")
     only = inputs[0].resolve() if inputs[0].name in ("", "..") else inputs[0]
-    return only.with_name(f"{only.stem if only.is_file() else only.name}-parsed")
+    return only.with_name(f"{only.stem if only.is_file() else only.name}-predicted")
 
 
 def _expand(path: Path) -> list[Path]:
@@ -74,29 +74,29 @@ def _expand(path: Path) -> list[Path]:
     # Not Path.glob, which takes no absolute patterns.
     for match in sorted(map(Path, glob.glob(str(path), recursive=True))):  # noqa: PTH207
         if match.is_dir():
-            files += [] if "**" in path.parts else _walk(match)  # which has gone down already
+            files += [] if "**" in path.parts else _walk(match)  # ** matches its pictures too
         elif not any(is_predictions(folder) for folder in match.parents):
             files.append(match)
     if not files:
-        raise PspError(f"{path}: no such file, and no picture fits this as a pattern.")
+        raise PspError(f"{path}: no such file, and no picture matches it as a pattern.")
     return files
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Yield a folder's pictures and those below; not what is hidden, nor what psp wrote itself.
+    """Yield the pictures in a folder and its sub-folders, except hidden ones and psp's own results.
 
-    Links to folders are followed, except those that lead back. A link to nothing is yielded:
-    whoever reads it will say so.
+    Links to folders are followed, except those that lead back to a folder above. A broken link is
+    yielded: reading it will raise the error.
     """
     waiting: list[tuple[Path, tuple[str, ...]]] = [(folder, (os.path.realpath(folder),))]
     while waiting:
-        place, above = waiting.pop()
-        if is_predictions(place):
+        current, above = waiting.pop()
+        if is_predictions(current):
             continue
         try:
-            entries = list(os.scandir(place))
+            entries = list(os.scandir(current))
         except OSError as error:
-            raise PspError(f"{place}: this folder cannot be read: {error.strerror}.") from None
+            raise PspError(f"{current}: this folder cannot be read: {error.strerror}.") from None
         for entry in entries:
             if entry.name.startswith("."):  # macOS leaves ._photo.jpg, others .thumbnails
                 continue

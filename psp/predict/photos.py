@@ -1,7 +1,7 @@
-"""People's photos: any picture file that Pillow or OpenCV reads, upright.
+"""Decoding of users' photos: any picture file that Pillow or OpenCV reads, turned upright.
 
-Data sets are read by `pictures.decode_image`, which takes fewer kinds and leaves an EXIF
-orientation alone, as their masks do.
+Pictures of data sets are read by `psp.images.decode_image`, which accepts fewer formats and ignores
+an EXIF orientation, as the data sets' masks do.
 """
 
 from functools import cache
@@ -51,7 +51,7 @@ PHOTO_SUFFIXES = SUFFIXES | {
     ".xbm",
     ".xpm",
 }
-# What Pillow may take a file for. The last has no mark at the beginning of its files.
+# Formats that Pillow may try. TGA is the last, because its files do not begin with a signature.
 _FORMATS = (
     *FORMATS,
     "AVIF",
@@ -70,7 +70,7 @@ _FORMATS = (
     "TGA",
 )
 _ORIENTATION = 0x0112
-_TURNS = {  # what undoes an EXIF orientation
+_TURNS = {  # EXIF orientation to the operation that undoes it
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -82,15 +82,15 @@ _TURNS = {  # what undoes an EXIF orientation
 
 
 def decode_photo(data: bytes, where: str) -> NDArray[np.uint8]:
-    """Return any picture file's pixels as uint8 (H, W, 3) RGB, upright by its EXIF orientation.
+    """Return a picture file's pixels as uint8 (H, W, 3) RGB, upright by its EXIF orientation.
 
     Gray is repeated, a palette applied, transparency dropped, CMYK converted, 16 bits reduced to 8;
-    of several frames the first is taken. Raises PictureError, which starts with `where`.
+    of several frames the first is taken. Raises PictureError, whose message starts with `where`.
     """
     try:
         picture = open_picture(data, where, _formats())
     except UnknownKindError:
-        if data.startswith((b"\xff\xd8", b"\x89PNG")):  # of what is broken OpenCV fills in gray
+        if data.startswith((b"\xff\xd8", b"\x89PNG")):  # OpenCV fills damaged ones with gray
             raise
         return _opencv(data, where)
     turn = _TURNS.get(_orientation(picture))
@@ -100,36 +100,36 @@ def decode_photo(data: bytes, where: str) -> NDArray[np.uint8]:
 @cache
 def _formats() -> tuple[str, ...]:
     Image.init()
-    return tuple(name for name in _FORMATS if name in Image.OPEN)  # an older Pillow knows fewer
+    return tuple(name for name in _FORMATS if name in Image.OPEN)  # an older Pillow has fewer
 
 
 def _orientation(picture: Image.Image) -> int:
     try:
         with ignore_warnings():
             return int(picture.getexif().get(_ORIENTATION, 1))
-    except Exception:  # EXIF data that no one can read turn nothing: the pixels are whole
+    except Exception:  # unreadable EXIF data: the pixels are fine, so it is not turned
         return 1
 
 
 def _opencv(data: bytes, where: str) -> NDArray[np.uint8]:
-    """Decode what Pillow does not know. Raises PictureError if OpenCV does not either."""
+    """Decode a format that Pillow does not know. Raises PictureError if OpenCV cannot either."""
     flags = cv2.IMREAD_COLOR
-    if not data.startswith(b"#?"):  # Radiance's light of 0..1 becomes 0..255, as OpenCV does it
+    if not data.startswith(b"#?"):  # Radiance: OpenCV turns its 0..1 into 0..255
         flags |= cv2.IMREAD_ANYDEPTH
-    log: Any = getattr(cv2.utils, "logging", cv2)  # since OpenCV 5, and before
+    log: Any = getattr(cv2.utils, "logging", cv2)  # OpenCV 5, and earlier versions
     level = log.getLogLevel()
-    log.setLogLevel(0)  # silent: it would print what is raised here
-    found: NDArray[Any] | None
+    log.setLogLevel(0)  # silent: otherwise it prints the error that is raised below
+    picture: NDArray[Any] | None
     try:
-        found = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
-        found = None
+        picture = None
     finally:
         log.setLogLevel(level)
-    if found is None or not found.size:
+    if picture is None or not picture.size:
         raise PictureError(f"{where}: not a picture (it starts with {data[:8]!r}).")
-    if found.dtype == np.uint16:
-        found = np.right_shift(found, 8)
-    elif found.dtype != np.uint8:
-        raise PictureError(f"{where}: a picture of fractions. Save it with 8 bits.")
-    return np.ascontiguousarray(found[..., ::-1], np.uint8)
+    if picture.dtype == np.uint16:
+        picture = np.right_shift(picture, 8)
+    elif picture.dtype != np.uint8:
+        raise PictureError(f"{where}: its pixels are floating-point numbers. Save it with 8 bits.")
+    return np.ascontiguousarray(picture[..., ::-1], np.uint8)

@@ -1,4 +1,4 @@
-"""A trained network as a function of pictures: the Python face of psp."""
+"""A trained network as a Python function from a picture to its label map: `psp.load`."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -21,10 +21,10 @@ from psp.zoo.published import Report
 
 
 class Predictor:
-    """Parses pictures: `predictor(image)` gives a label map.
+    """Predicts the classes of pictures: `predictor(image)` returns a label map.
 
-    An image is a path, a Pillow picture, or a uint8 (H, W, 3) RGB array. Of a file, an EXIF
-    orientation is honored.
+    An image is a path, a Pillow picture, or a uint8 (H, W, 3) RGB array. A file is turned upright
+    by its EXIF orientation.
     """
 
     def __init__(self, sliding_window: SlidingWindow, header: Header, path: Path) -> None:
@@ -34,8 +34,8 @@ class Predictor:
     def network(self) -> PSPNet:
         """The network, in evaluation mode and float32: normalized (B, 3, H, W) to logits at 1/8.
 
-        It is read from the file when first asked for: pictures are parsed by a copy with batch norm
-        folded into the convolutions, which cannot be trained on.
+        It is read from the file at the first access. Pictures are predicted by another copy, whose
+        batch norms are folded into the convolutions, so that it cannot be trained.
         """
         return load_network(self._path)[0].to(self._sliding_window.device)
 
@@ -46,13 +46,13 @@ class Predictor:
 
     @property
     def palette(self) -> tuple[tuple[int, int, int], ...]:
-        """One (R, G, B) a class, in id order."""
+        """The (R, G, B) color of each class, in id order."""
         return self.header.palette
 
     def __call__(self, image: object) -> NDArray[np.uint8]:
         """Return the most probable class ids, uint8 (H, W): single scale, no flip."""
-        found = self._sliding_window.label_map(_pixels(image), self._procedure())
-        return np.asarray(found.cpu().numpy(), np.uint8)
+        label = self._sliding_window.label_map(_pixels(image), self._procedure())
+        return np.asarray(label.cpu().numpy(), np.uint8)
 
     def probabilities(
         self,
@@ -66,12 +66,12 @@ class Predictor:
         """Return class probabilities, float32 (classes, H, W), that sum to 1 over the classes.
 
         The authors' test procedure, as in psp evaluate; `crop` and `base_size` are the weights' own
-        if None. `procedure`: torch or caffe, which of their two. Raises PspError for a procedure that
-        cannot be.
+        if None. `procedure`: torch or caffe, which of the authors' two releases it follows. Raises
+        PspError for values out of range.
         """
         chosen = self._procedure(tuple(scales), flip, crop, base_size, procedure)
-        found = self._sliding_window.probabilities(_pixels(image), chosen)
-        return np.asarray(found.cpu().numpy(), np.float32)
+        probabilities = self._sliding_window.probabilities(_pixels(image), chosen)
+        return np.asarray(probabilities.cpu().numpy(), np.float32)
 
     def _procedure(
         self,
@@ -100,26 +100,29 @@ def load(
 ) -> Predictor:
     """Load a run's best weights, a weights file, or published weights by name (psp models).
 
-    `device`: auto, cpu, cuda, cuda:N or mps. `precision`: auto, fp32 or bf16. `compiled`: through
-    torch.compile, which the first picture waits for. `report` hears of published weights that are
-    fetched at their first use. Raises PspError when there are none.
+    `device`: auto, cpu, cuda, cuda:N or mps. `precision`: auto, fp32 or bf16. `compiled`: use
+    torch.compile, which makes the first picture slow. `report` gets the events of published weights
+    that are downloaded at their first use. Raises PspError if there are no such weights.
     """
     if precision not in ("auto", "fp32", "bf16"):
-        raise PspError(f"precision '{precision}': one of auto, fp32, bf16.")
+        raise PspError(f"precision '{precision}': must be one of auto, fp32, bf16.")
     chosen = pick_device(device)
-    found = find_model(path, report=report)
+    weights = find_model(path, report=report).path
     dtype = pick_inference_precision(precision, chosen)
-    return Predictor(*load_sliding_window(found.path, chosen, dtype, compiled=compiled), found.path)
+    return Predictor(*load_sliding_window(weights, chosen, dtype, compiled=compiled), weights)
 
 
 def _pixels(image: object) -> NDArray[np.uint8]:
+    """Return an image of any accepted kind as uint8 (H, W, 3) RGB."""
     if isinstance(image, (str, Path)):
         path = Path(image)
         return decode_photo(read_bytes(path), str(path))
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise PspError(
-                f"an image must be uint8 (H, W, 3) RGB, this array is {image.dtype} {image.shape}."
+                f"an image must be uint8 (H, W, 3) RGB; this array is {image.dtype} {image.shape}."
             )
-        return image if image.flags.writeable else image.copy()  # torch warns of read-only ones
+        return (
+            image if image.flags.writeable else image.copy()
+        )  # torch warns about read-only arrays
     return as_rgb(image)

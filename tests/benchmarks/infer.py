@@ -166,7 +166,7 @@ def tail(options):
 def agreement(path, pictures, device):
     """Print how many labels of bfloat16 are those of float32, with trained weights."""
     import psp
-    from psp.predict.pipeline import find_pictures
+    from psp.predict.inputs import find_pictures
 
     exact, fast = (psp.load(path, device, precision) for precision in ("fp32", "bf16"))
     same = total = 0

@@ -29,15 +29,15 @@ def test_the_json_equals_a_count_over_predicted_label_maps(journey, psp, tmp_pat
     each = {}
     borders = np.zeros((9, 4), int)
     for path in sorted((folder / "raw/labels/val").iterdir()):
-        truth = np.array(Image.open(path))
-        guess = np.array(Image.open(tmp_path / "maps/labels" / path.name))
+        target = np.array(Image.open(path))
+        prediction = np.array(Image.open(tmp_path / "maps/labels" / path.name))
         here = np.zeros((9, 9), int)
-        for t, g in zip(truth.ravel().tolist(), guess.ravel().tolist(), strict=True):
+        for t, g in zip(target.ravel().tolist(), prediction.ravel().tolist(), strict=True):
             if t != 255:
                 here[t, g] += 1
         counts += here
         each[path.stem] = here
-        borders += boundary_counts(truth, guess, 9)  # by its definition in test_metrics.py
+        borders += boundary_counts(target, prediction, 9)  # by its definition in test_metrics.py
     hit, true, predicted = counts.diagonal(), counts.sum(1), counts.sum(0)
     iou = [
         h / (t + g - h) if t + g - h else None for h, t, g in zip(hit, true, predicted, strict=True)
@@ -87,7 +87,7 @@ def test_the_record_says_what_was_done(journey):
 def test_the_table_is_on_stdout_and_remarks_on_stderr(journey):
     _, out, err = journey.says["evaluate"]
     assert "mIoU" in out and "boat" in out and "best weights" in out
-    assert "over all 9 classes, the authors' way; over the" in out
+    assert "all 9 classes" in out
     for word in ("boundary F", "frequency-weighted IoU", "ADE score", "worst pictures"):
         assert word in out
     assert "single scale with flip · windows of 41" in out  # how, beside every number
@@ -120,7 +120,7 @@ def test_multi_scale_and_last_weights_get_names_of_their_own(journey, psp):
 def test_a_weights_file_needs_data(journey, psp):
     weights = "run/best.safetensors"
     code, _, err = psp("evaluate", weights, cwd=journey.folder)
-    assert code == 2 and "Add --data SHARDS" in err
+    assert code == 2 and weights in err and "--data SHARDS" in err
     _, out, _ = psp("evaluate", weights, "--data", "shards", "--json", cwd=journey.folder, check=0)
     assert json.loads(out)["miou"] == journey.evaluation["miou"]
 
@@ -129,7 +129,7 @@ def test_shards_of_another_card_are_refused(journey, psp, camvid_raw, tmp_path):
     psp("prepare", "camvid", camvid_raw, "--allow-incomplete", "-o", "c", "-q", check=0)
     code, out, err = psp("evaluate", journey.folder / "run", "--data", "c")
     assert code == 2 and out == ""
-    assert "shards of camvid do not fit" in err and "11 classes, the model has 9" in err
+    assert "camvid" in err and "11 classes" in err and " 9" in err and "--data" in err
 
 
 def test_scores_on_other_shards_do_not_replace_the_runs_own(journey, psp, tmp_path):
@@ -143,7 +143,7 @@ def test_scores_on_other_shards_do_not_replace_the_runs_own(journey, psp, tmp_pa
     before = own.read_bytes()
     _, _, err = psp("evaluate", "run", "--data", "fewer", check=0)
     assert own.read_bytes() == before
-    assert "not the shards that the model was trained with" in err
+    assert "shards that the model was trained with" in err
     (other,) = (tmp_path / "run/evaluations").glob("val-ss-flip-tiny-*.json")
     assert json.loads(other.read_text())["images"] == 3
 
@@ -154,27 +154,27 @@ def test_moved_shards_are_said(journey, psp, tmp_path):
     config["data"] = str(tmp_path / "gone")
     (tmp_path / "run/config.json").write_text(json.dumps(config))
     code, _, err = psp("evaluate", "run")
-    assert code == 2 and "gone: no such folder" in err
+    assert code == 2 and f"{tmp_path / 'gone'}: " in err and "psp prepare" in err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "subject", "remedy"),
     [
-        (["nowhere"], "nowhere: no such run or weights file"),
-        (["run", "--split", "tets"], "no split 'tets'"),
-        (["run", "--crop", "100"], "Nearest good ones: 89 or 137"),
-        (["run", "--scales", "a"], "--scales a: numbers"),
-        (["run", "--scales", "1", "--multi-scale"], "give one of them"),
-        (["run", "--weights", "worst"], "--weights worst: one of best, last"),
-        (["run", "--device", "tpu"], "--device tpu: one of"),
-        (["run", "--precision", "fp8"], "--precision fp8: one of"),
-        (["raw"], "not a run"),
+        (["nowhere"], "nowhere: ", "psp models"),
+        (["run", "--split", "tets"], "'tets'", "val"),
+        (["run", "--crop", "100"], "100", "89 or 137"),
+        (["run", "--scales", "a"], "--scales a", "1.0"),
+        (["run", "--scales", "1", "--multi-scale"], "--scales", "--multi-scale"),
+        (["run", "--weights", "worst"], "--weights worst", "best, last"),
+        (["run", "--device", "tpu"], "--device tpu", "cpu"),
+        (["run", "--precision", "fp8"], "--precision fp8", "fp32"),
+        (["raw"], "raw: ", "config.json"),
     ],
 )
-def test_wrong_input_is_one_line_and_exit_2(journey, psp, arguments, message):
+def test_wrong_input_is_one_line_and_exit_2(journey, psp, arguments, subject, remedy):
     code, out, err = psp("evaluate", *arguments, cwd=journey.folder)
     assert (code, out) == (2, "")
-    assert message in err
+    assert subject in err and remedy in err
     assert len(err.strip().splitlines()) == 1
 
 
@@ -188,6 +188,8 @@ def test_the_worst_pictures_are_listed(journey, psp):
     assert "worst pictures" not in out
 
 
+@pytest.mark.slow
+@pytest.mark.ranks
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_ranks_count_the_same_to_the_last_pixel(journey, tmp_path, ranks):
     """4 pictures on 3 ranks are 2, 1 and 1: none is padded, none counts twice."""
@@ -239,7 +241,7 @@ def test_a_label_out_of_range_is_named_never_dropped(journey, psp, monkeypatch):
     monkeypatch.setattr(ShardSplit, "label", spoilt)
     code, out, err = psp("evaluate", "run", cwd=journey.folder)
     assert (code, out) == (2, "")
-    assert "shards: sample '0002': its label has a class outside 0..8: 9. Make the shards" in err
+    assert "shards: sample '0002'" in err and "0..8: 9" in err and "psp prepare" in err
 
 
 def test_a_label_of_another_size_is_named(journey, psp, monkeypatch):
@@ -248,7 +250,7 @@ def test_a_label_of_another_size_is_named(journey, psp, monkeypatch):
     real = ShardSplit.label
     monkeypatch.setattr(ShardSplit, "label", lambda self, index: real(self, index)[:-1])
     code, _, err = psp("evaluate", "run", cwd=journey.folder)
-    assert code == 2 and "sample '0000': the label's size is not the picture's" in err
+    assert code == 2 and "shards: sample '0000'" in err and "psp prepare" in err
 
 
 def test_a_picture_that_memory_does_not_hold_is_named(journey, psp, monkeypatch):
@@ -260,17 +262,18 @@ def test_a_picture_that_memory_does_not_hold_is_named(journey, psp, monkeypatch)
     monkeypatch.setattr(SlidingWindow, "label_map", greedy)
     code, _, err = psp("evaluate", "run", cwd=journey.folder)
     assert code == 2 and len(err.splitlines()) == 1
-    assert "sample '0000': not enough memory on cpu for this picture of 64x48 with windows" in err
-    assert "Try a smaller --crop" in err
+    assert "sample '0000'" in err and "memory on cpu" in err and "64x48" in err
+    assert "--crop" in err and "--device cpu" in err
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_pictures(journey, tmp_path):
     """Behind the first 60 pictures, most twenties of the next 200 must not raise the level."""
     program = f"""
 import itertools, statistics
 import torch
 from pathlib import Path
-from psp.evaluate import _tally
+from psp.evaluate.evaluate import tally_samples
 from psp.model.inference import load_sliding_window
 from psp.model.procedure import Procedure
 from psp.data.shards import ShardSplit
@@ -280,9 +283,10 @@ def report(done, total):
     if done >= 60 and done % 20 == 0:
         level.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20)
 folder = Path({str(journey.folder)!r})
-model, header = load_sliding_window(folder / "run/best.safetensors", torch.device("cpu"), torch.float32)
+weights = folder / "run/best.safetensors"
+model, header = load_sliding_window(weights, torch.device("cpu"), torch.float32)
 shards = ShardSplit(folder / "shards", "val")
-_tally(model, shards, Procedure(crop=41), [0, 1, 2, 3] * 65, None, report)
+tally_samples(model, shards, Procedure(crop=41), [0, 1, 2, 3] * 65, None, report)
 print(statistics.median(after - before for before, after in itertools.pairwise(level)))
 """
     done = subprocess.run(
@@ -319,7 +323,7 @@ def untrained():
 
     def make(shards, split, path):
         opened = ShardSplit(shards, split)
-        spec = Architecture(backbone="resnet18", classes=len(opened.card.names))
+        spec = Architecture(backbone="resnet18", classes=len(opened.card.names), stem="deep")
         header = Header(
             architecture=spec,
             classes=opened.card.names,
@@ -355,10 +359,10 @@ def test_label_files_for_voc_are_its_palette_pngs_in_its_folders(psp, voc_raw, u
     psp("prepare", "voc2012", voc_raw, "--allow-incomplete", "-o", "s", "-q", check=0)
     weights = untrained(tmp_path / "s", "test", tmp_path / "w.safetensors")
     code, _, err = psp("evaluate", weights, "--data", "s", "--split", "test")
-    assert code == 2 and "has no labels to compare with. psp evaluate --save-labels DIR" in err
+    assert code == 2 and "split 'test'" in err and "psp evaluate --save-labels DIR" in err
     arguments = ("evaluate", weights, "--data", "s", "--split", "test", "--save-labels", "sub")
     _, out, err = psp(*arguments, check=0)
-    assert "no labels: nothing is scored" in out and "label files: sub" in err
+    assert "no labels" in out and "label files: sub" in err
     folder = tmp_path / "sub/results/VOC2012/Segmentation/comp6_test_cls"
     found = {path.stem: Image.open(path) for path in folder.iterdir()}
     assert set(found) == {"2007_118000", "2007_118001"}
@@ -373,7 +377,7 @@ def test_label_files_for_voc_are_its_palette_pngs_in_its_folders(psp, voc_raw, u
     with tarfile.open(fileobj=io.BytesIO(), mode="w") as archive:  # what is uploaded
         archive.add(tmp_path / "sub/results", "results")
     code, _, err = psp(*arguments)
-    assert code == 2 and "--save-labels sub: exists already. Name a new folder" in err
+    assert code == 2 and "--save-labels sub: exists" in err
 
 
 @pytest.mark.parametrize(
@@ -393,8 +397,8 @@ def test_label_files_hold_the_official_raw_values(psp, untrained, rng, tmp_path,
         (tmp_path / "raw" / folder / "x").mkdir(parents=True)
     pixels = rng.integers(0, 256, (50, 60, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "raw/images/val/x/a.png")
-    truth = rng.choice(raws, (50, 60)).astype(np.uint16)
-    Image.fromarray(truth).save(tmp_path / "raw/masks/val/x/a.png")
+    target = rng.choice(raws, (50, 60)).astype(np.uint16)
+    Image.fromarray(target).save(tmp_path / "raw/masks/val/x/a.png")
     psp("prepare", "mine.toml", "raw", "-o", "s", "-q", check=0)
     weights = untrained(tmp_path / "s", "val", tmp_path / "w.safetensors")
     psp("evaluate", weights, "--data", "s", "--save-labels", "out", check=0)
@@ -408,6 +412,7 @@ def test_label_files_that_a_card_cannot_give_are_refused_with_the_reason(
     psp, untrained, tmp_path, voc_raw
 ):
     from psp.data.cardfile import find_card
+    from psp.errors import PspError
     from psp.evaluate.leaderboard import Leaderboard
 
     class Shards:
@@ -416,11 +421,14 @@ def test_label_files_that_a_card_cannot_give_are_refused_with_the_reason(
         def __init__(self, name, side=None):
             self.card, self.conversion = find_card(name), {"max_side": side}
 
-    for name, reason in (("context60", "class 0 'background' stands for 400 raw values"),):
-        with pytest.raises(Exception, match=reason):
-            Leaderboard(tmp_path, Shards(name))
-    with pytest.raises(Exception, match="shrunk to 512 pixels, a benchmark wants"):
+    with pytest.raises(PspError) as error:
+        Leaderboard(tmp_path, Shards("context60"))
+    text = str(error.value)
+    assert "--save-labels" in text and "context60: class 0 'background'" in text and "400" in text
+    with pytest.raises(PspError) as error:
         Leaderboard(tmp_path, Shards("ade20k", 512))
+    text = str(error.value)
+    assert str(tmp_path) in text and "512" in text and "--max-side" in text
     for name in ("voc2012", "ade20k", "cityscapes", "context", "lmo"):
         Leaderboard(tmp_path, Shards(name))
 
@@ -428,10 +436,10 @@ def test_label_files_that_a_card_cannot_give_are_refused_with_the_reason(
 def test_the_official_ids_of_the_shipped_cards():
     """ADE20K counts from 1; Cityscapes' server wants label ids, not train ids."""
     from psp.data.cardfile import find_card
-    from psp.evaluate.leaderboard import _raw_values
+    from psp.evaluate.leaderboard import raw_values
 
-    assert _raw_values(find_card("ade20k")).tolist() == list(range(1, 151))
-    assert _raw_values(find_card("cityscapes")).tolist() == [
+    assert raw_values(find_card("ade20k")).tolist() == list(range(1, 151))
+    assert raw_values(find_card("cityscapes")).tolist() == [
         7,
         8,
         11,
@@ -443,4 +451,4 @@ def test_the_official_ids_of_the_shipped_cards():
         32,
         33,
     ]
-    assert _raw_values(find_card("voc2012")).tolist() == list(range(21))
+    assert raw_values(find_card("voc2012")).tolist() == list(range(21))

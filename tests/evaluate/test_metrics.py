@@ -8,14 +8,14 @@ import torch
 
 from psp.evaluate.boundary import boundary_counts
 from psp.evaluate.count import count
-from psp.evaluate.metrics import Confusion, Tally, joined
+from psp.evaluate.metrics import Confusion, Tally, sum_tallies
 from psp.ranks import Share
 
 
-def brute(truths, guesses, classes):
+def brute(targets, predictions, classes):
     """Per-class intersection and union, pixel by pixel."""
     hit, true, predicted = [0] * classes, [0] * classes, [0] * classes
-    for t, g in zip(truths, guesses, strict=True):
+    for t, g in zip(targets, predictions, strict=True):
         if t == 255:
             continue
         true[t] += 1
@@ -28,20 +28,22 @@ def brute(truths, guesses, classes):
     return ious, recall, sum(hit) / max(sum(true), 1)
 
 
-def counted(truth, guess, classes):
+def counted(target, prediction, classes):
     confusion = Confusion(classes)
-    confusion.add(count(torch.from_numpy(truth), torch.from_numpy(guess), classes).numpy())
+    confusion.add(count(torch.from_numpy(target), torch.from_numpy(prediction), classes).numpy())
     return confusion
 
 
 def test_scores_equal_a_brute_force_count_on_random_maps(rng):
     for _ in range(200):
         classes = int(rng.integers(1, 8))
-        truth = rng.choice(np.array([*range(classes), 255], np.uint8), (5, 7))
-        guess = rng.integers(0, classes, (5, 7), dtype=np.uint8)
-        confusion = counted(truth, guess, classes)
+        target = rng.choice(np.array([*range(classes), 255], np.uint8), (5, 7))
+        prediction = rng.integers(0, classes, (5, 7), dtype=np.uint8)
+        confusion = counted(target, prediction, classes)
         scores = confusion.scores()
-        ious, recall, accuracy = brute(truth.ravel().tolist(), guess.ravel().tolist(), classes)
+        ious, recall, accuracy = brute(
+            target.ravel().tolist(), prediction.ravel().tolist(), classes
+        )
         assert np.allclose(scores.iou, ious, equal_nan=True)
         assert np.allclose(scores.accuracy, recall, equal_nan=True)
         assert scores.pixel_accuracy == pytest.approx(accuracy)
@@ -50,11 +52,11 @@ def test_scores_equal_a_brute_force_count_on_random_maps(rng):
         assert scores.mean_accuracy == pytest.approx(sum(v for v in recall if v == v) / classes)
 
 
-def textbook(truth, guess, classes):
+def textbook(target, prediction, classes):
     """The field's measures by their definitions, with sets of pixels instead of a matrix."""
-    scored = truth != 255
-    true = [set(np.flatnonzero((truth == c) & scored)) for c in range(classes)]
-    found = [set(np.flatnonzero((guess == c) & scored)) for c in range(classes)]
+    scored = target != 255
+    true = [set(np.flatnonzero((target == c) & scored)) for c in range(classes)]
+    found = [set(np.flatnonzero((prediction == c) & scored)) for c in range(classes)]
     pixels = int(scored.sum())
 
     def iou(c):
@@ -76,11 +78,11 @@ def test_1000_random_maps_against_the_definitions(rng):
     for _ in range(1000):
         classes = int(rng.integers(1, 9))
         there = rng.permutation(classes)[: rng.integers(1, classes + 1)]
-        truth = rng.choice([*there, 255], (6, 7)).astype(np.uint8)
+        target = rng.choice([*there, 255], (6, 7)).astype(np.uint8)
         there = rng.permutation(classes)[: rng.integers(1, classes + 1)]
-        guess = rng.choice(there, (6, 7)).astype(np.uint8)
-        scores = counted(truth, guess, classes).scores()
-        expected = textbook(truth.ravel(), guess.ravel(), classes)
+        prediction = rng.choice(there, (6, 7)).astype(np.uint8)
+        scores = counted(target, prediction, classes).scores()
+        expected = textbook(target.ravel(), prediction.ravel(), classes)
         assert scores.miou == pytest.approx(expected["all"], abs=1e-12)
         assert scores.miou_occurring == pytest.approx(expected["occurring"], abs=1e-12)
         assert scores.miou_labeled == pytest.approx(expected["labeled"], abs=1e-12)
@@ -91,18 +93,18 @@ def test_1000_random_maps_against_the_definitions(rng):
 
 def test_the_conventions_of_the_field_as_their_owners_compute_them(rng):
     """Written down from each one's formula; they differ where classes are missing."""
-    truth = rng.choice([0, 1, 2, 255], (40, 40)).astype(np.uint8)
-    guess = rng.choice([0, 1, 3], (40, 40)).astype(np.uint8)
-    scores = counted(truth, guess, 6).scores()
-    valid = truth != 255
-    hit = np.histogram(guess[valid & (truth == guess)], np.arange(7) - 0.5)[0]
-    area_guess = np.histogram(guess[valid], np.arange(7) - 0.5)[0]
-    area_truth = np.histogram(truth[valid], np.arange(7) - 0.5)[0]
-    union = area_guess + area_truth - hit
+    target = rng.choice([0, 1, 2, 255], (40, 40)).astype(np.uint8)
+    prediction = rng.choice([0, 1, 3], (40, 40)).astype(np.uint8)
+    scores = counted(target, prediction, 6).scores()
+    valid = target != 255
+    hit = np.histogram(prediction[valid & (target == prediction)], np.arange(7) - 0.5)[0]
+    area_predicted = np.histogram(prediction[valid], np.arange(7) - 0.5)[0]
+    area_target = np.histogram(target[valid], np.arange(7) - 0.5)[0]
+    union = area_predicted + area_target - hit
     semseg = np.mean(hit / (union + 1e-10))  # and Caffe's eval_acc.m, with eps
     with np.errstate(invalid="ignore"):
         mmseg = np.nanmean(hit / union)
-        detectron = np.mean((hit / union)[area_truth > 0])
+        detectron = np.mean((hit / union)[area_target > 0])
     assert scores.miou == pytest.approx(semseg, abs=1e-9)
     assert scores.miou_occurring == pytest.approx(mmseg, abs=1e-12)
     assert scores.miou_labeled == pytest.approx(detectron, abs=1e-12)
@@ -111,19 +113,19 @@ def test_the_conventions_of_the_field_as_their_owners_compute_them(rng):
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 4, 7])
 def test_any_number_of_ranks_counts_the_same_ragged_or_not(rng, ranks):
-    truths = rng.choice([0, 1, 2, 3, 255], (10, 8, 9)).astype(np.uint8)
-    guesses = rng.integers(0, 4, (10, 8, 9), dtype=np.uint8)
+    targets = rng.choice([0, 1, 2, 3, 255], (10, 8, 9)).astype(np.uint8)
+    predictions = rng.integers(0, 4, (10, 8, 9), dtype=np.uint8)
 
     def tally(indices):
         found = Tally(4)
         for index in indices:
-            counts = counted(truths[index], guesses[index], 4).counts
-            borders = boundary_counts(truths[index], guesses[index], 4)
+            counts = counted(targets[index], predictions[index], 4).counts
+            borders = boundary_counts(targets[index], predictions[index], 4)
             found.add(index, f"picture {index}", counts, borders)
         return found
 
     one = tally(range(10))
-    many = joined([tally(Share(r + 1, ranks).of(range(10))) for r in range(ranks)], 4)
+    many = sum_tallies([tally(Share(r + 1, ranks).of(range(10))) for r in range(ranks)], 4)
     assert np.array_equal(one.confusion.counts, many.confusion.counts)
     assert np.array_equal(one.boundary, many.boundary)
     assert np.array_equal(one.images, many.images)
@@ -133,9 +135,9 @@ def test_any_number_of_ranks_counts_the_same_ragged_or_not(rng, ranks):
 def test_pictures_are_scored_each_and_the_worst_come_first():
     label = np.array([[0, 0, 1, 1]], np.uint8)
     tally = Tally(3)
-    for index, guess in enumerate(([0, 0, 1, 1], [1, 1, 0, 0], [0, 0, 2, 1], [2, 2, 2, 2])):
-        guess = np.array([guess], np.uint8)
-        tally.add(index, str(index), counted(label, guess, 3).counts, np.zeros((3, 4), int))
+    for index, prediction in enumerate(([0, 0, 1, 1], [1, 1, 0, 0], [0, 0, 2, 1], [2, 2, 2, 2])):
+        prediction = np.array([prediction], np.uint8)
+        tally.add(index, str(index), counted(label, prediction, 3).counts, np.zeros((3, 4), int))
     void = np.full((1, 4), 255, np.uint8)
     tally.add(4, "void", counted(void, label, 3).counts, np.zeros((3, 4), int))
     assert [p.name for p in tally.worst(9)] == ["1", "3", "2", "0"]  # a tie: the split's order
@@ -167,15 +169,15 @@ def test_the_boundary_f_score_equals_its_definition_pixel_by_pixel(rng):
     for case in range(30):
         height, width = map(int, rng.integers(1, 22, 2))
         coarse = rng.choice([0, 1, 2, 255], (height // 3 + 1, width // 3 + 1))
-        truth = np.kron(coarse, np.ones((3, 3)))[:height, :width].astype(np.uint8)
-        guess = np.roll(truth, int(rng.integers(-2, 3)), axis=case % 2)
-        guess[guess == 255] = 3
-        counts = boundary_counts(truth, guess, 4)
-        masked = np.where(truth == 255, 255, guess)
+        target = np.kron(coarse, np.ones((3, 3)))[:height, :width].astype(np.uint8)
+        prediction = np.roll(target, int(rng.integers(-2, 3)), axis=case % 2)
+        prediction[prediction == 255] = 3
+        counts = boundary_counts(target, prediction, 4)
+        masked = np.where(target == 255, 255, prediction)
         tally, scores = Tally(4), []
         tally.boundary += counts
         for number in range(4):
-            true, found = borders(truth, number), borders(masked, number)
+            true, found = borders(target, number), borders(masked, number)
             limit = max(1, (0.0075**2) * (height**2 + width**2))
             hits = near(found, true, limit), near(true, found, limit)
             assert counts[number].tolist() == [hits[0], len(found), hits[1], len(true)]
@@ -187,39 +189,39 @@ def test_the_boundary_f_score_equals_its_definition_pixel_by_pixel(rng):
 
 def test_borders_within_the_tolerance_are_near_and_others_are_not():
     """800x600: the diagonal is 1000, so 7.5 pixels."""
-    truth = np.zeros((600, 800), np.uint8)
-    truth[:, 400:] = 1
+    target = np.zeros((600, 800), np.uint8)
+    target[:, 400:] = 1
     for shift, expected in ((0, 1.0), (7, 1.0), (-7, 1.0), (8, 0.0), (50, 0.0)):
-        guess = np.zeros_like(truth)
-        guess[:, 400 + shift :] = 1
+        prediction = np.zeros_like(target)
+        prediction[:, 400 + shift :] = 1
         tally = Tally(2)
-        tally.boundary += boundary_counts(truth, guess, 2)
+        tally.boundary += boundary_counts(target, prediction, 2)
         assert tally.boundary_mean == expected
-    assert boundary_counts(truth, truth, 2)[0].tolist() == [600] * 4
+    assert boundary_counts(target, target, 2)[0].tolist() == [600] * 4
 
 
 def test_a_wrong_class_has_no_border_in_common():
-    truth, guess = np.zeros((9, 9), np.uint8), np.zeros((9, 9), np.uint8)
-    truth[:, 5:], guess[:, 5:] = 1, 2
+    target, prediction = np.zeros((9, 9), np.uint8), np.zeros((9, 9), np.uint8)
+    target[:, 5:], prediction[:, 5:] = 1, 2
     tally = Tally(4)
-    tally.boundary += boundary_counts(truth, guess, 4)
+    tally.boundary += boundary_counts(target, prediction, 4)
     assert tally.boundary_f()[:3].tolist() == [1.0, 0.0, 0.0]
     assert math.isnan(tally.boundary_f()[3])
 
 
 def test_counts_add_up_over_pictures(rng):
-    truth = rng.integers(0, 4, (6, 10, 10), dtype=np.uint8)
-    guess = rng.integers(0, 4, (6, 10, 10), dtype=np.uint8)
-    whole, parts = counted(truth, guess, 4), Confusion(4)
-    for t, g in zip(truth, guess, strict=True):
+    target = rng.integers(0, 4, (6, 10, 10), dtype=np.uint8)
+    prediction = rng.integers(0, 4, (6, 10, 10), dtype=np.uint8)
+    whole, parts = counted(target, prediction, 4), Confusion(4)
+    for t, g in zip(target, prediction, strict=True):
         parts.add(counted(t, g, 4).counts)
     assert np.array_equal(whole.counts, parts.counts)
-    assert whole.counts[1, 2] == ((truth == 1) & (guess == 2)).sum()
+    assert whole.counts[1, 2] == ((target == 1) & (prediction == 2)).sum()
 
 
-def test_a_perfect_guess_is_one_and_nothing_scored_is_zero():
-    truth = np.arange(4, dtype=np.uint8)[None]
-    perfect = counted(truth, truth, 4).scores()
+def test_a_perfect_prediction_is_one_and_nothing_scored_is_zero():
+    target = np.arange(4, dtype=np.uint8)[None]
+    perfect = counted(target, target, 4).scores()
     assert perfect.miou == perfect.pixel_accuracy == 1.0
     empty = counted(np.full((2, 2), 255, np.uint8), np.zeros((2, 2), np.uint8), 4).scores()
     assert empty.miou == empty.pixel_accuracy == 0.0

@@ -27,8 +27,9 @@ def test_names_are_unique_whatever_the_suffixes(tmp_path):
     beside = find_pictures([tmp_path / "c/../a.jpg", tmp_path / "c/b.jpg"])
     assert set(beside) == {"a", "c/b"}  # no name leads out of the output
     assert names(tmp_path, "b.jpg", "c/b.jpg") == {"b", "c/b"}
-    with pytest.raises(PspError, match="no such file"):
+    with pytest.raises(PspError) as error:
         find_pictures([tmp_path / "zzz"])
+    assert str(error.value).startswith(f"{tmp_path / 'zzz'}: ")
 
 
 def test_two_folders_and_a_file_in_one_of_them(tmp_path):
@@ -92,10 +93,10 @@ def test_default_folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
     save(tmp_path / "x.jpg")
-    assert default_out([Path("photos")]) == Path("photos-parsed")
-    assert default_out([Path("x.jpg")]) == Path("x-parsed")
-    assert default_out([Path("x.jpg"), Path("photos")]) == Path("parsed")
-    assert default_out([Path("*.jpg")]) == Path("parsed")
-    assert default_out([]) == Path("parsed")
+    assert default_out([Path("photos")]) == Path("photos-predicted")
+    assert default_out([Path("x.jpg")]) == Path("x-predicted")
+    assert default_out([Path("x.jpg"), Path("photos")]) == Path("predicted")
+    assert default_out([Path("*.jpg")]) == Path("predicted")
+    assert default_out([]) == Path("predicted")
     monkeypatch.chdir(tmp_path / "photos")
-    assert default_out([Path()]) == tmp_path / "photos-parsed"
+    assert default_out([Path()]) == tmp_path / "photos-predicted"

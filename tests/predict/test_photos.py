@@ -124,8 +124,9 @@ def test_16_bits_become_8(rng):
 @pytest.mark.parametrize("suffix", [".tiff", ".pfm"])
 def test_fractions_are_refused_and_nothing_is_printed(capfd, suffix):
     data = cv2.imencode(suffix, np.full((4, 4, 3), 0.5, np.float32))[1].tobytes()
-    with pytest.raises(PictureError, match="x: a picture of fractions. Save it with 8 bits"):
+    with pytest.raises(PictureError) as error:
         decode_photo(data, "x")
+    assert str(error.value).startswith("x: ") and "8 bits" in str(error.value)
     assert capfd.readouterr() == ("", "")
 
 

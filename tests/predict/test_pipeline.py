@@ -54,7 +54,7 @@ EXPECTED = {
 
 def test_every_picture_gets_a_map_of_its_size_and_no_two_collide(journey, psp, photos):
     _, out, err = psp("predict", photos, "-m", journey.folder / "run", check=0)
-    result = photos.with_name("photos-parsed")
+    result = photos.with_name("photos-predicted")
     assert Path(out.strip()) == result
     maps = {
         str(p.relative_to(result / "labels").with_suffix("")): Image.open(p)
@@ -71,7 +71,7 @@ def test_every_picture_gets_a_map_of_its_size_and_no_two_collide(journey, psp, p
     }
     assert overlays == EXPECTED
     assert Image.open(result / "legend.png").size[0] > 100
-    assert "8 pictures parsed" in err
+    assert "8 pictures predicted" in err
 
 
 def test_a_picture_gets_the_same_map_alone_and_among_others(journey, psp, photos):
@@ -90,9 +90,9 @@ def test_broken_pictures_are_listed_the_rest_is_done_exit_3(journey, psp, photos
     assert code == 3
     record = json.loads(out)
     assert {entry["name"] for entry in record["failed"]} == {"broken", "page"}
-    assert len(record["parsed"]) == 8
-    assert "broken.png: broken picture" in err and "page.jpg: not a picture" in err
-    assert not (photos.with_name("photos-parsed") / "labels/broken.png").exists()
+    assert len(record["predicted"]) == 8
+    assert "broken.png: " in err and "page.jpg: " in err
+    assert not (photos.with_name("photos-predicted") / "labels/broken.png").exists()
 
 
 def test_nothing_but_broken_pictures_is_exit_2_and_leaves_nothing(journey, psp, tmp_path):
@@ -100,11 +100,11 @@ def test_nothing_but_broken_pictures_is_exit_2_and_leaves_nothing(journey, psp, 
         (tmp_path / name).write_bytes(b"\xff\xd8\xff")
     code, _, err = psp("predict", "photo.jpg", "-m", journey.folder / "run")
     assert code == 2
-    assert err.startswith("error: photo.jpg: not a picture (it starts with")
+    assert err.startswith("error: photo.jpg: ")
     assert len(err.splitlines()) == 1
     code, _, err = psp("predict", ".", "-m", journey.folder / "run", "-o", "out")
     assert code == 2
-    assert "none of the 2 pictures could be parsed" in err
+    assert "error: out: " in err and "photo.jpg: " in err and "other.png: " in err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["other.png", "photo.jpg"]
 
 
@@ -112,40 +112,40 @@ def test_without_a_model_the_newest_run_is_taken_and_named(journey, psp, photos,
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs/mine").symlink_to(journey.folder / "run")
     _, _, err = psp("predict", photos / "a.jpg", check=0)
-    assert "model: runs/mine, the newest run" in err
+    assert "runs/mine" in err and "newest run" in err
 
 
-def test_output_inside_the_input_is_not_parsed_again(journey, psp, photos):
+def test_output_inside_the_input_is_not_an_input(journey, psp, photos):
     run = journey.folder / "run"
     psp("predict", photos, "-m", run, "-o", photos / "out", check=0)
     _, _, err = psp("predict", photos, "-m", run, "-o", photos / "out", "--overwrite", check=0)
-    assert "8 pictures parsed" in err
+    assert "8 pictures predicted" in err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "subject", "remedy"),
     [
-        (["nowhere"], "nowhere: no such file or folder"),
-        (["empty"], "empty: no pictures in this folder"),
-        (["photos"], "no trained run under runs/ here. Name one with -m MODEL"),
-        (["photos", "-m", "runs/x"], "no such run or weights file"),
-        (["photos", "-m", "photos/a.jpg"], "damaged, or no weights file"),
+        (["nowhere"], "nowhere: ", "no such file"),
+        (["empty"], "empty: ", ".jpg"),
+        (["photos"], "runs/", "-m MODEL"),
+        (["photos", "-m", "runs/x"], "runs/x: ", "psp models"),
+        (["photos", "-m", "photos/a.jpg"], "photos/a.jpg: ", "weights file"),
     ],
 )
-def test_wrong_input_is_one_line_and_exit_2(psp, photos, tmp_path, arguments, message):
+def test_wrong_input_is_one_line_and_exit_2(psp, photos, tmp_path, arguments, subject, remedy):
     (tmp_path / "empty").mkdir()
     code, out, err = psp("predict", *arguments)
     assert (code, out) == (2, "")
-    assert message in err
+    assert subject in err and remedy in err
     assert len(err.strip().splitlines()) == 1
-    assert not (tmp_path / "photos-parsed").exists()
+    assert not (tmp_path / "photos-predicted").exists()
 
 
 def test_what_psp_wrote_is_not_taken_for_pictures(journey, psp, photos):
     psp("predict", photos / "gray.png", "-m", journey.folder / "run", check=0)
-    assert (photos / "gray-parsed/legend.png").exists()
+    assert (photos / "gray-predicted/legend.png").exists()
     _, out, _ = psp("predict", photos, "-m", journey.folder / "run", "--json", check=0)
-    assert set(json.loads(out)["parsed"]) == set(EXPECTED)
+    assert set(json.loads(out)["predicted"]) == set(EXPECTED)
 
 
 def records(out, name="predictions.jsonl"):
@@ -171,7 +171,7 @@ def test_the_records_are_the_label_maps_shares(journey, psp, photos):
     out = photos.parent / "out"
     found = records(out)
     assert list(found) == sorted([*EXPECTED, "broken"])
-    assert "broken.png: not a picture" in found.pop("broken")["error"]
+    assert "broken.png: " in found.pop("broken")["error"]
     classes = json.loads((out / "settings.json").read_text())["classes"]
     for name, record in found.items():
         label = np.array(Image.open(out / f"labels/{name}.png"))
@@ -186,12 +186,12 @@ def test_the_records_are_the_label_maps_shares(journey, psp, photos):
 def test_a_second_call_does_nothing_and_says_so(journey, psp, photos, monkeypatch):
     arguments = ("predict", photos, "-m", journey.folder / "run")
     _, first, _ = psp(*arguments, check=0)
-    out = photos.with_name("photos-parsed")
+    out = photos.with_name("photos-predicted")
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.*g")}
     monkeypatch.setattr("psp.predict.pipeline.load_sliding_window", None)  # nothing needs it
     _, second, err = psp(*arguments, check=0)
     assert first == second
-    assert "8 pictures parsed already, and skipped" in err and "0 pictures parsed" in err
+    assert "8 pictures" in err and "skipped" in err and "0 pictures predicted" in err
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
@@ -209,7 +209,7 @@ def test_what_is_not_finished_is_done_again(journey, psp, photos, tmp_path):
     (out / "labels/alpha.png").write_bytes(b"")
     (out / "legend.png").unlink()
     found = json.loads(psp(*arguments, check=0)[1])
-    assert sorted(found["parsed"]) == ["alpha", "bad", "gray", "new", "sub/a"]
+    assert sorted(found["predicted"]) == ["alpha", "bad", "gray", "new", "sub/a"]
     assert len(found["skipped"]) == 5
     assert Image.open(out / "labels/gray.png").size == (20, 10)
     assert Image.open(out / "legend.png").size[0] > 100
@@ -254,20 +254,20 @@ def test_a_default_folder_goes_on_or_gets_a_number_and_an_explicit_one_is_refuse
         return Path(psp("predict", one, "-m", run, *more, check=0)[1].strip()).name
 
     assert [out(), out(), out("--flip"), out("--flip"), out()] == [
-        "a-parsed",
-        "a-parsed",
-        "a-parsed-2",
-        "a-parsed-2",
-        "a-parsed",
+        "a-predicted",
+        "a-predicted",
+        "a-predicted-2",
+        "a-predicted-2",
+        "a-predicted",
     ]
     (tmp_path / "mine").mkdir()
     psp("predict", one, "-m", run, "-o", "mine", check=0)  # an empty folder is as good as none
     (tmp_path / "other").mkdir()
     (tmp_path / "other/letter.txt").write_text("dear")
     code, _, err = psp("predict", one, "-m", run, "-o", "other")
-    assert code == 2 and "other: exists already, and holds other things. Choose another -o" in err
+    assert code == 2 and "other: " in err and "another -o" in err and "--overwrite" in err
     code, _, err = psp("predict", one, "-m", run, "-o", "other/letter.txt")
-    assert code == 2 and "exists already, and is no folder" in err
+    assert code == 2 and "other/letter.txt: " in err and "folder" in err
     psp("predict", one, "-m", run, "-o", "other", "--overwrite", check=0)
     assert (tmp_path / "other/letter.txt").read_text() == "dear"
 
@@ -277,14 +277,14 @@ def test_a_name_is_never_given_to_another_picture(journey, psp, photos, tmp_path
     psp("predict", photos / "a.jpg", "-m", run, "-o", "out", check=0)
     before = tree(tmp_path / "out")
     code, _, err = psp("predict", photos / "sub/a.jpg", "-m", run, "-o", "out")
-    assert code == 2 and "'a' in it is the result of" in err
+    assert code == 2 and "out: 'a'" in err and "sub/a.jpg" in err and "--overwrite" in err
     assert tree(tmp_path / "out") == before
     photos.rename(tmp_path / "moved")  # the same file, elsewhere: it is finished
     _, out, _ = psp("predict", "moved/a.jpg", "-m", run, "-o", "out", "--json", check=0)
     assert json.loads(out)["skipped"] == ["a"]
 
 
-def test_parts_do_everything_once_and_end_as_one_call_does(journey, psp, photos, tmp_path):
+def test_shares_do_everything_once_and_end_as_one_call_does(journey, psp, photos, tmp_path):
     (photos / "broken.png").write_bytes(b"\x89PNG")
     arguments = ("predict", photos, "-m", journey.folder / "run", "--json")
     psp(*arguments, "-o", "whole", check=3)
@@ -295,23 +295,25 @@ def test_parts_do_everything_once_and_end_as_one_call_does(journey, psp, photos,
         found = json.loads(out)
         failed = [entry["name"] for entry in found["failed"]]
         assert code == (3 if failed else 0)
-        seen += found["parsed"] + failed
+        seen += found["predicted"] + failed
     assert sorted(seen) == sorted([*EXPECTED, "broken"])
     whole, parts = tree(tmp_path / "whole"), tree(tmp_path / "parts")
     assert {name: parts[name] for name in whole} == whole
     assert sorted(set(parts) - set(whole)) == [f"predictions/{k}-of-4.jsonl" for k in range(1, 5)]
     found = json.loads(psp(*arguments, "-o", "parts", check=3)[1])
-    assert len(found["skipped"]) == 8 and not found["parsed"]
+    assert len(found["skipped"]) == 8 and not found["predicted"]
 
 
-def test_more_parts_than_pictures(journey, psp, photos):
+def test_more_shares_than_pictures(journey, psp, photos):
     arguments = ("predict", photos / "a.jpg", "-m", journey.folder / "run", "-o", "out")
     _, _, err = psp(*arguments, "--part", "2/2", check=0)
-    assert "0 pictures parsed" in err
+    assert "0 pictures predicted" in err
     _, _, err = psp(*arguments, "--part", "1/2", check=0)
-    assert "1 picture parsed" in err
+    assert "1 picture predicted" in err
 
 
+@pytest.mark.slow
+@pytest.mark.ranks
 def test_ranks_of_torchrun_share_a_folder(journey, psp, photos, tmp_path):
     command = [
         sys.executable,
@@ -338,14 +340,14 @@ def test_ranks_of_torchrun_share_a_folder(journey, psp, photos, tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == str(tmp_path / "photos-parsed")
+    assert done.stdout.strip() == str(tmp_path / "photos-predicted")
     psp("predict", photos, "-m", journey.folder / "run", "-o", "one", check=0)
-    one, ranks = tree(tmp_path / "one"), tree(tmp_path / "photos-parsed")
+    one, ranks = tree(tmp_path / "one"), tree(tmp_path / "photos-predicted")
     assert {name: ranks[name] for name in one} == one
     assert len(ranks["predictions/1-of-2.jsonl"]) == len(ranks["predictions/2-of-2.jsonl"]) == 4
 
 
-def test_ranks_within_parts_do_everything_once():
+def test_ranks_within_shares_do_everything_once():
     from psp.ranks import Share, share_from, within
 
     items = list(range(23))
@@ -374,12 +376,14 @@ def test_a_list_on_standard_input(journey, psp, photos, tmp_path, monkeypatch):
         _, out, err = call(end.join([*names, ""]).encode(), check=3)
         found = json.loads(out)
         assert [entry["name"] for entry in found["failed"]] == ["gone"]
-        assert "gone.jpg: cannot be read: No such file or directory" in err
-        assert sorted(found["parsed"] + found["skipped"]) == ["Straße 7", "a", "sub/a"]
-    assert "-: the list on standard input is empty" in call(b"\n", check=2)[2]
+        assert "gone.jpg: " in err and "No such file" in err
+        assert sorted(found["predicted"] + found["skipped"]) == ["Straße 7", "a", "sub/a"]
+    err = call(b"\n", check=2)[2]
+    assert "-: " in err and "standard input" in err
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert "-: ranks of torchrun cannot share one list" in call(b"a.jpg\n", check=2)[2]
+    err = call(b"a.jpg\n", check=2)[2]
+    assert "-: " in err and "torchrun" in err and "--part" in err
 
 
 def test_names_that_are_no_utf8_and_names_of_any_length(journey, psp, tmp_path):
@@ -389,10 +393,10 @@ def test_names_that_are_no_utf8_and_names_of_any_length(journey, psp, tmp_path):
     shutil.copy(folder / "a.jpg", folder / odd)
     shutil.copy(folder / "a.jpg", folder / ("n" * 251 + ".jpg"))
     _, out, _ = psp("predict", "odd", "-m", journey.folder / "run", "--json", "-v", check=0)
-    assert sorted(json.loads(out)["parsed"]) == sorted(["a", odd[:-4], "n" * 251])
+    assert sorted(json.loads(out)["predicted"]) == sorted(["a", odd[:-4], "n" * 251])
     _, out, _ = psp("predict", "odd", "-m", journey.folder / "run", "--json", check=0)
     assert len(json.loads(out)["skipped"]) == 3
-    assert not list((tmp_path / "odd-parsed").rglob("*.tmp"))
+    assert not list((tmp_path / "odd-predicted").rglob("*.tmp"))
 
 
 def test_a_result_that_cannot_have_its_name_is_one_failure(journey, psp, tmp_path):
@@ -405,8 +409,8 @@ def test_a_result_that_cannot_have_its_name_is_one_failure(journey, psp, tmp_pat
     code, out, err = psp("predict", "odd", "-m", journey.folder / "run", "--json")
     found = json.loads(out)
     assert code == 3 and "File name too long" in err and "Traceback" not in err
-    assert "a" in found["parsed"] and len(found["parsed"]) == 2 and len(found["failed"]) == 3
-    assert not list((tmp_path / "odd-parsed").rglob("*.tmp"))
+    assert "a" in found["predicted"] and len(found["predicted"]) == 2 and len(found["failed"]) == 3
+    assert not list((tmp_path / "odd-predicted").rglob("*.tmp"))
 
 
 def test_a_full_disk_ends_it_and_keeps_what_is_whole(journey, psp, photos, monkeypatch):
@@ -423,7 +427,7 @@ def test_a_full_disk_ends_it_and_keeps_what_is_whole(journey, psp, photos, monke
 
     monkeypatch.setattr(files, "sync", full)
     code, _, err = psp("predict", photos, "-m", journey.folder / "run", "-o", "out")
-    assert code == 2 and "cannot be written: No space left on device" in err
+    assert code == 2 and "labels/" in err and "No space left on device" in err
     out = photos.parent / "out"
     assert not list(out.rglob("*.tmp"))
     for path in out.rglob("*.png"):
@@ -432,9 +436,10 @@ def test_a_full_disk_ends_it_and_keeps_what_is_whole(journey, psp, photos, monke
     _, text, _ = psp(
         "predict", photos, "-m", journey.folder / "run", "-o", "out", "--json", check=0
     )
-    assert sorted(json.loads(text)["parsed"] + json.loads(text)["skipped"]) == sorted(EXPECTED)
+    assert sorted(json.loads(text)["predicted"] + json.loads(text)["skipped"]) == sorted(EXPECTED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_what_is_stopped_leaves_whole_files_and_goes_on(journey, psp, tmp_path, number):
     for index in range(40):
@@ -447,7 +452,7 @@ def test_what_is_stopped_leaves_whole_files_and_goes_on(journey, psp, tmp_path, 
         # A shell in the background may have the tests ignore Ctrl-C, which is inherited.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    out = tmp_path / "many-parsed"
+    out = tmp_path / "many-predicted"
     while len(list(out.glob("labels/*.png"))) < 3:
         assert process.poll() is None
         time.sleep(0.01)
@@ -459,27 +464,27 @@ def test_what_is_stopped_leaves_whole_files_and_goes_on(journey, psp, tmp_path, 
     for path in done:
         assert Image.open(path).size == (64, 48) and np.array(Image.open(path)).max() < 9
     if number == signal.SIGINT:
-        assert "Traceback" not in err and "the same command goes on" in err
+        assert "Traceback" not in err and "same command" in err
         assert not list(out.rglob("*.tmp"))
     with (out / "predictions.jsonl").open("ab") as file:
         file.write(b'{"name": "039", "sou')  # as a kill in the middle of a line leaves it
     (out / "legend.png").unlink()
     _, text, _ = psp("predict", "many", "-m", journey.folder / "run", "--json")
     found = json.loads(text)
-    assert len(found["skipped"]) + len(found["parsed"]) == 40
+    assert len(found["skipped"]) + len(found["predicted"]) == 40
     assert len(done) - 6 <= len(found["skipped"]) <= len(done)  # some were whole but unrecorded
     assert len(records(out)) == len(list(out.glob("labels/*.png"))) == 40
     assert (out / "legend.png").exists() and not list(out.rglob("*.tmp"))
 
 
-def test_two_at_once_on_the_same_part_are_refused(journey, psp, photos):
+def test_two_at_once_on_the_same_share_are_refused(journey, psp, photos):
     arguments = ("predict", photos, "-m", journey.folder / "run", "-o", "out")
     psp(*arguments, check=0)
     save(photos / "new.jpg")
     with (photos.parent / "out/predictions.jsonl").open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         code, _, err = psp(*arguments)
-    assert code == 2 and "another psp predict is at work here" in err
+    assert code == 2 and "out: another psp predict" in err and "--part" in err
     psp(*arguments, check=0)
 
 
@@ -507,19 +512,19 @@ def test_probabilities_asked_for_later_are_made_later(journey, psp, photos):
     arguments = ("predict", photos / "a.jpg", "-m", journey.folder / "run", "-o", "out", "--json")
     psp(*arguments, check=0)
     _, out, _ = psp(*arguments, "--probabilities", check=0)
-    assert json.loads(out)["parsed"] == ["a"]
+    assert json.loads(out)["predicted"] == ["a"]
 
 
 def test_too_many_probabilities_are_refused_for_that_picture_alone(
     journey, psp, photos, monkeypatch
 ):
-    monkeypatch.setattr("psp.predict.pipeline.LARGEST", 2 * 9 * 60 * 45)
+    monkeypatch.setattr("psp.predict.pipeline.MAX_PROBABILITIES", 2 * 9 * 60 * 45)
     code, out, err = psp(
         "predict", photos, "-m", journey.folder / "run", "--probabilities", "--json"
     )
     assert code == 3
     assert [entry["name"] for entry in json.loads(out)["failed"]] == ["sub/a"]
-    assert "its probabilities would take" in err and "2 GB at most" in err
+    assert "sub/a.jpg: " in err and "GB" in err and "--probabilities" in err
 
 
 @pytest.mark.parametrize("text", ["CUDA out of memory. Tried", "can't allocate memory: you tried"])
@@ -538,7 +543,7 @@ def test_a_picture_that_memory_does_not_hold_is_one_failure(
     monkeypatch.setattr(SlidingWindow, "label_map", greedy)
     code, _, err = psp("predict", photos, "-m", journey.folder / "run")
     assert code == 3
-    assert "a.jpg: not enough memory on cpu for this picture of 130x97 with windows of 41" in err
+    assert "a.jpg: " in err and "memory on cpu" in err and "130x97" in err and "--crop" in err
     monkeypatch.setattr(
         SlidingWindow, "label_map", lambda *_: (_ for _ in ()).throw(RuntimeError("x"))
     )
@@ -563,6 +568,7 @@ def test_a_map_has_its_pictures_size_from_one_pixel_to_megapixels(journey, psp, 
     assert Image.open(tmp_path / "out/overlays/x.jpg").size == size
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_pictures(journey, photos, tmp_path):
     """The first 20 of 70 pictures set the level; the rest must not raise it."""
     save(tmp_path / "one.jpg", (400, 300))
@@ -575,7 +581,7 @@ import os, torch
 from pathlib import Path
 from psp.model.procedure import Procedure
 from psp.predict.inputs import find_pictures
-from psp.predict import predict
+from psp.predict.pipeline import predict
 torch.set_num_threads(1)
 level = {{}}
 def report(event):
@@ -602,15 +608,15 @@ def test_results_go_into_a_folder_behind_a_link(journey, psp, photos, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "subject", "remedy"),
     [
-        (["a.jpg", "--part", "0/4"], "--part 0/4: a part and how many there are, such as 3/64"),
-        (["a.jpg", "--part", "5/4"], "--part 5/4: a part"),
-        (["a.jpg", "--part", "half"], "--part half: a part"),
-        (["*.tiff"], "*.tiff: no such file, and no picture fits this as a pattern"),
+        (["a.jpg", "--part", "0/4"], "--part 0/4: ", "3/64"),
+        (["a.jpg", "--part", "5/4"], "--part 5/4: ", "3/64"),
+        (["a.jpg", "--part", "half"], "--part half: ", "3/64"),
+        (["*.tiff"], "*.tiff: ", "pattern"),
     ],
 )
-def test_mistakes_about_shares_and_patterns(journey, psp, photos, arguments, message):
+def test_mistakes_about_shares_and_patterns(journey, psp, photos, arguments, subject, remedy):
     code, out, err = psp("predict", *arguments, "-m", journey.folder / "run", cwd=photos)
     assert (code, out) == (2, "")
-    assert message in err and len(err.strip().splitlines()) == 1
+    assert subject in err and remedy in err and len(err.strip().splitlines()) == 1

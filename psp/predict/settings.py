@@ -1,0 +1,79 @@
+"""What decides a label map besides the picture, written into settings.json of the results."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SETTINGS = "settings.json"
+FORMAT, VERSION = "psp-predictions", 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The weights and settings of a call, and what is worth knowing about them."""
+
+    weights: str
+    sha256: str  # of the weights
+    procedure: Mapping[str, Any]
+    precision: str
+    dataset: str
+    step: int
+    classes: tuple[str, ...]
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """Everything that a result depends on, as plain JSON types."""
+        options = dict(self.procedure)
+        name = options.pop("name")
+        values = {"weights": self.sha256, "procedure": name, **options, "precision": self.precision}
+        return dict(json.loads(json.dumps(values)))
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of a hash of `deciding`."""
+        deciding = self.deciding
+        # psp 0.1.0 called it protocol. The hash still uses that word, so that psp continues in the
+        # folders of 0.1.0.
+        deciding["protocol"] = deciding.pop("procedure")
+        text = json.dumps([VERSION, deciding], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the contents of settings.json."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "fingerprint": self.fingerprint,
+            "weights": self.weights,
+            "dataset": self.dataset,
+            "step": self.step,
+            "classes": list(self.classes),
+            "deciding": self.deciding,
+        }
+
+    def differences(self, stored: Mapping[str, Any]) -> str:
+        """Say what differs from the `deciding` of another settings.json: "crop 41, now 89"."""
+        # psp 0.1.0 called the procedure protocol.
+        theirs = {"procedure" if key == "protocol" else key: stored[key] for key in stored}
+        ours = self.deciding
+        return ", ".join(
+            key if key == "weights" else f"{key} {_show(theirs.get(key))}, now {_show(ours[key])}"
+            for key in ours
+            if theirs.get(key) != ours[key]
+        )
+
+
+def read_settings(folder: Path) -> dict[str, Any] | None:
+    """Return a folder's settings.json, or None if it has none that psp predict wrote."""
+    try:
+        value = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # there is none, or it is another program's
+        return None
+    return value if isinstance(value, dict) and value.get("format") == FORMAT else None
+
+
+def _show(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
