@@ -12,6 +12,8 @@ from helpers.damage import DAMAGES
 
 SEED = 0
 
+pytestmark = pytest.mark.slow  # up to 2 s each, about a minute together
+
 
 @pytest.fixture(scope="module")
 def fuzzer(tmp_path_factory):
