@@ -119,7 +119,7 @@ def test_errors_of_training(journey, psp, arguments, subject, remedy):
 def test_debug_shows_the_traceback(tmp_path):
     for arguments in (["--debug", "train", "nowhere"], ["train", "nowhere", "--debug"]):
         code, _, err = run_psp(*arguments, cwd=tmp_path)
-        assert code == 1 and "Traceback" in err and "PspError" in err and "nowhere" in err
+        assert code == 1 and "Traceback" in err and "nowhere" in err and "psp prepare" in err
 
 
 def test_the_journey_says_where_it_went_and_what_comes_next(journey):
