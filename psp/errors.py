@@ -12,7 +12,7 @@ class PspError(Exception):
     """An error the user can fix: in a file, a folder, a setting. The message is one line."""
 
     def __str__(self) -> str:
-        """Return the message; what a terminal cannot show (a file's name may hold it) is escaped."""
+        """Return the message; what a terminal cannot show, as in some file names, is escaped."""
         return printable(super().__str__())
 
 

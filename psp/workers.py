@@ -44,9 +44,9 @@ def prefetch_map(
 ) -> Generator[Result, None, None]:
     """Yield work(item) for each item, in order, while threads work on the next ones.
 
-    `items` are taken from this thread. As many are under way as there are threads, but their `weight`
-    is at most `most` together. An error of `work` is raised in its turn. Closing the generator waits
-    for what is under way.
+    `items` are taken from this thread. As many are under way as there are threads, but their
+    `weight` is at most `most` together. An error of `work` is raised in its turn. Closing the
+    generator waits for what is under way.
     """
     pool = ThreadPoolExecutor(threads, "ahead")
     under_way: deque[tuple[Future[Result], int]] = deque()
@@ -93,8 +93,8 @@ def map_in_processes(
             yield from under_way.popleft().result()
     except BrokenProcessPool:
         raise PspError(
-            "a worker process died, possibly out of memory. Run it again with fewer --workers: what "
-            "is finished is kept"
+            "a worker process died, possibly out of memory. Run it again with fewer --workers: "
+            "what is finished is kept"
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

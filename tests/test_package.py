@@ -109,10 +109,10 @@ def test_dependencies_have_lower_bounds_only():
 
 
 def test_the_settings_table_in_the_docs_is_the_codes():
-    from dataclasses import fields
-
-    from psp.settings.config import TrainConfig, show
+    from psp.settings.config import SETTINGS, train_config
+    from psp.settings.section import show
 
     text = (CHECKOUT / "docs/training.md").read_text(encoding="utf-8")
-    for item in fields(TrainConfig):
-        assert f"| `{item.name}` | {show(item.default)} | {item.metadata['help']} |" in text
+    defaults = train_config().flat()
+    for name, (_, setting) in SETTINGS.items():
+        assert f"| `{name}` | {show(defaults[name])} | {setting.help} |" in text

@@ -122,7 +122,7 @@ class SlidingWindow:
                 logits = {key: value for key, value in logits.items() if key.last >= rows.stop}
 
     def _strip(self, views: Sequence[ScaledView], procedure: Procedure) -> int:
-        """Return how many columns of the result are made at a time, so that their logits fit `KEPT`."""
+        """Return how many columns are computed at a time, so that their logits fit `KEPT`."""
         side = -(-procedure.crop // 8)
         window = (1 + procedure.flip) * side * side * self.classes
         # Up to three rows of windows meet, and windows are two thirds of their side apart.
@@ -137,7 +137,7 @@ class SlidingWindow:
         group: Sequence[Window],
         procedure: Procedure,
     ) -> list[Tensor]:
-        """Return each window's logits, float32 (1 or 2, h, w, classes): plain, and of the mirrored one.
+        """Return each window's logits, float32 (1 or 2, h, w, classes): plain, and mirrored.
 
         The mirrored ones are flipped back. The procedure `caffe` has their sum instead.
         """

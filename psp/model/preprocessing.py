@@ -33,7 +33,7 @@ class Preprocessing:
 
 @lru_cache(maxsize=16)
 def _on(device: torch.device, values: tuple[float, ...]) -> Tensor:
-    """Return a tensor of the values: made once, as the host waits whenever it copies one to a GPU."""
+    """Return a tensor of the values; made once, as copying one to a GPU makes the host wait."""
     with torch.inference_mode(False):
         return torch.tensor(values, device=device)
 

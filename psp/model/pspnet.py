@@ -68,7 +68,7 @@ class PSPNet(nn.Module):
         return Logits(main, aux)
 
     def use_plain_head(self, plain: bool) -> None:
-        """Compute the pyramid's convolution as the paper has it (True) or factored (False, default)."""
+        """Compute the pyramid's convolution by the paper's formula (True) or factored (False)."""
         assert isinstance(self.head.conv, PyramidConv)
         self.head.conv.plain = plain
 

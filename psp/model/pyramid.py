@@ -7,8 +7,8 @@ and convolution are both linear, so the convolution can be split:
     conv(concat(x, up(p1), ..., up(p6))) = conv_x(x) + sum_i spread_i(taps_i)
 
 where taps_i are the nine 1x1 products of p_i, computed on its few pixels, and spread_i places them
-by two small matrices, one per axis. The concatenated map (4096 channels) never exists. The weight stays
-one (512, 4096, 3, 3) tensor, and `plain=True` computes the formula of the paper, as the reference.
+by two small matrices, one per axis. The concatenated map (4096 channels) never exists. The weight
+stays one (512, 4096, 3, 3) tensor, and `plain=True` computes the paper's formula, as the reference.
 """
 
 import torch

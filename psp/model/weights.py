@@ -87,7 +87,7 @@ def read_header(path: Path) -> Header:
 
 
 def read_weights(path: Path) -> tuple[Header, dict[str, Tensor]]:
-    """Return a weights file's header and tensors. Raises PspError if it is not psp weights, or damaged."""
+    """Return a weights file's header and tensors. Raises PspError for another or a damaged file."""
     return _read(path, tensors=True)
 
 
@@ -117,8 +117,8 @@ def _header_from(value: dict[str, Any], path: Path) -> Header:
     kind, version = value.pop("format"), value.pop("version")
     if kind != FORMAT or version > VERSION:
         raise PspError(
-            f"{path}: {kind} of version {version}, this psp reads {FORMAT} up to version {VERSION}: "
-            "written by a newer psp? Upgrade psp."
+            f"{path}: {kind} {version}, this psp reads {FORMAT} up to {VERSION}: written by a "
+            "newer psp? Upgrade psp."
         )
     _refuse_unknown(value, Header, path)
     _refuse_unknown(value["preprocessing"], Preprocessing, path)
@@ -142,9 +142,10 @@ def _header_from(value: dict[str, Any], path: Path) -> Header:
 def _refuse_unknown(
     value: Mapping[str, Any], record: type[Header | Preprocessing], path: Path
 ) -> None:
-    """Raise PspError for a key that this version does not know: what it means must not be ignored."""
+    """Raise PspError for a key that this version does not know: it must not be ignored."""
     unknown = sorted(set(value) - {item.name for item in fields(record)})
     if unknown:
         raise PspError(
-            f"{path}: unknown key '{unknown[0]}' in its header: written by a newer psp? Upgrade psp."
+            f"{path}: unknown key '{unknown[0]}' in its header: written by a newer psp? Upgrade "
+            "psp."
         )

@@ -99,7 +99,7 @@ def scaled_view(
 def scaled_size(
     size: tuple[int, int], scale: float, base_size: int | None, procedure: str
 ) -> tuple[int, int]:
-    """Return the size at a scale: the long side by the procedure's rule, the other in proportion."""
+    """Return the size at a scale: the long side by the procedure's rule, the other to fit."""
     longest = max(size)
     long = max(1, round(scale * (base_size or longest)))
     long += procedure == "caffe"

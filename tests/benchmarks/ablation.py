@@ -35,6 +35,8 @@ from psp.evaluate.metrics import Confusion
 from psp.model.architecture import Architecture
 from psp.model.preprocessing import IMAGENET
 from psp.model.pspnet import build, upsample
+from psp.settings.loss import LossSettings
+from psp.settings.optimizer import OptimizerSettings
 from psp.train.loss import Criterion
 from psp.train.optim import parameter_groups, poly
 
@@ -62,14 +64,13 @@ def run(choice: dict, seed: int, options: argparse.Namespace) -> dict:
     torch.manual_seed(seed)
     network = build(Architecture(classes=9, backbone="resnet18", stem="7x7", **choice))
     network = network.to(memory_format=torch.channels_last)
-    groups = parameter_groups(
-        network, pretrained="none", head_lr=1, bias_lr=2, weight_decay=1e-4, norm_decay=False
-    )
+    settings = OptimizerSettings(head_lr=1, bias_lr=2, weight_decay=1e-4, norm_decay=False)
+    groups = parameter_groups(network, settings, pretrained="none")
     optimizer = torch.optim.SGD(groups, lr=options.lr, momentum=0.9)
     precision = torch.bfloat16 if options.bf16 else torch.float32
     device = torch.device("cpu")
     begin = time.perf_counter()
-    criterion = Criterion(aux_weight=0.4, loss_stride=8, align_corners=True)
+    criterion = Criterion(LossSettings(), align_corners=True)
     recent = []
     for step in range(options.steps):
         numbers = range(step * options.batch, (step + 1) * options.batch)

@@ -1,7 +1,7 @@
 """Training on one device, as a user runs it: python tests/benchmarks/throughput.py --device cuda
 
-    train     images a second of psp.train.loop itself: real shards, real loading, PSPNet-50 at crop 473
-              with the paper's stem, batch 16, 150 classes; peak memory; with --compile once more
+    train     images a second of psp.train itself: real shards, real loading, PSPNet-50 at crop
+              473 with the paper's stem, batch 16, 150 classes; peak memory; again with --compile
     loader    crops a second of the same loader alone, with the same workers
     profile   where the device's time goes in ten steps, by operation
     authors   (--authors DIR, a checkout of hszhao/semseg) the same by their network, their
@@ -30,8 +30,7 @@ from psp.data.shards import ShardSplit
 from psp.prepare.convert import Conversion
 from psp.prepare.pipeline import prepare
 from psp.runs import Run
-from psp.settings.augmentation import Augmentation
-from psp.settings.config import train_config
+from psp.settings.config import TrainConfig, train_config
 from psp.train.loop import train
 from psp.train.run_log import Event, Step, Tick
 
@@ -39,14 +38,14 @@ PROFILED = range(10, 20)  # steps
 
 
 def measure(options: argparse.Namespace, config: TrainConfig, folder: Path, what: str) -> None:
-    """Train, and print the median speed of what was logged behind the first third."""
+    """Train, and print the median speed of what was logged after the first third."""
     device = torch.device(options.device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     speeds: list[float] = []
 
     def report(event: Event) -> None:
-        if isinstance(event, Step) and event.step > config.steps // 3:
+        if isinstance(event, Step) and event.step > config.optimizer.steps // 3:
             speeds.append(event.images_per_second)
 
     train(folder / "shards", Run(folder / what), config, device=device, report=report)
@@ -58,16 +57,16 @@ def measure(options: argparse.Namespace, config: TrainConfig, folder: Path, what
 
 def measure_loader(options: argparse.Namespace, config: TrainConfig, folder: Path) -> None:
     """Print the crops a second that the workers of a training deliver to nobody who is slow."""
-    crops = Crops(ShardSplit(folder / "shards", "train"), Augmentation(crop=config.crop), 0)
+    crops = Crops(ShardSplit(folder / "shards", "train"), config.augmentation, 0)
     pin = options.device.startswith("cuda")
-    steps = range(2 * config.steps)
-    found = batches(crops, config.batch, steps, config.workers or 0, pin=pin)
+    steps = range(2 * config.optimizer.steps)
+    found = batches(crops, config.optimizer.batch, steps, config.run.workers or 0, pin=pin)
     for _ in range(len(steps) // 2):
         next(found)
     begin = time.perf_counter()
-    count = sum(1 for _ in found) * config.batch
+    count = sum(1 for _ in found) * config.optimizer.batch
     speed = count / (time.perf_counter() - begin)
-    print(f"loader: {speed:.0f} crops/s with {config.workers} workers", flush=True)
+    print(f"loader: {speed:.0f} crops/s with {config.run.workers} workers", flush=True)
 
 
 def measure_profile(options: argparse.Namespace, config: TrainConfig, folder: Path) -> None:
@@ -119,7 +118,9 @@ def measure_authors(options: argparse.Namespace, config: TrainConfig, folder: Pa
             transform.RandRotate([-10, 10], padding=mean, ignore_label=255),
             transform.RandomGaussianBlur(),
             transform.RandomHorizontalFlip(),
-            transform.Crop([config.crop] * 2, crop_type="rand", padding=mean, ignore_label=255),
+            transform.Crop(
+                [config.augmentation.crop] * 2, crop_type="rand", padding=mean, ignore_label=255
+            ),
             transform.ToTensor(),
             transform.Normalize(mean=mean, std=std),
         ]
@@ -137,9 +138,9 @@ def measure_authors(options: argparse.Namespace, config: TrainConfig, folder: Pa
     optimizer = torch.optim.SGD(groups, lr=0.01, momentum=0.9, weight_decay=1e-4)
     loader = torch.utils.data.DataLoader(
         data,
-        config.batch,
+        config.optimizer.batch,
         shuffle=True,
-        num_workers=config.workers or 0,
+        num_workers=config.run.workers or 0,
         pin_memory=device.type == "cuda",
         drop_last=True,
     )
@@ -147,9 +148,9 @@ def measure_authors(options: argparse.Namespace, config: TrainConfig, folder: Pa
         torch.cuda.reset_peak_memory_stats()
     network.train()
     for step, (images, labels) in enumerate(forever(loader)):
-        if step == config.steps // 3:
+        if step == config.optimizer.steps // 3:
             begin = time.perf_counter()
-        if step == config.steps:
+        if step == config.optimizer.steps:
             break
         images, labels = (part.to(device, non_blocking=True) for part in (images, labels))
         output, main, aux = network(images, labels)
@@ -163,7 +164,7 @@ def measure_authors(options: argparse.Namespace, config: TrainConfig, folder: Pa
             counts.cpu().numpy()
         for value in (main, aux, loss):
             value.item()
-    done = (config.steps - config.steps // 3) * config.batch
+    done = (config.optimizer.steps - config.optimizer.steps // 3) * config.optimizer.batch
     text = f"authors: {done / (time.perf_counter() - begin):.1f} images/s in float32"
     if device.type == "cuda":
         text += f", peak memory {torch.cuda.max_memory_allocated() / 1e9:.1f} GB"

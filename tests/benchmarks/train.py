@@ -35,6 +35,8 @@ from psp.model.preprocessing import IMAGENET
 from psp.model.pspnet import Logits, build
 from psp.prepare.convert import Conversion
 from psp.prepare.pipeline import prepare
+from psp.settings.loss import LossSettings
+from psp.settings.optimizer import OptimizerSettings
 from psp.train.loss import Criterion
 from psp.train.optim import parameter_groups
 
@@ -50,7 +52,7 @@ def chain(crops: Crops, folder: Path, number: int) -> tuple[Tensor, Tensor]:
     image = image.astype(np.float32)
     data = np.fromfile(folder / f"masks/train/{name}.png", np.uint8)
     label = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
-    choice = choose(crops.spec, *label.shape, np.random.default_rng([0, number]))
+    choice = choose(crops.settings, *label.shape, np.random.default_rng([0, number]))
     image = cv2.resize(image, None, fx=choice.scale, fy=choice.scale)
     label = cv2.resize(
         label, None, fx=choice.scale, fy=choice.scale, interpolation=cv2.INTER_NEAREST
@@ -66,7 +68,7 @@ def chain(crops: Crops, folder: Path, number: int) -> tuple[Tensor, Tensor]:
         image = cv2.GaussianBlur(image, (5, 5), 0)
     if choice.flip:
         image, label = cv2.flip(image, 1), cv2.flip(label, 1)
-    crop = crops.spec.crop
+    crop = crops.settings.crop
     down, across = (max(crop - side, 0) for side in label.shape)
     if down or across:
         edges = (down // 2, down - down // 2, across // 2, across - across // 2)
@@ -149,7 +151,7 @@ class PlainPSPNet(nn.Module):
 def stepper(network: nn.Module, groups: object, precision: torch.dtype, ours: bool) -> Callable:
     """Return a function that does one optimizer step."""
     optimizer = torch.optim.SGD(groups, lr=1e-4, momentum=0.9, weight_decay=1e-4)
-    criterion = Criterion(aux_weight=0.4, loss_stride=8, align_corners=True)
+    criterion = Criterion(LossSettings(), align_corners=True)
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (2, 233, 233, 3), generator=generator).to(torch.uint8)
     labels = torch.randint(0, 150, (2, 233, 233), generator=generator).to(torch.uint8)
@@ -173,14 +175,8 @@ def measure_step(turns: int) -> None:
     for name, precision in (("psp fp32", torch.float32), ("psp bf16", torch.bfloat16)):
         network = build(Architecture(classes=150, backbone="resnet50", stem="7x7")).train()
         network = network.to(memory_format=torch.channels_last)
-        groups = parameter_groups(
-            network,
-            pretrained="backbone.",
-            head_lr=10,
-            bias_lr=2,
-            weight_decay=1e-4,
-            norm_decay=True,
-        )
+        settings = OptimizerSettings(head_lr=10, bias_lr=2, weight_decay=1e-4, norm_decay=True)
+        groups = parameter_groups(network, settings, pretrained="backbone.")
         steps[name] = stepper(network, groups, precision, ours=True)
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(turns + 1):

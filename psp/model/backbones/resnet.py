@@ -92,8 +92,8 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """1x1, 3x3, 1x1 (depths 50 and more).
 
-    The stride is in the 3x3, as in semseg, or in the first 1x1 (`stride_in_1x1`), as in the Caffe release's
-    network of 50 layers.
+    The stride is in the 3x3, as in semseg, or in the first 1x1 (`stride_in_1x1`), as in the Caffe
+    release's network of 50 layers.
     """
 
     expansion = 4
