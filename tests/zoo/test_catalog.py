@@ -13,7 +13,7 @@ import psp.zoo.catalog
 from psp.data.cardfile import find_card, shipped
 from psp.model.procedure import Procedure
 from psp.model.pspnet import build
-from psp.zoo.catalog import entries
+from psp.zoo.catalog import cache_folder, entries
 from psp.zoo.importers.csail import read_csail
 from psp.zoo.importers.mmseg import read_mmseg
 
@@ -108,3 +108,17 @@ def test_models_lists_shows_and_speaks_json(psp, monkeypatch, tmp_path):
         assert text in out
     one = json.loads(psp("models", "show", entry.name, "--json", check=0)[1])
     assert one in found and one["cached"] is None and not (tmp_path / "none").exists()
+
+
+def test_where_weights_are_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("PSP_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert cache_folder() == tmp_path / ".cache/psp"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # to be ignored, its specification says
+    assert cache_folder() == tmp_path / ".cache/psp"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path / "xdg/psp"
+    monkeypatch.setenv("PSP_CACHE", "~/own")
+    assert cache_folder() == tmp_path / "own"
+    assert entries()["ade20k-r50-csail"].path.parent == tmp_path / "own/weights-1"

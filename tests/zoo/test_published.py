@@ -1,7 +1,4 @@
-"""Published weights by name: fetched whole from a server, imported, kept; or one line and nothing.
-
-A server on this machine stands for the publisher; the files are networks of the two programs.
-"""
+"""Published weights by name: downloaded, imported and kept, or an error in one line."""
 
 import json
 import os
@@ -10,20 +7,18 @@ import signal
 import subprocess
 import sys
 import time
-from hashlib import sha256
 
 import numpy as np
 import pytest
 import torch
-from helpers.file_server import FileServer
-from helpers.plain_nets import CSAILDecoder, CSAILEncoder, MMSegmentation, randomize
+from helpers.plain_nets import MMSegmentation, randomize
 from helpers.trees import noise, save_picture
 
 import psp as package
 import psp.zoo.catalog
 from psp.data.cardfile import find_card
 from psp.errors import PspError
-from psp.zoo.catalog import cache_folder, entries
+from psp.zoo.catalog import entries
 from psp.zoo.find import find_model
 from psp.zoo.published import (
     Fetching,
@@ -33,89 +28,6 @@ from psp.zoo.published import (
 )
 
 VOC = find_card("voc2012")
-ENTRY = """
-[weights.{name}]
-publisher = "{kind}"
-card = "voc2012"
-backbone = "{backbone}"
-files = [{files}]
-crop = 65
-base_size = 96
-megabytes = 1
-scores = [{{ miou = 50.0, procedure = "one scale" }}]
-"""
-PUBLISHER = """
-[publishers.{kind}]
-title = "A {kind} of this machine"
-page = "https://example.org/{kind}"
-kind = "{kind}"
-terms = "as you like"
-read_in = "a test"
-"""
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory):
-    """The files of two small networks: an mmsegmentation one, and CSAIL's two halves."""
-    folder = tmp_path_factory.mktemp("published")
-
-    def save(name, network, **beside):
-        state = {n: t.half() if t.is_floating_point() else t for n, t in network.items()}
-        torch.save({**beside, "state_dict": state} if beside else state, folder / name)
-
-    mmseg = randomize(MMSegmentation(18, 21)).state_dict()
-    save("mm.pth", mmseg, meta={"CLASSES": VOC.names})
-    save("encoder_epoch_20.pth", randomize(CSAILEncoder(18), 1).state_dict())
-    save("decoder_epoch_20.pth", randomize(CSAILDecoder(512, 21), 2).state_dict())
-    save("classifier.pth", {"fc.weight": torch.zeros(3, 3)})
-    (folder / "page.pth").write_text("<html>Please log in</html>")
-    yield folder
-    for path in folder.iterdir():
-        path.unlink()
-
-
-@pytest.fixture
-def publisher(published):
-    server = FileServer(published)
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("PSP_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def catalog(tmp_path, monkeypatch, publisher, published, cache):
-    """A catalog of two entries that the server has, and of some that cannot be had."""
-
-    def entry(name, kind, *files, backbone="resnet18", more=""):
-        listed = ", ".join(
-            f'{{ address = "{publisher.address}/{file}", sha256 = "{digits}" }}'
-            for file, digits in files
-        )
-        return ENTRY.format(name=name, kind=kind, files=listed, backbone=backbone) + more
-
-    digits = sha256((published / "mm.pth").read_bytes()).hexdigest()[:8]
-    text = "version = 1\n" + PUBLISHER.format(kind="csail")
-    text += PUBLISHER.format(kind="mmsegmentation")
-    text += entry("small-mmseg", "mmsegmentation", ("mm.pth", digits))
-    text += entry(
-        "small-csail", "csail", ("encoder_epoch_20.pth", ""), ("decoder_epoch_20.pth", "")
-    )
-    text += entry("gone", "mmsegmentation", ("gone.pth", digits))
-    text += entry("other", "mmsegmentation", ("mm.pth", "01234567"))
-    text += entry("deeper", "mmsegmentation", ("mm.pth", digits), backbone="resnet50")
-    text += entry("corners", "mmsegmentation", ("mm.pth", digits), more="align_corners = true\n")
-    text += entry("classifier", "mmsegmentation", ("classifier.pth", ""))
-    text += entry("page", "mmsegmentation", ("page.pth", ""))
-    path = tmp_path / "catalog.toml"
-    path.write_text(text)
-    monkeypatch.setattr(psp.zoo.catalog, "CATALOG", path)
-    return path
 
 
 @pytest.fixture
@@ -292,20 +204,6 @@ def test_what_a_killed_process_left_is_removed_in_time(catalog, cache):
         "weights-1/.new",
         "weights-1/.new/mm.pth",
     ]
-
-
-def test_where_weights_are_kept(monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("PSP_CACHE", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    assert cache_folder() == tmp_path / ".cache/psp"
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # to be ignored, its specification says
-    assert cache_folder() == tmp_path / ".cache/psp"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_folder() == tmp_path / "xdg/psp"
-    monkeypatch.setenv("PSP_CACHE", "~/own")
-    assert cache_folder() == tmp_path / "own"
-    assert entries()["ade20k-r50-csail"].path.parent == tmp_path / "own/weights-1"
 
 
 def test_a_folder_that_cannot_be_made_is_said(catalog, monkeypatch, tmp_path):

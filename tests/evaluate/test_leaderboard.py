@@ -1,0 +1,168 @@
+"""Label files for a benchmark's server are psp predict's label maps in the official raw values."""
+
+import io
+import shutil
+import tarfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def card(folder, layout, classes, splits="val = { images = 1 }", extra=""):
+    rows = [f'{{ name = "{n}", color = "{c}", from = {raw} }},' for n, c, raw in classes]
+    text = "\n".join(
+        [
+            "name = 'mine'",
+            "title = 'Mine'",
+            f"layout = '{layout}'",
+            "classes = [",
+            *rows,
+            "]",
+            extra,
+            "[splits]",
+            splits,
+        ]
+    )
+    (folder / "mine.toml").write_text(text)
+
+
+@pytest.fixture(scope="module")
+def untrained():
+    """untrained(shards, path): weights of random values with the shards' classes."""
+    from psp.data.shards import ShardSplit
+    from psp.model.architecture import Architecture
+    from psp.model.pspnet import build
+    from psp.model.weights import Header, save_weights
+
+    def make(shards, split, path):
+        opened = ShardSplit(shards, split)
+        spec = Architecture(backbone="resnet18", classes=len(opened.card.names), stem="deep")
+        header = Header(
+            architecture=spec,
+            classes=opened.card.names,
+            palette=opened.card.palette,
+            dataset=opened.card.name,
+            data=opened.fingerprint,
+            crop=41,
+            base_size=None,
+            step=1,
+        )
+        save_weights(path, build(spec).state_dict(), header)
+        opened.close()
+        return path
+
+    return make
+
+
+def maps(psp, pictures, weights, tmp_path):
+    psp("predict", pictures, "-m", weights, "-o", tmp_path / "maps", "--flip", check=0)
+    return {
+        path.stem: np.array(Image.open(path)) for path in (tmp_path / "maps/labels").rglob("*.png")
+    }
+
+
+def test_label_files_for_voc_are_its_palette_pngs_in_its_folders(psp, voc_raw, untrained, tmp_path):
+    """The test split has no labels: files alone, ready for the server."""
+    root = voc_raw / "VOC2012"
+    (root / "ImageSets/Segmentation/test.txt").write_text("2007_118000\n2007_118001\n")
+    shutil.rmtree(root / "SegmentationClass" / "nothing", ignore_errors=True)
+    for name in ("2007_118000", "2007_118001"):
+        (root / f"SegmentationClass/{name}.png").unlink()
+    (root / "ImageSets/Segmentation/val.txt").write_text("2007_118002\n")
+    psp("prepare", "voc2012", voc_raw, "--allow-incomplete", "-o", "s", "-q", check=0)
+    weights = untrained(tmp_path / "s", "test", tmp_path / "w.safetensors")
+    code, _, err = psp("evaluate", weights, "--data", "s", "--split", "test")
+    assert code == 2 and "split 'test'" in err and "psp evaluate --save-labels DIR" in err
+    arguments = ("evaluate", weights, "--data", "s", "--split", "test", "--save-labels", "sub")
+    _, out, err = psp(*arguments, check=0)
+    assert "no labels" in out and "label files: sub" in err
+    folder = tmp_path / "sub/results/VOC2012/Segmentation/comp6_test_cls"
+    found = {path.stem: Image.open(path) for path in folder.iterdir()}
+    assert set(found) == {"2007_118000", "2007_118001"}
+    assert not (tmp_path / "sub.partial").exists()
+    (tmp_path / "test").mkdir()
+    for name in found:
+        shutil.copy(root / f"JPEGImages/{name}.jpg", tmp_path / "test")
+    expected = maps(psp, tmp_path / "test", weights, tmp_path)
+    for name, picture in found.items():
+        assert picture.mode == "P" and picture.getpalette()[:9] == [0, 0, 0, 128, 0, 0, 0, 128, 0]
+        assert np.array_equal(np.array(picture), expected[name])
+    with tarfile.open(fileobj=io.BytesIO(), mode="w") as archive:  # what is uploaded
+        archive.add(tmp_path / "sub/results", "results")
+    code, _, err = psp(*arguments)
+    assert code == 2 and "--save-labels sub: exists" in err
+
+
+@pytest.mark.parametrize(
+    ("raws", "kind"),
+    [([7, 8, 11, 33], np.uint8), ([1, 2, 3, 4], np.uint8), ([1, 2, 300, 459], np.int32)],
+    ids=["as Cityscapes", "as ADE20K", "of 16 bits"],
+)
+def test_label_files_hold_the_official_raw_values(psp, untrained, rng, tmp_path, raws, kind):
+    classes = [(f"c{raw}", f"#{raw:06x}", [raw]) for raw in raws]
+    card(
+        tmp_path,
+        "folders",
+        classes,
+        extra='[folders]\nimages = "images/{split}"\nmasks = "masks/{split}"',
+    )
+    for folder in ("images/val", "masks/val"):
+        (tmp_path / "raw" / folder / "x").mkdir(parents=True)
+    pixels = rng.integers(0, 256, (50, 60, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "raw/images/val/x/a.png")
+    target = rng.choice(raws, (50, 60)).astype(np.uint16)
+    Image.fromarray(target).save(tmp_path / "raw/masks/val/x/a.png")
+    psp("prepare", "mine.toml", "raw", "-o", "s", "-q", check=0)
+    weights = untrained(tmp_path / "s", "val", tmp_path / "w.safetensors")
+    psp("evaluate", weights, "--data", "s", "--save-labels", "out", check=0)
+    picture = Image.open(tmp_path / "out/x/a.png")
+    expected = maps(psp, tmp_path / "raw/images/val", weights, tmp_path)["a"]
+    assert np.array_equal(np.array(picture), np.array(raws)[expected])
+    assert picture.mode == ("L" if kind is np.uint8 else picture.mode)
+
+
+def test_label_files_that_a_card_cannot_give_are_refused_with_the_reason(
+    psp, untrained, tmp_path, voc_raw
+):
+    from psp.data.cardfile import find_card
+    from psp.errors import PspError
+    from psp.evaluate.leaderboard import Leaderboard
+
+    class Shards:
+        folder, stored_split = tmp_path, "val"
+
+        def __init__(self, name, side=None):
+            self.card, self.conversion = find_card(name), {"max_side": side}
+
+    with pytest.raises(PspError) as error:
+        Leaderboard(tmp_path, Shards("context60"))
+    text = str(error.value)
+    assert "--save-labels" in text and "context60: class 0 'background'" in text and "400" in text
+    with pytest.raises(PspError) as error:
+        Leaderboard(tmp_path, Shards("ade20k", 512))
+    text = str(error.value)
+    assert str(tmp_path) in text and "512" in text and "--max-side" in text
+    for name in ("voc2012", "ade20k", "cityscapes", "context", "lmo"):
+        Leaderboard(tmp_path, Shards(name))
+
+
+def test_the_official_ids_of_the_shipped_cards():
+    """ADE20K counts from 1; Cityscapes' server wants label ids, not train ids."""
+    from psp.data.cardfile import find_card
+    from psp.evaluate.leaderboard import raw_values
+
+    assert raw_values(find_card("ade20k")).tolist() == list(range(1, 151))
+    assert raw_values(find_card("cityscapes")).tolist() == [
+        7,
+        8,
+        11,
+        12,
+        13,
+        17,
+        *range(19, 29),
+        31,
+        32,
+        33,
+    ]
+    assert raw_values(find_card("voc2012")).tolist() == list(range(21))
