@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.plugin import PLUGIN, write_metadata
 from helpers.trees import VOC_VOID, noise, run_psp, save_picture, save_voc_mask, small_card
 from PIL import Image
 
@@ -79,6 +80,15 @@ def psp(tmp_path, monkeypatch, capfd):
         return code, out, err
 
     return call
+
+
+@pytest.fixture
+def plugin(tmp_path_factory, monkeypatch):
+    """tests/plugin as an installed package, whose entry points psp finds."""
+    site = tmp_path_factory.mktemp("site")
+    write_metadata(site)
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.syspath_prepend(PLUGIN)
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,7 @@ GROUND = {
     "workers",
     "device",
     "ranks",
+    "plugins",
     "settings",
     "images",
     "render",

@@ -1,0 +1,20 @@
+"""The package in tests/plugin, made known to Python as pip would do it."""
+
+import tomllib
+from pathlib import Path
+
+PLUGIN = Path(__file__).parents[1] / "plugin"
+
+
+def write_metadata(site):
+    """Write what importlib.metadata reads of an installed package: its name and entry points."""
+    project = tomllib.loads((PLUGIN / "pyproject.toml").read_text())["project"]
+    info = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    )
+    lines = []
+    for group, points in project["entry-points"].items():
+        lines += [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
