@@ -19,6 +19,7 @@ PACKAGE = Path(psp.__file__).parent
 # here may be imported by none and fails the test.
 GROUND = {
     "errors",
+    "events",
     "version",
     "files",
     "workers",

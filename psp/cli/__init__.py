@@ -19,10 +19,11 @@ from psp.cli.export import export_command
 from psp.cli.import_weights import import_command
 from psp.cli.inspect import inspect_command
 from psp.cli.models import models_app
-from psp.cli.options import Debug, debugging, leave
+from psp.cli.options import Debug, debugging
 from psp.cli.predict import predict_command
 from psp.cli.prepare import prepare_command
 from psp.cli.recipe import recipe_app
+from psp.cli.stopping import leave
 from psp.cli.train import train_command
 from psp.cli.verify import verify_command
 from psp.errors import PspError

@@ -28,9 +28,11 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from psp import events
+from psp.events import Report
 from psp.train.run_log import Event, Step, Tick, Validating, Validation, describe
 from psp.zoo.catalog import Entry
-from psp.zoo.published import Fetching, FirstUse, Kept, Report
+from psp.zoo.published import Fetching, FirstUse, Kept
 
 SECONDS_BETWEEN_LINES = 10  # of progress, where stderr is not a terminal
 
@@ -80,6 +82,20 @@ def progress(title: str, quiet: bool) -> Iterator[Advance]:
             show(done, total)
 
         yield advance
+
+
+@contextmanager
+def listening(title: str, quiet: bool) -> Iterator[Report]:
+    """Show what long work reports: progress as `progress` does, and notices as remarks."""
+    with progress(title, quiet) as advance:
+
+        def listen(event: events.Progress | events.Notice) -> None:
+            if isinstance(event, events.Progress):
+                advance(event.done, event.total or 0)
+            elif not quiet:
+                say(event.text)
+
+        yield listen
 
 
 @contextmanager
@@ -153,7 +169,7 @@ def _progress_lines(title: str, unit: int = 1, unit_name: str = "") -> Advance:
 
 
 @contextmanager
-def fetching(quiet: bool) -> Iterator[Report]:
+def fetching(quiet: bool) -> Iterator[Callable[[FirstUse | Fetching | Kept], None]]:
     """Show source, terms and a bar when published weights are fetched, at their first use."""
     if quiet:
         yield lambda event: None

@@ -1,11 +1,8 @@
 """Options that several commands share, each declared once, and what is read from them."""
 
-import multiprocessing
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -121,19 +118,6 @@ def card_named(name: str) -> "Card":
     if Path(name).is_dir():
         return card_from_dict(read_manifest(Path(name))["card"])
     return find_card(name)
-
-
-def leave(code: int) -> NoReturn:
-    """End this process at once, as one of several ranks.
-
-    torch's threads may still be talking to other ranks. A normal exit of Python frees what they
-    use, and then sometimes aborts or hangs.
-    """
-    for loader in multiprocessing.active_children():
-        loader.terminate()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 class ShowGroup(TyperGroup):

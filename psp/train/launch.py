@@ -7,13 +7,32 @@ import sys
 import uuid
 from collections.abc import Sequence
 
+import torch
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from psp.errors import PspError
+from psp.ranks import ranks_here, under_torchrun
 from psp.workers import cores
 
 STOP_SECONDS = 300  # what a step and a checkpoint may take after a stop
+
+
+def check_gpus(gpus: int, device: str) -> None:
+    """Raise PspError if --gpus contradicts torchrun or --device, or there are not as many GPUs."""
+    if under_torchrun():
+        if gpus != ranks_here():
+            raise PspError(
+                f"--gpus {gpus}: torchrun started {ranks_here()} ranks here. Leave --gpus out"
+            )
+        return
+    if device not in ("auto", "cuda"):
+        raise PspError(
+            f"--gpus {gpus} --device {device}: --gpus trains on CUDA devices. Leave --device out"
+        )
+    if (count := torch.cuda.device_count()) < gpus:
+        raise PspError(f"--gpus {gpus}: torch sees {count} CUDA devices here.")
 
 
 def launch(ranks: int, arguments: Sequence[str]) -> int:

@@ -13,7 +13,8 @@ from psp.data.card import SplitEntry
 from psp.data.cardfile import find_card
 from psp.data.shards import ShardSplit
 from psp.errors import PspError
-from psp.prepare.pipeline import Planned, prepare
+from psp.events import Notice, Progress
+from psp.prepare.pipeline import prepare
 
 CAMVID = find_card("camvid")
 VOC = find_card("voc2012")
@@ -58,17 +59,14 @@ def test_incomplete_is_said_when_allowed(camvid_raw, tmp_path):
     shutil.rmtree(camvid_raw / "test")
     shutil.rmtree(camvid_raw / "testannot")
     (camvid_raw / "train" / "0001TP_train000.png").unlink()
-    planned = []
-    prepare(
-        CAMVID,
-        camvid_raw,
-        tmp_path / "out",
-        allow_incomplete=True,
-        report=lambda event: planned.append(event) if isinstance(event, Planned) else None,
-    )
-    assert planned[0].images == {"train": 5, "val": 3}
+    events = []
+    prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True, report=events.append)
+    said = [event.text for event in events if isinstance(event, Notice)]
     for split, count in (("'train'", "5 of the 367"), ("'test'", "0 of the 233")):
-        assert any(split in remark and count in remark for remark in planned[0].remarks)
+        assert any(split in text and count in text for text in said)
+    done = [event for event in events if isinstance(event, Progress)]
+    assert [event.done for event in done] == list(range(1, 9))
+    assert {event.total for event in done} == {8}
 
 
 def test_a_missing_file_is_named(voc_raw, tmp_path):
@@ -192,9 +190,9 @@ def test_a_split_without_pictures_is_said(camvid_raw, tmp_path):
     card = replace(CAMVID, splits=(SplitEntry("train"), SplitEntry("vall")))
     with error_naming(PspError, camvid_raw, "split 'vall'", "no pictures"):
         prepare(card, camvid_raw, tmp_path / "out")
-    planned = []
-    prepare(card, camvid_raw, tmp_path / "out", allow_incomplete=True, report=planned.append)
-    assert any("split 'vall'" in remark for remark in planned[0].remarks)
+    events = []
+    prepare(card, camvid_raw, tmp_path / "out", allow_incomplete=True, report=events.append)
+    assert any("split 'vall'" in event.text for event in events if isinstance(event, Notice))
 
 
 def test_a_gray_and_a_cmyk_picture_are_taken(camvid_raw, tmp_path):

@@ -187,7 +187,7 @@ def uneven(shards, config):
     criterion = Criterion(LossSettings(loss_stride=1), align_corners=True)
     found = []
     for _, labels in batches(crops, config.optimizer.batch, range(20), 0, pin=False):
-        one, two = (float(criterion.total_weight(part)) for part in labels.chunk(2))
+        one, two = (float(criterion.total_weights(part)[0]) for part in labels.chunk(2))
         found.append(abs(one - two) / (one + two))
     print(found)
     return sum(found) / len(found) > 0.05 and max(found) > 0.1

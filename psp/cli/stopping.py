@@ -1,0 +1,73 @@
+"""How a command ends before it is done: by a signal, or by an error on one of several ranks."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NoReturn
+
+from psp.cli.options import debugging
+from psp.errors import PspError, ReportedError
+
+if TYPE_CHECKING:
+    from psp.train.distributed import Ranks
+
+
+def leave(code: int) -> NoReturn:
+    """End this process at once, as one of several ranks.
+
+    torch's threads may still be talking to other ranks. A normal exit of Python frees what they
+    use, and then sometimes aborts or hangs.
+    """
+    for loader in multiprocessing.active_children():
+        loader.terminate()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+@contextlib.contextmanager
+def reported_once(ranks: "Ranks") -> Iterator[None]:
+    """Let one rank print an error before any rank ends, since torchrun then ends all of them."""
+    try:
+        yield
+    except ReportedError:
+        ranks.wait_for_report()
+        leave(2)
+    except PspError as error:
+        if ranks.alone or debugging():
+            raise
+        from psp.cli.console import show_error
+
+        show_error(str(error))
+        ranks.announce_end()
+        leave(2)
+
+
+@contextlib.contextmanager
+def stop_signals(*, announce: bool) -> Iterator[list[int]]:
+    """Yield a list of the stop signals received. A second one raises KeyboardInterrupt at once.
+
+    Schedulers send SIGUSR1 before the time is up, and SIGHUP comes when a terminal or a connection
+    closes (under nohup it is ignored, and stays ignored). `announce`: say so on stderr.
+    """
+    received: list[int] = []
+
+    def handle(number: int, frame: object) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+        if announce:
+            with contextlib.suppress(OSError):  # the terminal may be gone
+                print("\nstopping after this step (repeat to stop at once)", file=sys.stderr)
+
+    numbers = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP}
+    numbers -= {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()
+    previous = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

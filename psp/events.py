@@ -1,0 +1,31 @@
+"""What long work reports while it goes on: how far it is, and what is worth saying once.
+
+A function that takes long has a parameter `report`, which it calls with these; it never prints.
+What only one kind of work has to say, such as a training its losses, is a record of its own there.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`done` of `total` are done, counted in `unit`; `total` is None where nobody knows it."""
+
+    done: int
+    total: int | None
+    unit: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something worth saying once, in one line."""
+
+    text: str
+
+
+Report = Callable[[Progress | Notice], None]
+
+
+def ignore(event: object) -> None:
+    """Report to nobody: the default of every `report`."""

@@ -1,0 +1,76 @@
+"""What `psp train` was asked for: which shards, which run folder, which settings.
+
+Known before torch is loaded, so that a mistake in it is an error at once.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from psp.data.card import card_from_dict
+from psp.data.manifest import read_manifest
+from psp.errors import PspError
+from psp.files import free_name
+from psp.ranks import launch_name, restarts
+from psp.runs import RUNS, Run, newest_named, run_of_launch
+from psp.settings.config import TrainConfig
+from psp.settings.sources import overlay, resolve
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """A training: its shards, its run folder, its settings, and whether it continues a run."""
+
+    shards: Path
+    run: Run
+    config: TrainConfig
+    resume: bool = False
+
+
+def train_request(
+    shards: Path,
+    *,
+    out: Path | None = None,
+    recipe: str | None = None,
+    overrides: Mapping[str, Any],
+    resume: bool = False,
+) -> TrainRequest:
+    """Return the run folder and the settings of a training.
+
+    `overrides` are laid over the card's recipe, or, with `resume` and no `recipe`, over the run's
+    own settings. Without `out`, a new run is runs/DATASET-BACKBONE or the next free number, and a
+    resumed one the newest of these. Ranks that torchrun started again continue with their own run.
+    Raises PspError for shards that cannot be read, an unknown recipe or setting, or no such run.
+    """
+    card = card_from_dict(read_manifest(shards)["card"])
+    config = resolve(card.recipe_named(recipe), overrides, recipe or "default")
+    default = RUNS / f"{card.name}-{config.network.backbone}"
+    if restarts() and not resume:
+        own = run_of_launch(default, launch_name()) if out is None else Run(out)
+        if own is not None and own.of_launch(launch_name()):
+            return TrainRequest(shards, own, config, own.resumable)
+    if resume:
+        run = Run(out or newest_named(default))
+        if recipe is None:
+            config = overlay(run.training_config(), overrides)
+        return TrainRequest(shards, run, config, resume=True)
+    return TrainRequest(shards, Run(out or free_name(default)), config)
+
+
+def join_overrides(options: Mapping[str, Any], texts: Sequence[str]) -> dict[str, Any]:
+    """Join the options that were given (not None) with the key=value texts of --set.
+
+    Raises PspError for a text of another form, and for a setting that is given twice.
+    """
+    overrides = {key: value for key, value in options.items() if value is not None}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise PspError(
+                f"--set {text}: must look like key=value, for example --set aux_weight=0.4"
+            )
+        if key in overrides:
+            raise PspError(f"--set {text}: '{key}' is given twice.")
+        overrides[key] = value
+    return overrides

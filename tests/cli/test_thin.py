@@ -1,0 +1,28 @@
+"""A command parses, calls the library and shows the result; what it computes is elsewhere."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import psp.cli
+
+LONGEST = 25  # lines of a command's body, without its docstring
+NOT_YET = {"predict_command", "evaluate_command"}
+
+
+def commands():
+    """Yield every command function of the command line."""
+    for path in sorted(Path(psp.cli.__file__).parent.glob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and node.name.endswith("_command"):
+                if node.name in NOT_YET:
+                    continue
+                yield pytest.param(node, id=node.name)
+
+
+@pytest.mark.parametrize("command", list(commands()))
+def test_a_commands_body_is_short(command):
+    body = command.body[1:]  # its docstring is the help
+    lines = body[-1].end_lineno - body[0].lineno + 1
+    assert lines <= LONGEST, f"{command.name}: {lines} lines"
