@@ -249,7 +249,7 @@ def test_more_gpus_than_there_are_is_one_line(psp, place, monkeypatch):
     for name, value in {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}.items():
         monkeypatch.setenv(name, value)
     err = psp("train", "shards", "--gpus", 2, cwd=place, check=2)[2]
-    assert err == "error: --gpus 2: torchrun started 1 here. Leave --gpus out\n"
+    assert "--gpus 2" in err and "Leave --gpus out" in err and err.count("\n") == 1
     assert not (place / "runs").exists()
 
 
