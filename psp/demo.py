@@ -12,7 +12,9 @@ from psp.data.cardfile import find_card
 from psp.data.contact_sheet import most_varied
 from psp.data.scenes import paint_set
 from psp.files import atomic_write
-from psp.images import decode_image, decode_label, encode_jpeg
+from psp.images.encoding import encode_jpeg
+from psp.images.labels import decode_label
+from psp.images.pictures import decode_image
 from psp.render import legend, overlay, sheet
 
 SHEET_ROWS = 5

@@ -75,7 +75,7 @@ def _draw_sheet(statistics: "Statistics", sheet: Path, split: str) -> None:
     from psp.data.contact_sheet import contact_sheet
     from psp.data.shards import ShardSplit
     from psp.files import atomic_write
-    from psp.images import encode_png
+    from psp.images.encoding import encode_png
 
     page = contact_sheet(ShardSplit(statistics.folder, split))
     with atomic_write(sheet) as temporary:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from psp.data.card import IGNORE
 from psp.files import atomic_write, make_folder
-from psp.images import encode_label, encode_png
+from psp.images.encoding import encode_label, encode_png
 
 # Raw label values of the card `scenes`.
 SKY, WATER, ROAD, WALL, FLOOR, BOAT, CAR, BUILDING, CABINET = range(9)

@@ -43,7 +43,8 @@ from psp.data.manifest import (
 )
 from psp.errors import nearest
 from psp.files import file_sha256
-from psp.images import decode_image, decode_label
+from psp.images.labels import decode_label
+from psp.images.pictures import decode_image
 
 ATTRIBUTES = ("format", "version", "card", "split", "labels", "conversion", "made_by")
 MEMBERS = ("images", "labels", "size", "crc32", "name", "pixels")

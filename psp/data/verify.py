@@ -18,7 +18,8 @@ from psp.data.manifest import REMAKE, ShardError, read_manifest
 from psp.data.shards import ShardSplit
 from psp.events import Progress, Report, ignore
 from psp.files import file_sha256
-from psp.images import PictureError, histogram
+from psp.images.labels import histogram
+from psp.images.reading import PictureError
 from psp.workers import map_in_processes
 
 SAMPLES = 64  # in a chunk: how many are checked between two progress reports

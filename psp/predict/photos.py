@@ -1,7 +1,7 @@
 """Decoding of users' photos: any picture file that Pillow or OpenCV reads, turned upright.
 
-Pictures of data sets are read by `psp.images.decode_image`, which accepts fewer formats and ignores
-an EXIF orientation, as the data sets' masks do.
+Pictures of data sets are read by `psp.images.pictures`, which accepts fewer formats and ignores an
+EXIF orientation, as the data sets' masks do.
 """
 
 from functools import cache
@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from psp.images import (
+from psp.images.pictures import to_rgb
+from psp.images.reading import (
     FORMATS,
     SUFFIXES,
     PictureError,
     UnknownKindError,
     ignore_warnings,
     open_picture,
-    to_rgb,
 )
 
 PHOTO_SUFFIXES = SUFFIXES | {
@@ -70,14 +70,16 @@ _FORMATS = (
     "TGA",
 )
 _ORIENTATION = 0x0112
-_TURNS = {  # EXIF orientation to the operation that undoes it
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+# What undoes an EXIF orientation: whether rows and columns change places, then the flips of rows
+# and of columns. Source: Exif 2.3, tag 274.
+_TURNS = {
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
 }
 
 
@@ -94,7 +96,15 @@ def decode_photo(data: bytes, where: str) -> NDArray[np.uint8]:
             raise
         return _opencv(data, where)
     turn = _TURNS.get(_orientation(picture))
-    return to_rgb(picture if turn is None else picture.transpose(turn), where)
+    pixels = to_rgb(picture, where, data)
+    return pixels if turn is None else _turned(pixels, turn)
+
+
+def _turned(pixels: NDArray[np.uint8], turn: tuple[bool, bool, bool]) -> NDArray[np.uint8]:
+    swap, rows, columns = turn
+    upright = pixels.swapaxes(0, 1) if swap else pixels
+    upright = upright[::-1] if rows else upright
+    return np.ascontiguousarray(upright[:, ::-1] if columns else upright)
 
 
 @cache

@@ -10,17 +10,10 @@ import pytest
 from helpers.errors import error_naming
 from PIL import Image
 
-from psp.images import (
-    PictureError,
-    check_image,
-    decode_image,
-    decode_label,
-    encode_jpeg,
-    encode_label,
-    encode_palette,
-    encode_png,
-    histogram,
-)
+from psp.images.encoding import encode_jpeg, encode_label, encode_palette, encode_png
+from psp.images.labels import decode_label, histogram
+from psp.images.pictures import check_image, decode_image
+from psp.images.reading import PictureError
 
 
 def file(picture, kind="PNG", **options):

@@ -1,0 +1,130 @@
+"""Label files as raw values: the integers of the file, uint8 or uint16 (H, W), or its colors."""
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from psp.images.headers import PNG
+from psp.images.reading import FORMATS, PictureError, open_picture, palette_bmp
+
+PALETTE = 3  # color type in a PNG's IHDR
+
+
+def decode_label(data: bytes, where: str) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Return a label file's raw values, (H, W): palette indices for mode P, gray values for L.
+
+    Raises PictureError for a broken file and for a color picture, whose values are not labels.
+    """
+    picture = _open_label(data, where)
+    if picture.mode == "P":
+        return np.array(picture)
+    if picture.mode == "L":
+        step = _gray_step(data)
+        return np.array(picture) if step == 1 else np.asarray(picture) // step
+    if picture.mode == "1":
+        return np.asarray(picture).astype(np.uint8)
+    if picture.mode.startswith("I") or picture.mode == "F":
+        return _whole_numbers(np.asarray(picture), where)
+    values = np.unique(_packed(np.asarray(picture.convert("RGB"))))
+    shown = ", ".join(f"#{value:06x}" for value in values[:6])
+    raise PictureError(
+        f"{where}: a label must be a palette or gray PNG, this one has mode {picture.mode} "
+        f"(colors {shown}, …): colors are not class ids. Take the official files, or a card with "
+        "labels = 'colors'"
+    )
+
+
+def _whole_numbers(values: NDArray[Any], where: str) -> NDArray[np.uint16]:
+    """Return 16-bit, 32-bit or floating-point values as labels. Raises PictureError."""
+    labels = values.astype(np.uint16)
+    wrong = values != labels
+    if wrong.any():
+        shown = ", ".join(f"{value:g}" for value in np.unique(values[wrong])[:6])
+        kind = "floating-point" if values.dtype.kind == "f" else "32-bit"
+        raise PictureError(
+            f"{where}: it holds {shown} ({kind} numbers); labels are whole numbers from 0 to "
+            "65535. Save the mask with such values"
+        )
+    return labels
+
+
+def label_palette(data: bytes) -> dict[int, int]:
+    """Return value → color, 65536 R + 256 G + B, of a palette file; {} for other files."""
+    if data.startswith(PNG) and data[12:16] == b"IHDR" and data[25] != PALETTE:
+        return {}  # the usual case, without opening the file
+    picture: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+    if picture.format == "BMP":
+        picture = palette_bmp(data) or picture
+    if picture.mode != "P":
+        return {}
+    flat = picture.getpalette("RGB") or []
+    triples = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+    return {value: (r << 16) | (g << 8) | b for value, (r, g, b) in enumerate(triples)}
+
+
+def decode_color_label(data: bytes, where: str) -> NDArray[np.int32]:
+    """Return a colored label file's raw values, (H, W): 65536 R + 256 G + B.
+
+    Raises PictureError for a broken file and for one that is partly transparent.
+    """
+    picture = _open_label(data, where)
+    if picture.mode.startswith("I"):
+        raise PictureError(f"{where}: a color label must have 8 bits per channel, not 16.")
+    if picture.has_transparency_data and np.asarray(picture.convert("RGBA"))[..., 3].min() < 255:
+        raise PictureError(
+            f"{where}: partly transparent, so that its colors are ambiguous. Save it without "
+            "transparency."
+        )
+    return _packed(np.asarray(picture.convert("RGB")))
+
+
+def histogram(label: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return how often each value occurs in uint8 (H, W): int64 (256,)."""
+    flat = label.ravel()
+    inner = np.flatnonzero(flat[1:] != flat[:-1])
+    if len(inner) > flat.size // 16:
+        return np.bincount(flat, minlength=256)
+    # Labels are areas: adding up the lengths of runs is three times as fast as counting pixels.
+    ends = np.concatenate([[-1], inner, [flat.size - 1]])
+    counts = np.bincount(flat[ends[1:]], ends[1:] - ends[:-1], minlength=256)
+    return counts.astype(np.int64)  # from float64, exact to 2^53
+
+
+def _packed(image: NDArray[np.uint8]) -> NDArray[np.int32]:
+    red, green, blue = (image[..., channel].astype(np.int32) for channel in range(3))
+    return (red << 16) | (green << 8) | blue
+
+
+def _open_label(data: bytes, where: str) -> Image.Image:
+    picture = open_picture(data, where, label=True)
+    reason = _inexact(picture, data)
+    if reason:
+        raise PictureError(f"{where}: a label must be a PNG: {reason}.")
+    return picture
+
+
+def _inexact(picture: Image.Image, data: bytes) -> str | None:
+    """Return why a label file's pixels may differ from the values that were saved, or None."""
+    kind = picture.format
+    if getattr(picture, "n_frames", 1) > 1:
+        return f"this {kind} has several pictures in it"
+    if kind == "PNG":
+        return None if data[12:16] == b"IHDR" else "its header is not first"
+    if kind in ("BMP", "GIF"):
+        return None
+    if kind == "PPM":  # Pillow scales 0..maxval to 0..255
+        top = data.split(maxsplit=4)[3] if not data.startswith(b"P4") else b"1"
+        return None if top in (b"255", b"65535") else f"a PGM with maximum {top!r} is not exact"
+    if kind == "TIFF":
+        lossy = picture.info.get("compression") in ("jpeg", "webp")
+        return "its compression is lossy" if lossy else None
+    return f"{kind} is lossy"
+
+
+def _gray_step(data: bytes) -> int:
+    """Return the factor that Pillow scales a gray PNG's values with: 1 for 8 bits."""
+    depth = data[24] if data.startswith(PNG) else 8  # IHDR's bit depth
+    return {1: 255, 2: 85, 4: 17}.get(depth, 1)

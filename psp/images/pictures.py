@@ -1,0 +1,124 @@
+"""Picture files as pixels: uint8 (H, W, 3) RGB."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, TiffImagePlugin
+
+from psp.images.headers import PNG, png_bits
+from psp.images.reading import FORMATS, PictureError, ignore_warnings, open_picture
+
+MAX_16 = np.iinfo(np.uint16).max
+
+
+def decode_image(data: bytes, where: str) -> NDArray[np.uint8]:
+    """Return a data set's picture file as uint8 (H, W, 3) RGB.
+
+    Gray is repeated, a palette applied, transparency dropped, CMYK converted, 16 bits reduced to 8.
+    The EXIF orientation is ignored, because the data sets' masks ignore it. Raises PictureError,
+    which starts with `where`.
+    """
+    return to_rgb(open_picture(data, where), where, data)
+
+
+def as_rgb(picture: object) -> NDArray[np.uint8]:
+    """Return a Pillow picture's pixels as uint8 (H, W, 3) RGB. Raises PictureError."""
+    if not isinstance(picture, Image.Image):
+        raise PictureError(
+            f"an image must be a path, a Pillow image or a uint8 array, not {type(picture)}."
+        )
+    if not (picture.width and picture.height):
+        raise PictureError("an image without pixels: its width or height is 0.")
+    try:
+        return to_rgb(picture, "image")
+    except (OSError, ValueError) as error:  # it may be decoded only now, or be closed
+        raise PictureError(f"image: broken picture: {' '.join(str(error).split())}") from None
+
+
+def check_image(data: bytes, where: str) -> tuple[int, int]:
+    """Check that a picture file can be decoded to its end; return its height and width.
+
+    Raises PictureError if `decode_image` would. All bits of a JPEG are decoded, because that is
+    where errors show, but the inverse transform, which cannot fail, is done at 1/8 of the size.
+    """
+    height, width = 0, 0
+
+    def shrink(picture: Image.Image) -> None:
+        nonlocal height, width
+        height, width = picture.height, picture.width
+        picture.draft("L", (max(1, width // 8), max(1, height // 8)))
+
+    picture = open_picture(data, where, before_loading=shrink)
+    if picture.mode not in ("RGB", "L", "CMYK"):
+        to_rgb(picture, where, data)
+    return height, width
+
+
+def to_rgb(picture: Image.Image, where: str, data: bytes = b"") -> NDArray[np.uint8]:
+    """Return a loaded picture's pixels as uint8 (H, W, 3) RGB. Raises PictureError.
+
+    A deep picture (10, 12 or 14 bits in files of 16) becomes as bright as it is meant: `used_bits`
+    says how. `data` is the file, where there is one.
+    """
+    if picture.mode.startswith("I"):  # convert() would clip
+        values = np.asarray(picture)
+        if values.max(initial=0) > MAX_16 or values.min(initial=0) < 0:
+            raise PictureError(f"{where}: a picture of 32-bit values. Save it with 8 or 16 bits.")
+        gray = (values >> used_bits(picture, values, data) - 8).astype(np.uint8)
+        return np.repeat(gray[:, :, None], 3, axis=2)
+    if picture.mode == "F":  # convert() would clip 0..1 to black
+        raise PictureError(f"{where}: a picture of floating-point values. Save it with 8 bits.")
+    try:
+        with ignore_warnings():
+            picture = picture if picture.mode == "RGB" else picture.convert("RGB")
+    except ValueError:
+        raise PictureError(
+            f"{where}: mode {picture.mode} cannot be converted to RGB. Save it as RGB."
+        ) from None
+    pixels = np.array(picture)  # a copy: Pillow's own memory is read-only
+    if data and pixels.max(initial=0) < 64 and (deep := _deep_colors(data)) is not None:
+        return (deep >> used_bits(picture, deep, data) - 8).astype(np.uint8)
+    return pixels
+
+
+def _deep_colors(data: bytes) -> NDArray[np.uint16] | None:
+    """Return the pixels (H, W, 3) RGB of a file with 16 bits a color, None for other files.
+
+    Pillow keeps the upper eight bits alone, in which 12 bits are nearly black.
+    """
+    if not data.startswith((PNG, b"II*\0", b"MM\0*")):
+        return None
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3 or pixels.shape[2] < 3:
+        return None
+    return np.ascontiguousarray(pixels[..., 2::-1], np.uint16)
+
+
+def used_bits(picture: Image.Image, values: NDArray[Any], data: bytes) -> int:
+    """Return how many bits of 16-bit values are used: the value of white is 2^bits - 1.
+
+    The header's word counts (PNG: sBIT; TIFF: bits a sample). Where it says nothing, a picture
+    whose largest value fits 10, 12 or 14 bits is taken to use just those, as cameras write it.
+    """
+    stated = None
+    if data.startswith(PNG):
+        stated = png_bits(data)[1]
+    elif isinstance(picture, TiffImagePlugin.TiffImageFile):
+        depth = int(picture.tag_v2.get(258, (16,))[0])
+        stated = depth if depth < 16 else None
+    if stated is not None and 8 <= stated < 16:
+        return stated
+    largest = int(values.max(initial=0))
+    return next((bits for bits in (10, 12, 14) if 255 < largest < 1 << bits), 16)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Return a picture file's height and width from its header. Raises PictureError."""
+    try:
+        with Image.open(path, formats=FORMATS) as picture:
+            return picture.height, picture.width
+    except Exception as error:  # Pillow raises many types, as in open_picture
+        raise PictureError(f"{path}: broken picture: {' '.join(str(error).split())}") from None
