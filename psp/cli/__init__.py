@@ -7,6 +7,7 @@ fix, in one line; 3 done, but some inputs failed and are listed; 128 + n stopped
 
 import signal
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -61,22 +62,42 @@ def _user_error(message: str) -> typer.Exit:
 
 app = typer.Typer(
     cls=Commands,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("prepare")(prepare_command)
-app.command("train")(train_command)
-app.command("evaluate")(evaluate_command)
-app.command("predict")(predict_command)
-app.command("demo")(demo_command)
-app.command("inspect")(inspect_command)
-app.command("verify")(verify_command)
-app.command("import")(import_command)
-app.command("export")(export_command)
-app.add_typer(cards_app, name="cards")
-app.add_typer(recipe_app, name="recipe")
-app.add_typer(models_app, name="models")
+# In `psp --help`, a line per command; its own help says more, and has an example.
+FOUR, DATA, MODELS, MORE = "The four commands", "Data", "Models", "More"
+
+
+def _add(name: str, function: Callable[..., None], panel: str, line: str) -> None:
+    app.command(name, short_help=line, rich_help_panel=panel)(function)
+
+
+_add("prepare", prepare_command, FOUR, "Convert a data set's download into shards.")
+_add("train", train_command, FOUR, "Train a network on the shards.")
+_add("evaluate", evaluate_command, FOUR, "Score the network on a labeled split.")
+_add("predict", predict_command, FOUR, "Write label maps and overlays of pictures.")
+app.add_typer(
+    cards_app, name="cards", rich_help_panel=DATA, short_help="List the data sets that psp knows."
+)
+_add("inspect", inspect_command, DATA, "Show what shards hold, or a model.")
+_add("verify", verify_command, DATA, "Check every byte and every label value of shards.")
+app.add_typer(
+    models_app, name="models", rich_help_panel=MODELS, short_help="List the published weights."
+)
+_add("import", import_command, MODELS, "Convert weights of other programs.")
+_add("export", export_command, MODELS, "Write a model as ONNX, and check it.")
+app.add_typer(
+    recipe_app, name="recipe", rich_help_panel=MORE, short_help="Show the settings of a training."
+)
+_add("demo", demo_command, MORE, "Try the four commands on a small painted data set.")
+
+START = """\
+psp demo                       try the four commands on painted pictures, about three minutes
+psp cards                      the data sets that psp knows; then psp prepare, train, evaluate
+psp prepare my.toml PICTURES   your own data set: a card, no code
+psp predict photos/            label maps of your pictures, with a model of your own or published
+psp --help                     all commands; psp train --help: its options"""
 
 
 def main() -> None:
@@ -96,8 +117,9 @@ def _show_version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def psp(
+    ctx: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -110,4 +132,7 @@ def psp(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Semantic segmentation with the pyramid scene parsing network (PSPNet). Try it: psp demo"""
+    """Semantic segmentation with the pyramid scene parsing network (PSPNet)."""
+    if ctx.invoked_subcommand is None:
+        print(f"{ctx.command.help}\n\n{START}")
+        raise typer.Exit(2)

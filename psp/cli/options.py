@@ -38,7 +38,6 @@ Debug = Annotated[
         callback=_set_debug,
         is_eager=True,
         help="Show the traceback of an error.",
-        rich_help_panel=ADVANCED,
     ),
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show no progress and no remarks.")]
