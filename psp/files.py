@@ -116,6 +116,20 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def placeholder(start: bytes) -> str | None:
+    """Return what a file is that stands where the real one should be, by its first bytes; or None.
+
+    A clone without Git LFS has pointers instead of large files; a download that needs a login or
+    has moved is a web page.
+    """
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, not the file itself. Fetch it with: git lfs pull"
+    if text.startswith((b"<!doctype html", b"<html")):
+        return "a web page, not the file itself. Download it again, perhaps with a login"
+    return None
+
+
 def is_free(folder: Path) -> bool:
     """Whether nothing is there, or a folder without anything in it."""
     return not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir()))

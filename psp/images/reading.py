@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from psp.errors import PspError
+from psp.files import placeholder
 from psp.images.headers import (
     PNG,
     bmp_indices,
@@ -80,7 +81,8 @@ def open_picture(
                 picture = _jpeg_without_end(data)
             return picture
     except UnidentifiedImageError:
-        raise UnknownKindError(f"{where}: not a picture (it starts with {data[:8]!r}).") from None
+        what = placeholder(data[:100]) or f"not a picture (it starts with {data[:8]!r})."
+        raise UnknownKindError(f"{where}: {what}") from None
     except PictureError:
         raise
     except Exception as error:  # for broken files Pillow's readers raise many types

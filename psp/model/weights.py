@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from psp.errors import PspError
-from psp.files import atomic_write
+from psp.files import atomic_write, placeholder
 from psp.model.architecture import Architecture, architecture_from
 from psp.model.preprocessing import IMAGENET, Preprocessing
 from psp.model.pspnet import PSPNet, build
@@ -106,11 +106,18 @@ def _read(path: Path, tensors: bool) -> tuple[Header, dict[str, Tensor]]:
     except FileNotFoundError:
         raise PspError(f"{path}: no such file.") from None
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        if path.suffix.lower() in (".pth", ".pt", ".caffemodel"):
-            raise PspError(
-                f"{path}: not psp weights. Convert it with: psp import {path} OUT --card CARD"
-            ) from None
-        raise PspError(f"{path}: damaged, or not a weights file: {error}") from None
+        what = _placeholder(path) or f"damaged, or not a weights file: {error}"
+        if what.startswith("damaged") and path.suffix.lower() in (".pth", ".pt", ".caffemodel"):
+            what = f"not psp weights. Convert it with: psp import {path} OUT --card CARD"
+        raise PspError(f"{path}: {what}") from None
+
+
+def _placeholder(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return placeholder(file.read(100))
+    except OSError:
+        return None
 
 
 def _header_from(value: dict[str, Any], path: Path) -> Header:
