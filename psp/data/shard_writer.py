@@ -56,7 +56,7 @@ def write_shard(
             )
 
         # A fixed file version and no timestamps, so that the same samples give the same bytes.
-        with h5py.File(temporary, "w", libver=("v108", "v108")) as file:
+        with h5py.File(temporary, "w", libver=("v108", "v108"), locking=False) as file:
             for column, kind in enumerate(("images", "labels")):
                 offsets = np.concatenate([[0], lengths[:, column].cumsum()])
                 fill(file.create_dataset(f"{kind}/bytes", offsets[-1:], np.uint8), column)
@@ -108,7 +108,7 @@ def _fill(dataset: Any, extents: Iterable[tuple[io.FileIO, int, int]]) -> None:
 
 def shard_entry(path: Path) -> dict[str, Any]:
     """Return a finished shard's entry in the manifest: file, images, bytes, sha256, pixels."""
-    with h5py.File(path, "r") as file:
+    with h5py.File(path, "r", locking=False) as file:
         table = file["pixels"]
         images, pixels = len(table), np.zeros(table.shape[1], np.int64)
         for start in range(0, images, 4096):

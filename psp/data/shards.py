@@ -203,7 +203,7 @@ def _read_header(path: Path, entry: dict[str, Any]) -> _Header:
             f"an incomplete copy? {REMAKE}"
         )
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", locking=False) as file:
             check_version(path, file.attrs["format"].decode(), int(file.attrs["version"]))
             check_keys(path, file.attrs.keys(), ATTRIBUTES)
             check_keys(path, file.keys(), MEMBERS, "/")

@@ -30,6 +30,7 @@ SUFFIXES = frozenset(
 )
 # The only formats that Pillow may detect, whatever the file's name: for EPS it runs Ghostscript.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # and BigTIFF
 BYTES_PER_PIXEL = 12  # Pillow's own 4, and two copies as RGB with some room
 # Memory decides how large a picture may be (`_check_memory`), not a number of the library's.
 Image.MAX_IMAGE_PIXELS = None
@@ -81,6 +82,8 @@ def open_picture(
                 picture = _jpeg_without_end(data)
             return picture
     except UnidentifiedImageError:
+        if data.startswith(TIFF):  # one of a kind that Pillow has no mode for
+            raise PictureError(f"{where}: {_unknown_tiff(data)}.") from None
         what = placeholder(data[:100]) or f"not a picture (it starts with {data[:8]!r})."
         raise UnknownKindError(f"{where}: {what}") from None
     except PictureError:
@@ -97,6 +100,18 @@ def _check_memory(picture: Image.Image, where: str) -> None:
             f"{where}: {picture.width}x{picture.height} pixels need {need / 1e9:.1f} GB of memory, "
             f"{free / 1e9:.1f} GB are free. Shrink it, or use a machine with more memory."
         )
+
+
+def _unknown_tiff(data: bytes) -> str:
+    """Return the cause for a TIFF that Pillow does not take for a picture."""
+    try:
+        tags = TiffImagePlugin.ImageFileDirectory_v2(data[:8])
+        file = io.BytesIO(data)
+        file.seek(tags.next)
+        tags.load(file)
+        return tiff_fault(tags) or "a TIFF of a kind that is not read; save it as PNG"
+    except Exception:  # whatever Pillow raises for a broken one
+        return "broken picture: its TIFF header cannot be read"
 
 
 def palette_bmp(data: bytes) -> Image.Image | None:
