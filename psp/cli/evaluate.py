@@ -1,7 +1,7 @@
 """psp evaluate: score a model on a labeled split."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,6 +28,10 @@ from psp.cli.options import (
     which_weights,
 )
 from psp.errors import PspError
+
+if TYPE_CHECKING:
+    from psp.evaluate.evaluation import Evaluation
+    from psp.runs import Model
 
 
 def evaluate_command(
@@ -76,47 +80,50 @@ def evaluate_command(
 
     To share the work among 8 GPUs: torchrun --nproc-per-node 8 -m psp evaluate MODEL
     """
-    from psp.cli.console import progress, say
-    from psp.cli.tables.scores import show_evaluation
-    from psp.files import json_line
+    from psp.cli.console import listening
     from psp.ranks import local_device, rank_share
+
+    rank = rank_share()
+    source = _source(model, data, weights, quiet or not rank.first)
+    from psp.device import pick_device
+    from psp.evaluate.evaluate import EvaluateRequest, evaluate
+
+    request = EvaluateRequest(
+        model=source,
+        data=data,
+        split=split,
+        procedure=procedure_of(scales, multi_scale, flip, crop, base_size, procedure),
+        device=pick_device(local_device(device)),
+        precision=one_of("--precision", precision, PRECISIONS),
+        window_batch=window_batch,
+        compiled=compiled,
+        save_labels=save_labels,
+        share=rank,
+    )
+    with listening("evaluating", quiet or not rank.first) as report:
+        evaluation = evaluate(request, report)
+    if evaluation is not None:  # only the first rank has the sums, and shows them
+        _show(evaluation, worst, as_json, quiet)
+
+
+def _source(model: Path, data: Path | None, weights: str | None, quiet: bool) -> "Model":
+    """Return the model to score. Raises PspError before hundreds of MB are fetched in vain."""
     from psp.zoo.find import is_published
 
-    if data is None and is_published(model):  # before hundreds of MB are fetched
+    if data is None and is_published(model):
         raise PspError(
             f"{model}: published weights do not say where your shards are. Add --data SHARDS"
         )
-    rank = rank_share()
-    source = model_named(model, which_weights(weights), quiet or not rank.first)
-    from psp.device import pick_device
-    from psp.evaluate.evaluate import evaluate
+    return model_named(model, which_weights(weights), quiet)
 
-    with progress("evaluating", quiet or not rank.first) as advance:
-        evaluation = evaluate(
-            source,
-            data=data,
-            split=split,
-            procedure=procedure_of(scales, multi_scale, flip, crop, base_size, procedure),
-            device=pick_device(local_device(device)),
-            precision=one_of("--precision", precision, PRECISIONS),
-            window_batch=window_batch,
-            compiled=compiled,
-            save_labels=save_labels,
-            share=rank,
-            report=advance,
-        )
-    if evaluation is None:  # only the first rank has the sums, and reports
-        return
+
+def _show(evaluation: "Evaluation", worst: int, as_json: bool, quiet: bool) -> None:
+    from psp.cli.tables.scores import show_evaluation, show_remarks
+    from psp.files import json_line
+
     if as_json:
         print(json_line(evaluation.to_dict()))
     else:
         show_evaluation(evaluation, worst)
     if not quiet:
-        if not evaluation.same_data:
-            known = evaluation.header.data  # "" for imported weights
-            verb = "are not" if known else "may not be"
-            say(f"these {verb} the shards that the model was trained with")
-        if evaluation.saved:
-            say(f"saved: {evaluation.saved}")
-        if evaluation.labels:
-            say(f"label files: {evaluation.labels}")
+        show_remarks(evaluation)

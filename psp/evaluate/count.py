@@ -17,8 +17,7 @@ from psp.data.manifest import REMAKE
 from psp.data.shards import ShardSplit
 from psp.device import memory_ran_out
 from psp.errors import PspError
-from psp.evaluate.metrics import Confusion
-from psp.images import ignore_warnings
+from psp.images.reading import ignore_warnings
 from psp.model.inference import SlidingWindow
 from psp.model.procedure import Procedure
 from psp.workers import cores, prefetch_map
@@ -32,20 +31,20 @@ def score_split(
     procedure: Procedure,
     report: Callable[[int], None] = lambda done: None,
     indices: Sequence[int] | None = None,
-) -> Confusion:
-    """Predict every picture of a split, or those of `indices`, and count the pixels.
+) -> NDArray[np.int64]:
+    """Predict every picture of a split, or those of `indices`; return the confusion matrix.
 
+    int64 (classes, classes): [t, p] = pixels of true class t that were predicted as class p.
     `report` gets the number of pictures done.
     """
     chosen = range(len(split)) if indices is None else indices
-    total = torch.zeros(model.classes**2, dtype=torch.int64, device=model.device)
+    classes = model.classes
+    total = torch.zeros((classes, classes), dtype=torch.int64, device=model.device)
     with closing(predict_samples(model, split, procedure, chosen)) as samples:
         for done, sample in enumerate(samples, start=1):
-            total += sample.counts(model.classes)
+            total += sample.confusion(classes)
             report(done)
-    confusion = Confusion(model.classes)
-    confusion.add(total.cpu().numpy())
-    return confusion
+    return np.asarray(total.cpu().numpy())
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,8 @@ class PredictedSample:
     prediction: Tensor  # on the model's device
     target: NDArray[np.uint8] | None  # on the host; None if the split has no labels
 
-    def counts(self, classes: int) -> Tensor:
-        """Return its confusion matrix on the device, int64 (classes²,).
+    def confusion(self, classes: int) -> Tensor:
+        """Return its confusion matrix on the device, int64 (classes, classes).
 
         Raises PspError for labels that do not fit the picture or the classes.
         """
@@ -105,15 +104,16 @@ def predict_samples(
 def count(target: Tensor, prediction: Tensor, classes: int) -> Tensor:
     """Count pixels of each pair of classes in two uint8 (H, W) maps on the same device.
 
-    Returns counts[t * classes + p], int64 (classes²,): the pixels of true class t that were
-    predicted as class p. Void pixels are left out. Raises ValueError for a class out of range,
-    which is never merged into another class or dropped.
+    Returns int64 (classes, classes): [t, p] = pixels of true class t that were predicted as class
+    p. Void pixels are left out. Raises ValueError for a class out of range, which is never merged
+    into another class or dropped.
     """
     scored = target != IGNORE
     pairs = torch.stack([target[scored], prediction[scored]]).long()  # (2, n)
     if pairs.numel() and int(pairs.max()) >= classes:
         raise ValueError(f"a class outside 0..{classes - 1}: {int(pairs.max())}")
-    return torch.bincount(pairs[0] * classes + pairs[1], minlength=classes * classes)
+    counts = torch.bincount(pairs[0] * classes + pairs[1], minlength=classes * classes)
+    return counts.view(classes, classes)
 
 
 def check_labeled(split: ShardSplit) -> None:

@@ -8,7 +8,7 @@ from psp.settings.section import Section, Setting
 
 @dataclass(frozen=True, kw_only=True)
 class LossSettings(Section):
-    """Cross entropy of the main and the auxiliary head, and which pixels count how much."""
+    """Cross entropy of the main and the auxiliary head, which pixels count, and more terms."""
 
     aux_weight: Annotated[
         float,
@@ -46,3 +46,9 @@ class LossSettings(Section):
         float,
         Setting("with ohem: of each picture, at least this share of the hardest", low=0, high=1),
     ] = 0.1
+    dice: Annotated[
+        float,
+        Setting(
+            "weight of the soft Dice loss of the main head, added to cross entropy; 0: off", low=0
+        ),
+    ] = 0.0

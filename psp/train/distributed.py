@@ -171,24 +171,24 @@ class Ranks:
         """Return the context of a backward pass that is not the last one of its step."""
         return nullcontext() if self._wrapped is None else self._wrapped.no_sync()
 
-    def sum_weight(self, weight: Tensor, stop: Callable[[], bool]) -> Tensor:
-        """Return the sum of a scalar over all ranks.
+    def sum_weights(self, weights: Tensor, stop: Callable[[], bool]) -> Tensor:
+        """Return a vector (n,), summed over all ranks.
 
         `stop` travels with it: whether this rank was asked to stop, which `stopped` then tells all.
         """
         if self.alone:
-            return weight
-        both = torch.stack([weight.double(), torch.full_like(weight, stop(), dtype=torch.float64)])
+            return weights
+        both = torch.cat([weights.double(), weights.new_full((1,), stop(), dtype=torch.float64)])
         distributed.all_reduce(both, group=self._group)
         if both.is_cuda:
             # Read a step later, when it has long arrived: nobody waits for the device.
             self._flag = torch.empty(1, dtype=torch.float64, pin_memory=True)
-            self._flag.copy_(both[1:], non_blocking=True)
+            self._flag.copy_(both[-1:], non_blocking=True)
             self._flag_ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._flag_ready.record()
         else:
-            self._flag = both[1:]
-        return both[0].to(weight)
+            self._flag = both[-1:]
+        return both[:-1].to(weights)
 
     def stopped(self, stop: bool) -> bool:
         """Return whether all stop here; `stop` is whether this rank was asked to.

@@ -127,6 +127,7 @@ def _loop(state: TrainingState) -> bool:
         settings,
         lambda step: crops.names(range(step * settings.batch, (step + 1) * settings.batch)),
         state.ranks.sum_rows,
+        [term.name for term in state.criterion.terms],
     )
     training_mode(state.network, config.start)
     for step in range(state.start, settings.steps + 1):
@@ -170,7 +171,7 @@ def _try_step(
 def _step(
     state: TrainingState, micro_batches: list[tuple[Tensor, Tensor]], step: int, lr: float
 ) -> Tensor:
-    """Do one optimizer step; return the (3,) losses total, main, aux, on the device."""
+    """Do one optimizer step; return the losses on the device, (1 + terms,): the total first."""
     # What is random in a step (dropout) is a function of the seed, the step and the rank alone.
     torch.manual_seed(step_seed(state.config.run.seed, step, state.ranks.rank))
     for group in state.optimizer.param_groups:
@@ -180,18 +181,18 @@ def _step(
         tuple(tensor.to(state.device, non_blocking=True) for tensor in part)
         for part in micro_batches
     ]
-    denominator = torch.stack([state.criterion.total_weight(labels) for _, labels in here]).sum()
-    denominator = state.ranks.sum_weight(denominator, state.stop)
-    losses = torch.zeros(3, device=state.device)
+    weights = torch.stack([state.criterion.total_weights(labels) for _, labels in here], 1).sum(1)
+    weights = state.ranks.sum_weights(weights, state.stop)
+    losses = torch.zeros(1 + len(weights), device=state.device)
     for number, (images, labels) in enumerate(here, start=1):
         # Gradients travel once a step, while the last part's are computed.
         with nullcontext() if number == len(here) else state.ranks.no_sync():
             with autocast(state.device, state.precision):
                 logits = state.parallel(state.preprocessing(images))  # (B, classes, crop/8, crop/8)
-            loss = state.criterion(logits, labels, denominator)
-            # The mean over the ranks that comes out is then the sum over all pixels.
+            loss = state.criterion(logits, labels, weights)
+            # The mean over the ranks that comes out is then the sum over all pictures.
             (loss.total * state.ranks.total).backward()  # type: ignore[no-untyped-call]
-        losses += torch.stack([loss.total.detach(), loss.main, loss.aux])
+        losses += torch.stack([loss.total.detach(), *loss.terms.values()])
     state.optimizer.step()
     if state.ema is not None:
         state.ema.update(state.network, step + 1)

@@ -1,6 +1,12 @@
-"""The training loss: cross entropy over valid pixels, main plus weighted auxiliary."""
+"""The training loss: a sum of terms, each a sum over the step's pictures divided once.
 
+A term is one entry in `loss_terms`. Cross entropy of the main and the auxiliary head are always
+there; the others are off until a setting gives them a factor.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -14,74 +20,71 @@ from psp.model.pspnet import Logits, upsample
 from psp.settings.loss import LossSettings
 
 
-class Losses(NamedTuple):
-    """Scalars, float32. `total` = main + aux_weight * aux (paper, section 3.3)."""
-
-    total: Tensor
-    main: Tensor
-    aux: Tensor
+def labeled_pictures(target: Tensor) -> Tensor:
+    """Return how many of (B, h, w) targets have a valid pixel, a float32 scalar."""
+    return (target != IGNORE).flatten(1).any(1).sum().float()
 
 
 @dataclass(frozen=True)
-class Criterion:
-    """Compares logits at 1/8 of the crop with labels (B, crop, crop), uint8, 255 = ignore.
+class Term:
+    """One term of the loss: factor * sum / weight.
 
-    `loss_stride` 8 takes every eighth label, which lies exactly on the logits' grid when
-    crop = 8n + 1 (the Caffe release's Interp layer); 1 upsamples the logits (semseg).
+    `sum` gets float32 logits (B, classes, h, w) and the target (B, h, w), int64 class ids with
+    IGNORE for void, and returns a scalar. `weight` returns what the sum is divided by, from the
+    target alone. Both must add up over pictures. Then micro-batches and ranks, which each see
+    some of a step's pictures, give the loss of one process that sees all: their weights are summed
+    first, and every part's sum is divided by that.
+    """
+
+    name: str  # in the log, metrics.jsonl and TensorBoard, where it stands without its factor
+    factor: float
+    sum: Callable[[Tensor, Tensor], Tensor]
+    weight: Callable[[Tensor], Tensor] = labeled_pictures
+    head: str = "main"  # whose logits: main or aux
+
+
+def loss_terms(settings: LossSettings, class_weights: Tensor | None) -> tuple[Term, ...]:
+    """Return the terms that are on. `class_weights` is float32 (classes,), or None for 1 each."""
+    pixels = CrossEntropy(settings, class_weights)
+    optional = (Term("dice", settings.dice, dice),)
+    return (
+        Term("main", 1.0, pixels.sum, pixels.weight),
+        Term("aux", settings.aux_weight, pixels.sum, pixels.weight, head="aux"),
+        *(term for term in optional if term.factor > 0),
+    )
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Cross entropy, a mean over valid pixels, or over their classes' weights.
+
     `ohem`: only pixels whose true class has a lower probability than this count (online hard
     example mining, Shrivastava et al. 2016), and of each picture at least the `ohem_keep` hardest
     share of its valid pixels; 0 counts all. Easy pixels still count in the denominator: a batch
     that is nearly learned moves the weights less, and the sum does not depend on how pictures are
     spread over micro-batches.
-    `weights`: float32 (classes,), or None for 1 each.
     """
 
     settings: LossSettings
-    align_corners: bool
-    weights: Tensor | None = None
+    class_weights: Tensor | None = None
 
-    def total_weight(self, labels: Tensor) -> Tensor:
-        """Return the denominator of a loss over these labels: their valid pixels, or the sum of
-        their classes' weights; float32, a scalar on the labels' device."""
-        coarse = self._coarse(labels)
-        if self.weights is None:
-            return (coarse != IGNORE).sum().float()
-        return self._pixel_weights(self.weights, coarse).sum()
+    def weight(self, target: Tensor) -> Tensor:
+        """Return the number of valid pixels, or the sum of their classes' weights."""
+        if self.class_weights is None:
+            return (target != IGNORE).sum().float()
+        return _pixel_weights(self.class_weights, target).sum()
 
-    def __call__(self, logits: Logits, labels: Tensor, denominator: Tensor | None = None) -> Losses:
-        """Return the losses of one micro-batch.
-
-        `denominator` is the sum of `total_weight` over all micro-batches of the step, so that their
-        losses add up to the batch's; None where this is the only one.
-        """
-        coarse = self._coarse(labels)
-        total = self.total_weight(labels) if denominator is None else denominator
-        # At least a tiny number, so that a crop of nothing but void gives 0 and not NaN.
-        total = total.clamp(min=1e-6)
-        main = self._sum(logits.main, coarse) / total
-        aux = torch.zeros_like(main)
-        if logits.aux is not None:
-            aux = self._sum(logits.aux, coarse) / total
-        return Losses(main + self.settings.aux_weight * aux, main.detach(), aux.detach())
-
-    def _coarse(self, labels: Tensor) -> Tensor:
-        stride = self.settings.loss_stride
-        return labels[:, ::stride, ::stride].long()
-
-    def _sum(self, logits: Tensor, labels: Tensor) -> Tensor:
-        logits = logits.float()  # the softmax needs float32
-        if self.settings.loss_stride == 1:
-            size = (labels.shape[1], labels.shape[2])
-            logits = upsample(logits, size, align_corners=self.align_corners)
+    def sum(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the sum over the pixels that count."""
         # A flat list of pixels: for maps, torch has no deterministic kernel on CUDA.
-        flat, target = logits.permute(0, 2, 3, 1).flatten(0, 2), labels.flatten()
-        pixels = F.cross_entropy(flat, target, ignore_index=IGNORE, reduction="none")
+        flat, labels = logits.permute(0, 2, 3, 1).flatten(0, 2), target.flatten()
+        pixels = F.cross_entropy(flat, labels, ignore_index=IGNORE, reduction="none")
         if self.settings.ohem > 0:
             with torch.no_grad():
-                hard = self._hard(pixels.view(len(labels), -1), labels.flatten(1) != IGNORE)
+                hard = self._hard(pixels.view(len(target), -1), target.flatten(1) != IGNORE)
             pixels = pixels * hard.flatten()
-        if self.weights is not None:
-            pixels = pixels * self._pixel_weights(self.weights, target)
+        if self.class_weights is not None:
+            pixels = pixels * _pixel_weights(self.class_weights, labels)
         return pixels.sum()
 
     def _hard(self, pixels: Tensor, valid: Tensor) -> Tensor:
@@ -93,10 +96,103 @@ class Criterion:
         limit = torch.full_like(last, -float(np.log(self.settings.ohem)))
         return (pixels > limit) | ((pixels >= last) & (keep > 0)[:, None] & valid)
 
-    @staticmethod
-    def _pixel_weights(weights: Tensor, labels: Tensor) -> Tensor:
-        valid = labels != IGNORE
-        return weights[labels.where(valid, 0)] * valid
+
+def _pixel_weights(class_weights: Tensor, target: Tensor) -> Tensor:
+    valid = target != IGNORE
+    return class_weights[target.where(valid, 0)] * valid
+
+
+def dice(logits: Tensor, target: Tensor) -> Tensor:
+    """Return the sum over pictures of the soft Dice loss, each 0..1.
+
+    A picture's loss is 1 minus the mean of 2 * sum(p * y) / (sum(p) + sum(y)) over the classes in
+    its target, p being the softmax and y 0 or 1, over its valid pixels (Milletari et al. 2016,
+    V-Net, with p and y for their squares as in Sudre et al. 2017). Per picture, and not over the
+    batch, because only then it adds up over pictures. A picture without a valid pixel gives 0.
+    """
+    valid = (target != IGNORE)[:, None]  # (B, 1, h, w)
+    probability = logits.softmax(1) * valid  # (B, classes, h, w)
+    classes = torch.arange(logits.shape[1], device=target.device).view(1, -1, 1, 1)
+    true = target[:, None] == classes  # (B, classes, h, w); void is no class
+    pixels = true.sum((2, 3))  # (B, classes)
+    overlap = (probability * true).sum((2, 3))
+    # At least a tiny number, for classes that are neither labeled nor predicted.
+    coefficient = 2 * overlap / (probability.sum((2, 3)) + pixels).clamp(min=1e-6)
+    present = pixels > 0
+    mean = (coefficient * present).sum(1) / present.sum(1).clamp(min=1)
+    return ((1 - mean) * present.any(1)).sum()
+
+
+class Losses(NamedTuple):
+    """`total` is what is minimized, a scalar; `terms` each term that is on, without its factor.
+
+    All are float32; the terms are detached. Of the paper's (section 3.3),
+    total = main + aux_weight * aux.
+    """
+
+    total: Tensor
+    terms: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """Compares logits at 1/8 of the crop with labels (B, crop, crop), uint8, 255 = ignore.
+
+    `loss_stride` 8 takes every eighth label, which lies exactly on the logits' grid when
+    crop = 8n + 1 (the Caffe release's Interp layer); 1 upsamples the logits (semseg).
+    `weights`: the classes' weights, float32 (classes,), or None for 1 each.
+    """
+
+    settings: LossSettings
+    align_corners: bool
+    weights: Tensor | None = None
+
+    @cached_property
+    def terms(self) -> tuple[Term, ...]:
+        """The terms that are on."""
+        return loss_terms(self.settings, self.weights)
+
+    def total_weights(self, labels: Tensor) -> Tensor:
+        """Return each term's weight over these labels: (terms,) float32 on the labels' device."""
+        target = self._target(labels)
+        return torch.stack([term.weight(target) for term in self.terms])
+
+    def __call__(self, logits: Logits, labels: Tensor, weights: Tensor | None = None) -> Losses:
+        """Return the losses of one micro-batch.
+
+        `weights` is the sum of `total_weights` over all micro-batches of the step, so that their
+        losses add up to the batch's; None where this is the only one.
+        """
+        target = self._target(labels)
+        if weights is None:
+            weights = self.total_weights(labels)
+        # At least a tiny number, so that a crop of nothing but void gives 0 and not NaN.
+        weights = weights.clamp(min=1e-6)
+        heads = {"main": self._scores(logits.main, target)}
+        if logits.aux is not None:
+            heads["aux"] = self._scores(logits.aux, target)
+        total = torch.zeros((), device=weights.device)
+        terms = {}
+        for term, weight in zip(self.terms, weights, strict=True):
+            if term.head in heads:
+                value = term.sum(heads[term.head], target) / weight
+                total = total + term.factor * value
+            else:  # the network has no auxiliary head
+                value = torch.zeros_like(total)
+            terms[term.name] = value.detach()
+        return Losses(total, terms)
+
+    def _target(self, labels: Tensor) -> Tensor:
+        stride = self.settings.loss_stride
+        return labels[:, ::stride, ::stride].long()
+
+    def _scores(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return a head's logits in float32, which the softmax needs, at the target's size."""
+        logits = logits.float()
+        if self.settings.loss_stride == 1:
+            size = (target.shape[1], target.shape[2])
+            logits = upsample(logits, size, align_corners=self.align_corners)
+        return logits
 
 
 def class_weights(pixels: NDArray[np.int64], rule: str) -> NDArray[np.float32]:

@@ -3,10 +3,10 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from psp.errors import PspError
 from psp.files import atomic_write, make_folder
@@ -33,12 +33,14 @@ class Tick:
 
 @dataclass(frozen=True)
 class Step:
-    """Steps done so far; means since the last such event."""
+    """Steps done so far; means since the last such event.
+
+    `terms`: main, aux and the other terms of the loss that are on, each without its factor.
+    """
 
     step: int
     loss: float
-    main: float
-    aux: float
+    terms: Mapping[str, float]
     lr: float
     images_per_second: float
     seconds_left: float
@@ -54,14 +56,17 @@ class Validating:
 
 @dataclass(frozen=True)
 class Validation:
-    """The scores at a step, whole pictures, single scale, no flip."""
+    """The scores at a step by their keys, of whole pictures, single scale, no flip."""
 
     step: int
-    miou: float
-    mean_accuracy: float
-    pixel_accuracy: float
+    scores: Mapping[str, float]
     best: bool
     seconds: float
+
+    @property
+    def miou(self) -> float:
+        """The score that decides which weights are the best."""
+        return self.scores["miou"]
 
 
 Event = Notice | Tick | Step | Validating | Validation
@@ -92,9 +97,16 @@ class RunLog:
         with self.run.log.open("a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {describe(event)}\n")
         if isinstance(event, (Step, Validation)):
-            record = {"event": type(event).__name__.lower(), **asdict(event)}
             with self.run.metrics.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+                file.write(json.dumps(_record(event)) + "\n")
+
+
+def _record(event: Step | Validation) -> dict[str, Any]:
+    """Return a line of metrics.jsonl: the event's fields, with terms and scores among them."""
+    record: dict[str, Any] = {"event": type(event).__name__.lower()}
+    for name, value in asdict(event).items():
+        record |= value if isinstance(value, dict) else {name: value}
+    return record
 
 
 def _step_of(line: str) -> float:
@@ -113,10 +125,11 @@ class Meter:
         settings: OptimizerSettings,
         names: Callable[[int], list[str]],
         sum_rows: Callable[[list["Tensor"]], list[list[float]]],
+        terms: Sequence[str],
     ) -> None:
         """`names` gives the names of the pictures of a step, `sum_rows` the numbers of tensors,
-        summed over the ranks where there are several."""
-        self.settings, self.names, self.sum_rows = settings, names, sum_rows
+        summed over the ranks where there are several; `terms` are the names of the loss terms."""
+        self.settings, self.names, self.sum_rows, self.terms = settings, names, sum_rows, terms
         self.values: list[Tensor] = []
         self.away, self.began = 0.0, time.perf_counter()
 
@@ -130,20 +143,19 @@ class Meter:
             self.away += time.perf_counter() - begin
 
     def add(self, values: "Tensor") -> None:
-        """Add (3,) losses of one step, on the device."""
+        """Add the losses of one step, the total and each term, (1 + terms,), on the device."""
         self.values.append(values)
 
     def report(self, step: int, lr: float) -> Step:
         """Return the means since the last report, `step` steps being done. Raises PspError as
         `check` does."""
         rows = self.check(step)
-        loss, main, aux = (math.fsum(column) / len(rows) for column in zip(*rows, strict=True))
+        loss, *terms = (math.fsum(column) / len(rows) for column in zip(*rows, strict=True))
         seconds = (time.perf_counter() - self.began - self.away) / len(rows)
         result = Step(
             step,
             loss,
-            main,
-            aux,
+            dict(zip(self.terms, terms, strict=True)),
             lr,
             self.settings.batch / seconds,
             (self.settings.steps - step) * seconds,
@@ -176,16 +188,18 @@ def not_finite(what: str, step: int, names: list[str], lr: float) -> PspError:
 def describe(event: Event) -> str:
     """Return an event as one plain line."""
     if isinstance(event, Step):
+        terms = ", ".join(f"{name} {value:.4f}" for name, value in event.terms.items())
         return (
-            f"step {event.step}: loss {event.loss:.4f} "
-            f"(main {event.main:.4f}, aux {event.aux:.4f}), lr {event.lr:.2e}, "
+            f"step {event.step}: loss {event.loss:.4f} ({terms}), lr {event.lr:.2e}, "
             f"{event.images_per_second:.1f} images/s, "
             f"{duration(event.seconds_left)} left"
         )
     if isinstance(event, Validation):
+        scores = event.scores  # of which one line has room for these three
         return (
-            f"step {event.step}: mIoU {100 * event.miou:.2f}, mean accuracy "
-            f"{100 * event.mean_accuracy:.2f}, pixel accuracy {100 * event.pixel_accuracy:.2f}"
+            f"step {event.step}: mIoU {100 * scores['miou']:.2f}, mean accuracy "
+            f"{100 * scores['mean_accuracy']:.2f}, pixel accuracy "
+            f"{100 * scores['pixel_accuracy']:.2f}"
             f"{', the best so far' if event.best else ''} ({duration(event.seconds)})"
         )
     if isinstance(event, Validating):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from psp.errors import PspError
+from psp.evaluate.metrics import SCORES
 from psp.train.run_log import Event, Step, Validation
 
 
@@ -34,16 +35,15 @@ class TensorBoardLog:
         if isinstance(event, Step):
             values = {
                 "loss/total": event.loss,
-                "loss/main": event.main,
-                "loss/aux": event.aux,
+                **{f"loss/{name}": value for name, value in event.terms.items()},
                 "learning rate": event.lr,
                 "images per second": event.images_per_second,
             }
         elif isinstance(event, Validation):
             values = {
-                "validation/mIoU": event.miou,
-                "validation/mean accuracy": event.mean_accuracy,
-                "validation/pixel accuracy": event.pixel_accuracy,
+                f"validation/{score.title}": event.scores[score.key]
+                for score in SCORES
+                if score.key in event.scores
             }
         else:
             return

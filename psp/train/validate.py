@@ -2,11 +2,12 @@
 
 import time
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from psp.evaluate.count import score_split
-from psp.evaluate.metrics import Confusion
+from psp.evaluate.metrics import Counts, scores_of
 from psp.model.inference import sliding_window
 from psp.model.procedure import Procedure
 from psp.model.weights import Header, save_weights
@@ -26,26 +27,24 @@ def validate(state: TrainingState, step: int) -> None:
     confusion = _confusion(state)
     if confusion is None:
         return
-    scores = confusion.scores()
-    best = scores.miou > state.best["miou"]
+    scores = scores_of(confusion)
+    best = scores["miou"] > state.best["miou"]
     state.best["validated"] = step
     _save(state, "last", step)
     if best:
-        state.best |= {"miou": scores.miou, "step": step}
+        state.best |= {"miou": scores["miou"], "step": step}
         _save(state, "best", step)
     state.log(
         Validation(
             step=step,
-            miou=scores.miou,
-            mean_accuracy=scores.mean_accuracy,
-            pixel_accuracy=scores.pixel_accuracy,
+            scores=scores,
             best=best,
             seconds=time.perf_counter() - begin,
         )
     )
 
 
-def _confusion(state: TrainingState) -> Confusion | None:
+def _confusion(state: TrainingState) -> Counts | None:
     """Count over all ranks, each its share of the pictures; None if a stop ends it."""
     try:
         state.kept.eval()
@@ -54,7 +53,7 @@ def _confusion(state: TrainingState) -> Confusion | None:
     finally:
         training_mode(state.network, state.config.start)
     counts = state.ranks.sum_counts(own)
-    return None if counts is None else Confusion.of(counts.numpy())
+    return None if counts is None else np.asarray(counts.numpy())
 
 
 def _own_counts(state: TrainingState) -> Tensor | None:
@@ -74,7 +73,7 @@ def _own_counts(state: TrainingState) -> Tensor | None:
         confusion = score_split(model, state.val_data, procedure, progress, share)
     except _Stopped:
         return None
-    return torch.from_numpy(confusion.counts)
+    return torch.from_numpy(confusion)
 
 
 def _save(state: TrainingState, which: str, step: int) -> None:

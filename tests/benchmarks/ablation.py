@@ -31,7 +31,7 @@ from psp.data.scenes import (
 )
 from psp.device import autocast
 from psp.evaluate.count import count
-from psp.evaluate.metrics import Confusion
+from psp.evaluate.metrics import iou, miou
 from psp.model.architecture import Architecture
 from psp.model.preprocessing import IMAGENET
 from psp.model.pspnet import build, upsample
@@ -84,7 +84,7 @@ def run(choice: dict, seed: int, options: argparse.Namespace) -> dict:
         optimizer.zero_grad(set_to_none=True)
         loss.total.backward()
         optimizer.step()
-        recent.append(loss.main.item())
+        recent.append(loss.terms["main"].item())
         if (step + 1) % 50 == 0:
             print(f"  step {step + 1}: loss {statistics.fmean(recent[-50:]):.3f}", flush=True)
     scores = test(network.eval(), spec, options.test)
@@ -94,14 +94,13 @@ def run(choice: dict, seed: int, options: argparse.Namespace) -> dict:
 @torch.inference_mode()
 def test(network: torch.nn.Module, spec: SceneSpec, scenes: int) -> dict:
     """Return the mIoU over all classes, over the hard ones, and theirs one by one."""
-    confusion = Confusion(9)
+    confusion = np.zeros((9, 9), np.int64)
     for number in range(scenes):
         images, labels = draw(spec, [[2, number]])
         logits = upsample(network(IMAGENET(images)).main, (spec.height, spec.width))
-        confusion.add(count(labels[0], logits[0].argmax(0).to(torch.uint8), 9).numpy())
-    scores = confusion.scores()
-    hard = {CARD.names[k]: float(scores.iou[k]) for k in HARD}
-    return {"miou": scores.miou, "hard": statistics.fmean(hard.values()), "classes": hard}
+        confusion += count(labels[0], logits[0].argmax(0).to(torch.uint8), 9).numpy()
+    hard = {CARD.names[k]: float(iou(confusion)[k]) for k in HARD}
+    return {"miou": miou(confusion), "hard": statistics.fmean(hard.values()), "classes": hard}
 
 
 def table(records: list[dict]) -> str:

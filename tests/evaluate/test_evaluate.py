@@ -1,5 +1,6 @@
 """psp evaluate: its JSON equals a brute-force count over the label maps that psp predict wrote."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -11,6 +12,8 @@ import pytest
 from PIL import Image
 
 from psp.evaluate.boundary import boundary_counts
+from psp.evaluate.metrics import SCORES, scores_of
+from psp.runs import Run
 
 
 @pytest.mark.parametrize("procedure", [["--no-flip"], ["--flip", "--scales", "0.75,1.5"]])
@@ -54,6 +57,12 @@ def test_the_json_equals_a_count_over_predicted_label_maps(journey, psp, tmp_pat
     assert found["pixel_accuracy"] == hit.sum() / true.sum()
     assert found["ade_score"] == (np.mean(plain) + hit.sum() / true.sum()) / 2
     assert found["frequency_weighted_iou"] == (true * plain).sum() / true.sum()
+    assert found["mean_accuracy_labeled"] == np.mean(
+        [value for value in recall if value is not None]
+    )
+    f1 = [2 * h / (t + g) if t + g else 0.0 for h, t, g in zip(hit, true, predicted, strict=True)]
+    assert found["mean_f1"] == np.mean(f1)
+    assert found["confusion"] == counts.tolist()
     for number, entry in enumerate(found["per_class"]):
         assert entry["iou"] == iou[number] and entry["accuracy"] == recall[number]
         assert (entry["pixels"], entry["predicted"]) == (true[number], predicted[number])
@@ -80,6 +89,40 @@ def test_the_record_says_what_was_done(journey):
     assert record["procedure"]["flip"] is True
     assert record["procedure"]["crop"] == 41
     assert [entry["name"] for entry in record["per_class"]][:3] == ["sky", "water", "road"]
+
+
+def test_the_record_says_of_which_weights_and_shards_it_is(journey):
+    """Somebody else can then check it, and compute any other score."""
+    record, folder = journey.evaluation, journey.folder
+
+    def sha256(path):
+        return hashlib.sha256((folder / path).read_bytes()).hexdigest()
+
+    assert record["weights_sha256"] == sha256("run/best.safetensors")
+    assert record["data_fingerprint"] == sha256("shards/manifest.json")
+    config = json.loads((folder / "run/config.json").read_text())
+    assert record["data_fingerprint"] == config["data_fingerprint"]
+    assert record["versions"] == {key: config["versions"][key] for key in ("psp", "torch")}
+
+
+def test_all_scores_follow_from_the_stored_matrix(journey):
+    record = journey.evaluation
+    confusion = np.array(record["confusion"])  # rows are true classes, columns predicted ones
+    assert confusion.sum(1).tolist() == [entry["pixels"] for entry in record["per_class"]]
+    assert confusion.sum(0).tolist() == [entry["predicted"] for entry in record["per_class"]]
+    scores = scores_of(confusion)
+    assert {score.key for score in SCORES if score.key not in scores} == {"boundary_f"}
+    assert scores == {key: record[key] for key in scores}
+
+
+def test_a_listed_score_is_shown_stored_and_logged(journey):
+    """By its title in the table, by its key in the files."""
+    out = " ".join(journey.says["evaluate"][1].split())
+    logged = Run(journey.folder / "run").last_validation()
+    for score in SCORES:
+        value = journey.evaluation[score.key]
+        assert f"{score.title} {score.show(value)}" in out
+        assert score.key == "boundary_f" or logged[score.key] == pytest.approx(value, abs=0.5)
 
 
 def test_the_table_is_on_stdout_and_remarks_on_stderr(journey):
@@ -277,8 +320,8 @@ from psp.model.procedure import Procedure
 from psp.data.shards import ShardSplit
 torch.set_num_threads(1)
 level = []
-def report(done, total):
-    if done >= 60 and done % 20 == 0:
+def report(progress):
+    if progress.done >= 60 and progress.done % 20 == 0:
         level.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20)
 folder = Path({str(journey.folder)!r})
 weights = folder / "run/best.safetensors"

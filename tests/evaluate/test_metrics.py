@@ -8,7 +8,17 @@ import torch
 
 from psp.evaluate.boundary import boundary_counts
 from psp.evaluate.count import count
-from psp.evaluate.metrics import Confusion, Tally, sum_tallies
+from psp.evaluate.metrics import (
+    SCORES,
+    accuracy,
+    boundary_f,
+    iou,
+    mean_boundary_f,
+    miou_labeled,
+    miou_occurring,
+    scores_of,
+)
+from psp.evaluate.tally import Tally, sum_tallies
 from psp.ranks import Share
 
 
@@ -29,9 +39,7 @@ def brute(targets, predictions, classes):
 
 
 def counted(target, prediction, classes):
-    confusion = Confusion(classes)
-    confusion.add(count(torch.from_numpy(target), torch.from_numpy(prediction), classes).numpy())
-    return confusion
+    return count(torch.from_numpy(target), torch.from_numpy(prediction), classes).numpy()
 
 
 def test_scores_equal_a_brute_force_count_on_random_maps(rng):
@@ -40,16 +48,17 @@ def test_scores_equal_a_brute_force_count_on_random_maps(rng):
         target = rng.choice(np.array([*range(classes), 255], np.uint8), (5, 7))
         prediction = rng.integers(0, classes, (5, 7), dtype=np.uint8)
         confusion = counted(target, prediction, classes)
-        scores = confusion.scores()
-        ious, recall, accuracy = brute(
-            target.ravel().tolist(), prediction.ravel().tolist(), classes
-        )
-        assert np.allclose(scores.iou, ious, equal_nan=True)
-        assert np.allclose(scores.accuracy, recall, equal_nan=True)
-        assert scores.pixel_accuracy == pytest.approx(accuracy)
+        scores = scores_of(confusion)
+        ious, recall, correct = brute(target.ravel().tolist(), prediction.ravel().tolist(), classes)
+        assert np.allclose(iou(confusion), ious, equal_nan=True)
+        assert np.allclose(accuracy(confusion), recall, equal_nan=True)
+        assert scores["pixel_accuracy"] == pytest.approx(correct)
         # The authors' mean: over all classes, an absent one counts 0.
-        assert scores.miou == pytest.approx(sum(v for v in ious if v == v) / classes)
-        assert scores.mean_accuracy == pytest.approx(sum(v for v in recall if v == v) / classes)
+        assert scores["miou"] == pytest.approx(sum(v for v in ious if v == v) / classes)
+        found = [v for v in recall if v == v]
+        assert scores["mean_accuracy"] == pytest.approx(sum(found) / classes)
+        labeled = sum(found) / max(1, len(found))
+        assert scores["mean_accuracy_labeled"] == pytest.approx(labeled)
 
 
 def textbook(target, prediction, classes):
@@ -64,7 +73,14 @@ def textbook(target, prediction, classes):
 
     occurring = [c for c in range(classes) if true[c] | found[c]]
     labeled = [c for c in range(classes) if true[c]]
+
+    def f1(c):
+        both = len(true[c] & found[c])
+        precision, recall = both / max(1, len(found[c])), both / max(1, len(true[c]))
+        return 2 * precision * recall / (precision + recall) if both else 0.0
+
     return {
+        "f1": sum(map(f1, range(classes))) / classes,
         "all": sum(iou(c) for c in occurring) / classes,
         "occurring": sum(map(iou, occurring)) / max(1, len(occurring)),
         "labeled": sum(map(iou, labeled)) / max(1, len(labeled)),
@@ -81,21 +97,36 @@ def test_1000_random_maps_against_the_definitions(rng):
         target = rng.choice([*there, 255], (6, 7)).astype(np.uint8)
         there = rng.permutation(classes)[: rng.integers(1, classes + 1)]
         prediction = rng.choice(there, (6, 7)).astype(np.uint8)
-        scores = counted(target, prediction, classes).scores()
+        confusion = counted(target, prediction, classes)
+        scores = scores_of(confusion)
         expected = textbook(target.ravel(), prediction.ravel(), classes)
-        assert scores.miou == pytest.approx(expected["all"], abs=1e-12)
-        assert scores.miou_occurring == pytest.approx(expected["occurring"], abs=1e-12)
-        assert scores.miou_labeled == pytest.approx(expected["labeled"], abs=1e-12)
-        assert scores.pixel_accuracy == pytest.approx(expected["accuracy"], abs=1e-12)
-        assert scores.frequency_weighted_iou == pytest.approx(expected["weighted"], abs=1e-12)
-        assert scores.ade_score == (scores.miou + scores.pixel_accuracy) / 2
+        assert scores["miou"] == pytest.approx(expected["all"], abs=1e-12)
+        assert miou_occurring(confusion) == pytest.approx(expected["occurring"], abs=1e-12)
+        assert miou_labeled(confusion) == pytest.approx(expected["labeled"], abs=1e-12)
+        assert scores["pixel_accuracy"] == pytest.approx(expected["accuracy"], abs=1e-12)
+        assert scores["frequency_weighted_iou"] == pytest.approx(expected["weighted"], abs=1e-12)
+        assert scores["mean_f1"] == pytest.approx(expected["f1"], abs=1e-12)
+        assert scores["ade_score"] == (scores["miou"] + scores["pixel_accuracy"]) / 2
+
+
+def test_every_listed_score_is_a_number_in_its_range_for_any_counts(rng):
+    """Also where nothing was scored, and where everything is right."""
+    empty, perfect = np.zeros((4, 4), np.int64), np.diag([5, 0, 7, 1])
+    some = rng.integers(0, 50, (4, 4))
+    for confusion in (empty, perfect, some):
+        borders = np.stack([confusion.diagonal(), confusion.sum(0)] * 2, axis=1)
+        scores = scores_of(confusion, borders)
+        assert list(scores) == [score.key for score in SCORES]
+        assert all(0 <= value <= 1 for value in scores.values())
+    assert len({score.title for score in SCORES}) == len(SCORES)
+    assert "boundary_f" not in scores_of(some)  # nobody counted the borders
 
 
 def test_the_conventions_of_the_field_as_their_owners_compute_them(rng):
     """Written down from each one's formula; they differ where classes are missing."""
     target = rng.choice([0, 1, 2, 255], (40, 40)).astype(np.uint8)
     prediction = rng.choice([0, 1, 3], (40, 40)).astype(np.uint8)
-    scores = counted(target, prediction, 6).scores()
+    confusion = counted(target, prediction, 6)
     valid = target != 255
     hit = np.histogram(prediction[valid & (target == prediction)], np.arange(7) - 0.5)[0]
     area_predicted = np.histogram(prediction[valid], np.arange(7) - 0.5)[0]
@@ -105,10 +136,11 @@ def test_the_conventions_of_the_field_as_their_owners_compute_them(rng):
     with np.errstate(invalid="ignore"):
         mmseg = np.nanmean(hit / union)
         detectron = np.mean((hit / union)[area_target > 0])
-    assert scores.miou == pytest.approx(semseg, abs=1e-9)
-    assert scores.miou_occurring == pytest.approx(mmseg, abs=1e-12)
-    assert scores.miou_labeled == pytest.approx(detectron, abs=1e-12)
-    assert scores.miou < scores.miou_occurring < scores.miou_labeled
+    miou = scores_of(confusion)["miou"]
+    assert miou == pytest.approx(semseg, abs=1e-9)
+    assert miou_occurring(confusion) == pytest.approx(mmseg, abs=1e-12)
+    assert miou_labeled(confusion) == pytest.approx(detectron, abs=1e-12)
+    assert miou < miou_occurring(confusion) < miou_labeled(confusion)
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 4, 7])
@@ -119,15 +151,15 @@ def test_any_number_of_ranks_counts_the_same_ragged_or_not(rng, ranks):
     def tally(indices):
         found = Tally(4)
         for index in indices:
-            counts = counted(targets[index], predictions[index], 4).counts
+            counts = counted(targets[index], predictions[index], 4)
             borders = boundary_counts(targets[index], predictions[index], 4)
             found.add(index, f"picture {index}", counts, borders)
         return found
 
     one = tally(range(10))
     many = sum_tallies([tally(Share(r + 1, ranks).of(range(10))) for r in range(ranks)], 4)
-    assert np.array_equal(one.confusion.counts, many.confusion.counts)
-    assert np.array_equal(one.boundary, many.boundary)
+    assert np.array_equal(one.confusion, many.confusion)
+    assert np.array_equal(one.borders, many.borders)
     assert np.array_equal(one.images, many.images)
     assert one.pictures == many.pictures
 
@@ -137,9 +169,9 @@ def test_pictures_are_scored_each_and_the_worst_come_first():
     tally = Tally(3)
     for index, prediction in enumerate(([0, 0, 1, 1], [1, 1, 0, 0], [0, 0, 2, 1], [2, 2, 2, 2])):
         prediction = np.array([prediction], np.uint8)
-        tally.add(index, str(index), counted(label, prediction, 3).counts, np.zeros((3, 4), int))
+        tally.add(index, str(index), counted(label, prediction, 3), np.zeros((3, 4), int))
     void = np.full((1, 4), 255, np.uint8)
-    tally.add(4, "void", counted(void, label, 3).counts, np.zeros((3, 4), int))
+    tally.add(4, "void", counted(void, label, 3), np.zeros((3, 4), int))
     assert [p.name for p in tally.worst(9)] == ["1", "3", "2", "0"]  # a tie: the split's order
     assert [p.miou for p in tally.pictures[:3]] == [1.0, 0.0, (1 + 0.5 + 0) / 3]
     assert math.isnan(tally.pictures[4].miou) and math.isnan(tally.pictures[4].pixel_accuracy)
@@ -174,8 +206,7 @@ def test_the_boundary_f_score_equals_its_definition_pixel_by_pixel(rng):
         prediction[prediction == 255] = 3
         counts = boundary_counts(target, prediction, 4)
         masked = np.where(target == 255, 255, prediction)
-        tally, scores = Tally(4), []
-        tally.boundary += counts
+        scores = []
         for number in range(4):
             true, found = borders(target, number), borders(masked, number)
             limit = max(1, (0.0075**2) * (height**2 + width**2))
@@ -184,7 +215,7 @@ def test_the_boundary_f_score_equals_its_definition_pixel_by_pixel(rng):
             precision, recall = hits[0] / max(1, len(found)), hits[1] / max(1, len(true))
             if found or true:
                 scores.append(2 * precision * recall / max(1e-12, precision + recall))
-        assert tally.boundary_mean == pytest.approx(sum(scores) / max(1, len(scores)))
+        assert mean_boundary_f(counts) == pytest.approx(sum(scores) / max(1, len(scores)))
 
 
 def test_borders_within_the_tolerance_are_near_and_others_are_not():
@@ -194,37 +225,33 @@ def test_borders_within_the_tolerance_are_near_and_others_are_not():
     for shift, expected in ((0, 1.0), (7, 1.0), (-7, 1.0), (8, 0.0), (50, 0.0)):
         prediction = np.zeros_like(target)
         prediction[:, 400 + shift :] = 1
-        tally = Tally(2)
-        tally.boundary += boundary_counts(target, prediction, 2)
-        assert tally.boundary_mean == expected
+        assert mean_boundary_f(boundary_counts(target, prediction, 2)) == expected
     assert boundary_counts(target, target, 2)[0].tolist() == [600] * 4
 
 
 def test_a_wrong_class_has_no_border_in_common():
     target, prediction = np.zeros((9, 9), np.uint8), np.zeros((9, 9), np.uint8)
     target[:, 5:], prediction[:, 5:] = 1, 2
-    tally = Tally(4)
-    tally.boundary += boundary_counts(target, prediction, 4)
-    assert tally.boundary_f()[:3].tolist() == [1.0, 0.0, 0.0]
-    assert math.isnan(tally.boundary_f()[3])
+    found = boundary_f(boundary_counts(target, prediction, 4))
+    assert found[:3].tolist() == [1.0, 0.0, 0.0]
+    assert math.isnan(found[3])
 
 
 def test_counts_add_up_over_pictures(rng):
     target = rng.integers(0, 4, (6, 10, 10), dtype=np.uint8)
     prediction = rng.integers(0, 4, (6, 10, 10), dtype=np.uint8)
-    whole, parts = counted(target, prediction, 4), Confusion(4)
-    for t, g in zip(target, prediction, strict=True):
-        parts.add(counted(t, g, 4).counts)
-    assert np.array_equal(whole.counts, parts.counts)
-    assert whole.counts[1, 2] == ((target == 1) & (prediction == 2)).sum()
+    whole = counted(target, prediction, 4)
+    parts = [counted(t, g, 4) for t, g in zip(target, prediction, strict=True)]
+    assert np.array_equal(whole, sum(parts))
+    assert whole[1, 2] == ((target == 1) & (prediction == 2)).sum()
 
 
 def test_a_perfect_prediction_is_one_and_nothing_scored_is_zero():
     target = np.arange(4, dtype=np.uint8)[None]
-    perfect = counted(target, target, 4).scores()
-    assert perfect.miou == perfect.pixel_accuracy == 1.0
-    empty = counted(np.full((2, 2), 255, np.uint8), np.zeros((2, 2), np.uint8), 4).scores()
-    assert empty.miou == empty.pixel_accuracy == 0.0
+    perfect = scores_of(counted(target, target, 4))
+    assert set(perfect.values()) == {1.0}
+    empty = scores_of(counted(np.full((2, 2), 255, np.uint8), np.zeros((2, 2), np.uint8), 4))
+    assert set(empty.values()) == {0.0}
 
 
 def test_a_class_out_of_range_is_an_error_never_merged_or_dropped():

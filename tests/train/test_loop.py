@@ -333,7 +333,8 @@ def test_one_pixel_of_nothing_but_void_is_not_nan(shards, config, tmp_path):
 
 
 def test_events_as_lines():
-    assert describe(Validation(7, 0.5, 0.6, 0.7, True, 65)) == (
+    scores = {"miou": 0.5, "mean_accuracy": 0.6, "pixel_accuracy": 0.7, "another": 0.8}
+    assert describe(Validation(7, scores, True, 65)) == (
         "step 7: mIoU 50.00, mean accuracy 60.00, pixel accuracy 70.00, the best so far (1m05s)"
     )
     assert [duration(s) for s in (3.4, 59.6, 3599, 7260)] == ["3s", "1m00s", "59m59s", "2h01m"]
@@ -458,8 +459,8 @@ def test_a_batch_that_makes_the_loss_infinite_is_named(shards, config, tmp_path,
     """At a step between two log lines: the step and its pictures, not the line's."""
     step, calls = Criterion.__call__, iter(range(100))
 
-    def spoiled(self, logits, labels, denominator=None):
-        losses = step(self, logits, labels, denominator)
+    def spoiled(self, logits, labels, weights=None):
+        losses = step(self, logits, labels, weights)
         return losses._replace(total=losses.total * math.nan) if next(calls) == 1 else losses
 
     monkeypatch.setattr(Criterion, "__call__", spoiled)

@@ -30,9 +30,11 @@ def labels():
 def test_total_is_main_plus_weighted_auxiliary(logits, labels):
     loss = criterion()(logits, labels)
     expected = F.cross_entropy(logits.main, labels[:, ::8, ::8].long())
-    assert torch.allclose(loss.main, expected)
-    assert torch.allclose(loss.total, loss.main + 0.4 * loss.aux)
-    assert criterion()(Logits(logits.main, None), labels).aux == 0
+    main, aux = loss.terms["main"], loss.terms["aux"]
+    assert list(loss.terms) == ["main", "aux"]
+    assert torch.allclose(main, expected)
+    assert torch.allclose(loss.total, main + 0.4 * aux)
+    assert criterion()(Logits(logits.main, None), labels).terms["aux"] == 0
 
 
 def test_void_pixels_count_nothing(logits, labels):
@@ -41,14 +43,14 @@ def test_void_pixels_count_nothing(logits, labels):
     kept = labels[:, ::8, ::8] != 255
     scores = logits.main.permute(0, 2, 3, 1)[kept]
     expected = F.cross_entropy(scores, labels[:, ::8, ::8][kept].long())
-    assert torch.allclose(loss.main, expected)
+    assert torch.allclose(loss.terms["main"], expected)
 
 
 @pytest.mark.parametrize("stride", [1, 8])
 def test_a_crop_of_nothing_but_void_is_zero_not_nan(logits, labels, stride):
     labels[:] = 255
     main = logits.main.requires_grad_()
-    loss = criterion(loss_stride=stride)(Logits(main, None), labels)
+    loss = criterion(loss_stride=stride, dice=0.5)(Logits(main, None), labels)
     loss.total.backward()
     assert loss.total == 0
     assert torch.equal(main.grad, torch.zeros_like(main))
@@ -60,7 +62,7 @@ def test_every_eighth_label_lies_on_the_logits_grid(logits):
     labels[:, ::8, ::8] = 3
     coarse = criterion()(logits, labels)
     fine = criterion(loss_stride=1)(logits, labels)
-    assert torch.allclose(coarse.main, fine.main, atol=1e-5)
+    assert torch.allclose(coarse.total, fine.total, atol=1e-5)
 
 
 def test_half_precision_logits_give_a_float32_loss(logits, labels):
@@ -71,22 +73,23 @@ def test_half_precision_logits_give_a_float32_loss(logits, labels):
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("ohem", [0.0, 0.3])
-def test_micro_batches_add_up_to_the_batch(weighted, ohem):
+@pytest.mark.parametrize("dice", [0.0, 0.5])
+def test_micro_batches_add_up_to_the_batch(weighted, ohem, dice):
     """With void spread unevenly: one picture nearly all void, one part nothing but void."""
     generator = torch.Generator().manual_seed(2)
     main = torch.randn((6, 5, 6, 6), generator=generator, requires_grad=True)
     labels = torch.randint(0, 5, (6, 41, 41), generator=generator).to(torch.uint8)
     labels[0, 8:] = labels[4:] = 255
     weights = torch.tensor([1, 2, 0.5, 3, 1]) if weighted else None
-    loss = criterion(weights=weights, ohem=ohem)
+    loss = criterion(weights=weights, ohem=ohem, dice=dice)
     together = loss(Logits(main, main), labels)
     together.total.backward()
     expected, main.grad = main.grad.clone(), None
     spans = (slice(0, 1), slice(1, 4), slice(4, 6))
-    denominator = sum(loss.total_weight(labels[span]) for span in spans)
+    denominators = sum(loss.total_weights(labels[span]) for span in spans)
     total = 0.0
     for span in spans:
-        part = loss(Logits(main[span], main[span]), labels[span], denominator)
+        part = loss(Logits(main[span], main[span]), labels[span], denominators)
         part.total.backward()
         total += part.total.item()
     assert total == pytest.approx(together.total.item(), rel=1e-6)
@@ -99,7 +102,35 @@ def test_weighted_classes_are_torchs_weighted_mean(logits, labels):
     loss = criterion(weights=weights)(logits, labels)
     coarse = labels[:, ::8, ::8].long()
     expected = F.cross_entropy(logits.main, coarse, weight=weights, ignore_index=255)
-    assert torch.allclose(loss.main, expected)
+    assert torch.allclose(loss.terms["main"], expected)
+
+
+def test_dice_is_its_definition_picture_by_picture(logits, labels):
+    """One picture has void and lacks a class, and one is nothing but void, which counts nothing."""
+    labels[0, :20] = 255
+    labels[0][labels[0] == 3] = 2
+    void = torch.full_like(labels[:1], 255)
+    main = torch.cat([logits.main, logits.main[:1]])
+    loss = criterion(dice=0.5)(Logits(main, None), torch.cat([labels, void]))
+    losses = []
+    for scores, target in zip(logits.main.softmax(1), labels[:, ::8, ::8], strict=True):
+        valid, coefficients = target != 255, []
+        for number in target[valid].unique():
+            true, found = (target == number).float(), scores[int(number)] * valid
+            coefficients.append(2 * (true * found).sum() / (true.sum() + found.sum()))
+        losses.append(1 - sum(coefficients) / len(coefficients))
+    assert torch.allclose(loss.terms["dice"], sum(losses) / 2)
+    assert torch.allclose(loss.total, loss.terms["main"] + 0.5 * loss.terms["dice"])
+
+
+def test_dice_is_zero_for_a_sure_and_right_prediction_and_one_for_a_wrong_one(labels):
+    labels[:] = torch.randint(0, 4, (2, 1, 1))
+    target = labels[:, ::8, ::8].long()
+    sure = 100 * F.one_hot(target, 5).permute(0, 3, 1, 2).float()
+    right = criterion(dice=1.0)(Logits(sure, None), labels)
+    wrong = criterion(dice=1.0)(Logits(sure.roll(1, 1), None), labels)
+    assert right.terms["dice"].item() == pytest.approx(0, abs=1e-6)
+    assert wrong.terms["dice"].item() == pytest.approx(1, abs=1e-6)
 
 
 def test_only_hard_examples_count_and_a_share_of_each_picture_at_least(logits, labels):
@@ -114,10 +145,10 @@ def test_only_hard_examples_count_and_a_share_of_each_picture_at_least(logits, l
             least = int(np.ceil(share * len(found)))
             expected += found[: max(least, int((found > -np.log(threshold)).sum()))].sum()
         loss = criterion(ohem=threshold, ohem_keep=share)
-        got = loss(logits, labels).main.item() * valid.sum().item()
+        got = loss(logits, labels).terms["main"].item() * valid.sum().item()
         assert got == pytest.approx(expected, rel=1e-5, abs=1e-6)
-    plain = criterion()(logits, labels).main
-    assert torch.allclose(criterion(ohem=1.0)(logits, labels).main, plain)
+    plain = criterion()(logits, labels)
+    assert torch.allclose(criterion(ohem=1.0)(logits, labels).total, plain.total)
 
 
 def test_an_easy_void_pixel_is_never_mined(logits, labels):

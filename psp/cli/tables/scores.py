@@ -5,51 +5,42 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from psp.cli.console import number_table, out
+from psp.cli.console import number_table, out, say
 
 if TYPE_CHECKING:  # importing them loads torch
-    from psp.evaluate.evaluate import Evaluation
-    from psp.evaluate.metrics import Tally
+    from psp.evaluate.evaluation import Evaluation
+    from psp.evaluate.tally import Tally
     from psp.model.procedure import Procedure
     from psp.model.weights import Header
+
+IN_A_LINE = 3  # scores
 
 
 def show_evaluation(evaluation: "Evaluation", worst: int) -> None:
     """Print the per-class table, the procedure, the scores, and the `worst` pictures."""
-    if evaluation.tally is not None:
-        _show_classes(evaluation.tally, evaluation.header.classes)
+    tally, classes = evaluation.tally, evaluation.header.classes
+    if tally is not None:
+        _show_classes(tally, classes)
     how = procedure_line(
         evaluation.model.which, evaluation.header, evaluation.procedure, evaluation.precision
     )
     out.print(Text(f"{evaluation.dataset} {evaluation.split}, {evaluation.images} images · {how}"))
-    if evaluation.tally is None:
+    if tally is None:
         out.print(Text("this split has no labels, so there are no scores"))
         return
-    scores, classes = evaluation.tally.confusion.scores(), len(evaluation.header.classes)
-    out.print(
-        f"[bold]mIoU {100 * scores.miou:.2f}[/]   mean accuracy {100 * scores.mean_accuracy:.2f}   "
-        f"pixel accuracy {100 * scores.pixel_accuracy:.2f}"
-    )
-    out.print(
-        f"ADE score {100 * scores.ade_score:.2f}   frequency-weighted IoU "
-        f"{100 * scores.frequency_weighted_iou:.2f}   boundary F "
-        f"{100 * evaluation.tally.boundary_mean:.2f}"
-    )
-    labeled, occurring = ((scores.pixels > 0).sum(), (scores.pixels + scores.predicted > 0).sum())
-    out.print(
-        f"mIoU is the mean over all {classes} classes, as the authors compute it; over the "
-        f"{occurring} labeled or predicted classes it is {100 * scores.miou_occurring:.2f}, over "
-        f"the {labeled} labeled ones {100 * scores.miou_labeled:.2f}"
-    )
-    worst_pictures = evaluation.tally.worst(worst)
-    if worst_pictures:
-        table = number_table("worst pictures", "mIoU", "accuracy")
-        for picture in worst_pictures:
-            table.add_row(
-                Text(picture.name), _percent(picture.miou), _percent(picture.pixel_accuracy)
-            )
-        out.print()
-        out.print(table)
+    _show_scores(tally, len(classes))
+    _show_worst(tally, worst)
+
+
+def show_remarks(evaluation: "Evaluation") -> None:
+    """Print, on stderr, whether these are the model's own shards, and what was written."""
+    if not evaluation.same_data:
+        verb = "are not" if evaluation.header.data else "may not be"  # "" for imported weights
+        say(f"these {verb} the shards that the model was trained with")
+    if evaluation.saved:
+        say(f"saved: {evaluation.saved}")
+    if evaluation.labels:
+        say(f"label files: {evaluation.labels}")
 
 
 def procedure_line(which: str, header: "Header", procedure: "Procedure", precision: str) -> str:
@@ -58,17 +49,56 @@ def procedure_line(which: str, header: "Header", procedure: "Procedure", precisi
     return f"{which} weights{step} · {procedure.description} · {precision}"
 
 
+def _show_scores(tally: "Tally", classes: int) -> None:
+    """Print all listed scores, and mIoU by the conventions of the field."""
+    from psp.evaluate.metrics import (
+        SCORES,
+        labeled_pixels,
+        miou_labeled,
+        miou_occurring,
+        predicted_pixels,
+    )
+
+    values, confusion = tally.scores(), tally.confusion
+    shown = [Text(f"{score.title} {score.show(values[score.key])}") for score in SCORES]
+    shown[0].stylize("bold")
+    for begin in range(0, len(shown), IN_A_LINE):
+        out.print(Text("   ").join(shown[begin : begin + IN_A_LINE]))
+    pixels, predicted = labeled_pixels(confusion), predicted_pixels(confusion)
+    labeled, occurring = (pixels > 0).sum(), (pixels + predicted > 0).sum()
+    out.print(
+        f"mIoU is the mean over all {classes} classes, as the authors compute it; over the "
+        f"{occurring} labeled or predicted classes it is {100 * miou_occurring(confusion):.2f}, "
+        f"over the {labeled} labeled ones {100 * miou_labeled(confusion):.2f}"
+    )
+
+
+def _show_worst(tally: "Tally", count: int) -> None:
+    pictures = tally.worst(count)
+    if not pictures:
+        return
+    table = number_table("worst pictures", "mIoU", "accuracy")
+    for picture in pictures:
+        table.add_row(Text(picture.name), _percent(picture.miou), _percent(picture.pixel_accuracy))
+    out.print()
+    out.print(table)
+
+
 def _show_classes(tally: "Tally", names: Sequence[str]) -> None:
+    from psp.evaluate.metrics import accuracy, boundary_f, iou, labeled_pixels, predicted_pixels
+
     table = number_table("class", "IoU", "accuracy", "boundary F", "pixels", "predicted", "images")
-    scores, borders = tally.confusion.scores(), tally.boundary_f()
+    confusion, borders = tally.confusion, boundary_f(tally.borders)
+    ious, accuracies = iou(confusion), accuracy(confusion)
+    pixels, predicted = labeled_pixels(confusion), predicted_pixels(confusion)
     for index, name in enumerate(names):
         table.add_row(
             Text(name),
-            _percent(scores.iou[index]),
-            _percent(scores.accuracy[index]),
+            _percent(ious[index]),
+            _percent(accuracies[index]),
             _percent(borders[index]),
-            f"{scores.pixels[index]:,}",
-            f"{scores.predicted[index]:,}",
+            f"{pixels[index]:,}",
+            f"{predicted[index]:,}",
             f"{tally.images[index]:,}",
         )
     out.print(table)
