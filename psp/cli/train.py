@@ -13,6 +13,7 @@ import typer
 
 from psp.cli.options import Debug, Device, Json, Quiet, Verbose, model_named
 from psp.cli.stopping import reported_once, stop_signals
+from psp.settings.network import BACKBONES
 
 if TYPE_CHECKING:
     from psp.ranks import Share
@@ -38,7 +39,7 @@ def train_command(
         typer.Option(help="One of the card's recipes, see psp cards show.", metavar="NAME"),
     ] = None,
     backbone: Annotated[
-        str | None, typer.Option(help="resnet18, 34, 50, 101, 152 or 269.", metavar="NAME")
+        str | None, typer.Option(help=f"{', '.join(BACKBONES)}.", metavar="NAME")
     ] = None,
     crop: Annotated[
         int | None,

@@ -2,7 +2,7 @@
 
 At test time a batch norm multiplies each channel by a constant and adds another, so the convolution
 before it can do both by its own weights and a bias. The products are taken in float64 and rounded
-once: logits change by less than 1e-5 of their range.
+once: logits change by less than 1e-5 of their range. Other norms, such as layer norms, stay.
 """
 
 import torch
@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from psp.model.pspnet import PSPNet
 from psp.model.pyramid import PyramidConv
 
-# A convolution and the batch norm after it, by their names in one module.
-PAIRS = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("conv", "bn"), ("0", "1"))
+# A convolution and the batch norm after it, by their names in one module, of pyramid and head; a
+# backbone says its own.
+HEAD_FOLDS = (("conv", "bn"),)
 
 
 class OwnTypeConv2d(nn.Conv2d):
@@ -32,19 +33,25 @@ def fold(network: PSPNet, precision: torch.dtype) -> PSPNet:
     """
     network.eval().requires_grad_(False)
     network.aux = None
-    for parent in list(network.modules()):
-        for conv_name, norm_name in PAIRS:
-            norm = getattr(parent, norm_name, None)
-            if isinstance(norm, nn.BatchNorm2d):
-                conv = getattr(parent, conv_name)
-                _fold_pair(conv.conv if isinstance(conv, PyramidConv) else conv, norm)
-                setattr(parent, norm_name, nn.Identity())
+    _fold_pairs(network.backbone, network.backbone.folds)
+    _fold_pairs(network.head, HEAD_FOLDS)
     plain = network.head.classifier
     classifier = OwnTypeConv2d(plain.in_channels, plain.out_channels, 1, device=plain.weight.device)
     classifier.load_state_dict(plain.state_dict())
     network.to(precision)
     network.head.classifier = classifier.requires_grad_(False)
     return network.to(memory_format=torch.channels_last)
+
+
+def _fold_pairs(root: nn.Module, pairs: tuple[tuple[str, str], ...]) -> None:
+    """Fold the pairs of these names in all modules of `root`."""
+    for parent in list(root.modules()):
+        for conv_name, norm_name in pairs:
+            norm = getattr(parent, norm_name, None)
+            if isinstance(norm, nn.BatchNorm2d):
+                conv = getattr(parent, conv_name)
+                _fold_pair(conv.conv if isinstance(conv, PyramidConv) else conv, norm)
+                setattr(parent, norm_name, nn.Identity())
 
 
 def _fold_pair(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:

@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from psp.device import compiled as compile_network
 from psp.errors import PspError
+from psp.model.backbones.backbone import Backbone
 from psp.model.fold import fold
 from psp.model.preprocessing import Preprocessing
 from psp.model.procedure import Procedure
@@ -63,6 +64,7 @@ class SlidingWindow:
     align_corners: bool = True
     window_batch: int = 2
     constant: bool = False
+    map_side: Callable[[int], int] = Backbone.map_side  # of the logits, for a window's side
 
     @torch.inference_mode()
     def label_map(self, image: NDArray[np.uint8], procedure: Procedure) -> Tensor:
@@ -123,7 +125,7 @@ class SlidingWindow:
 
     def _strip(self, views: Sequence[ScaledView], procedure: Procedure) -> int:
         """Return how many columns are computed at a time, so that their logits fit `KEPT`."""
-        side = -(-procedure.crop // 8)
+        side = self.map_side(procedure.crop)
         window = (1 + procedure.flip) * side * side * self.classes
         # Up to three rows of windows meet, and windows are two thirds of their side apart.
         densest = sum(view.columns.length for view in views) * 3 * 1.5 / procedure.crop * window
@@ -296,4 +298,5 @@ def _sliding_window(
         precision,
         spec.align_corners,
         WINDOW_BATCH.get(device.type, WINDOW_BATCH_ELSEWHERE),
+        map_side=network.backbone.map_side,
     )

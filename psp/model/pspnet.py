@@ -1,4 +1,4 @@
-"""PSPNet: a dilated residual network, the pyramid, two classifiers.
+"""PSPNet: a dilated network, the pyramid, two classifiers.
 
 Source: Zhao et al., "Pyramid Scene Parsing Network", CVPR 2017, sections 3.2 and 3.3; details from
 the authors' releases (hszhao/PSPNet prototxt files, hszhao/semseg model/pspnet.py).
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from psp.model.architecture import Architecture
-from psp.model.backbones.resnet import DilatedResNet, conv3x3
+from psp.model.backbones.backbone import Backbone, find_backbone
 from psp.model.pyramid import PyramidConv
 
 
@@ -40,25 +40,19 @@ class Head(nn.Module):
 
 
 class PSPNet(nn.Module):
-    """Maps normalized pictures (B, 3, H, W) to `Logits` of (B, classes, h, w), h = ceil(H / 8)."""
+    """Maps normalized pictures (B, 3, H, W) to `Logits` of (B, classes, h, w).
 
-    def __init__(self, spec: Architecture) -> None:
+    h and w are what `backbone.map_side` makes of H and W. `head` holds the pyramid.
+    """
+
+    def __init__(
+        self, spec: Architecture, backbone: Backbone, head: Head, aux: Head | None
+    ) -> None:
         super().__init__()
         self.spec = spec
-        self.backbone = DilatedResNet(spec)
-        deep, deepest = self.backbone.channels
-        pyramid = PyramidConv(
-            deepest,
-            spec.head_width,
-            spec.bins,
-            pooling=spec.pooling,
-            reduce=spec.reduce,
-            level_width=spec.level_width,
-            align_corners=spec.align_corners,
-            momentum=spec.norm_momentum,
-        )
-        self.head = Head(pyramid, spec.head_width, spec)
-        self.aux = Head(conv3x3(deep, spec.aux_width), spec.aux_width, spec) if spec.aux else None
+        self.backbone = backbone
+        self.head = head
+        self.aux = aux
 
     def forward(self, images: Tensor) -> Logits:
         """Return the logits; the auxiliary ones only in training mode."""
@@ -74,8 +68,28 @@ class PSPNet(nn.Module):
 
 
 def build(spec: Architecture) -> PSPNet:
-    """Return the network of an architecture, randomly initialized from torch's generator."""
-    return PSPNet(spec)
+    """Return the network of an architecture, randomly initialized from torch's generator.
+
+    Raises PspError for a backbone that cannot be loaded.
+    """
+    backbone = find_backbone(spec.backbone)(spec)
+    deep, deepest = backbone.channels
+    pyramid = PyramidConv(
+        deepest,
+        spec.head_width,
+        spec.bins,
+        pooling=spec.pooling,
+        reduce=spec.reduce,
+        level_width=spec.level_width,
+        align_corners=spec.align_corners,
+        momentum=spec.norm_momentum,
+    )
+    head = Head(pyramid, spec.head_width, spec)
+    aux = None
+    if spec.aux:
+        conv = nn.Conv2d(deep, spec.aux_width, 3, padding=1, bias=False)
+        aux = Head(conv, spec.aux_width, spec)
+    return PSPNet(spec, backbone, head, aux)
 
 
 def upsample(logits: Tensor, size: tuple[int, int], *, align_corners: bool = True) -> Tensor:

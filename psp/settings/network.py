@@ -3,10 +3,21 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from psp.errors import PspError
+from psp.errors import PspError, nearest
 from psp.settings.section import Section, Setting, show
 
-BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet269")
+# Name: where its class is (psp/model/backbones/backbone.py says what that must have). Others are
+# found by entry points.
+BACKBONES = {
+    "resnet18": "psp.model.backbones.resnet:DilatedResNet",
+    "resnet34": "psp.model.backbones.resnet:DilatedResNet",
+    "resnet50": "psp.model.backbones.resnet:DilatedResNet",
+    "resnet101": "psp.model.backbones.resnet:DilatedResNet",
+    "resnet152": "psp.model.backbones.resnet:DilatedResNet",
+    "resnet269": "psp.model.backbones.resnet:DilatedResNet",
+    "convnext_tiny": "psp.model.backbones.convnext:DilatedConvNeXt",
+}
+GROUP = "psp.backbones"  # of entry points
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,13 +25,13 @@ class NetworkSettings(Section):
     """What the network is made of. An `Architecture` adds what only published weights differ in."""
 
     backbone: Annotated[
-        str, Setting("the dilated residual network", BACKBONES, source="paper, table 1")
+        str, Setting(f"the dilated network: {', '.join(BACKBONES)}", source="paper, table 1")
     ] = "resnet50"
     stem: Annotated[
         str,
         Setting(
-            "7x7: one convolution, as in torchvision; deep: three 3x3 convolutions, as the "
-            "authors have it",
+            "of ResNets; 7x7: one convolution, as in torchvision; deep: three 3x3 convolutions, "
+            "as the authors have it",
             ("7x7", "deep"),
         ),
     ] = "7x7"
@@ -60,5 +71,14 @@ class NetworkSettings(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.backbone not in BACKBONES:
+            from psp.plugins import known_names  # here, as psp train --help does without
+
+            known = known_names(BACKBONES, GROUP)
+            if self.backbone not in known:
+                raise PspError(
+                    f"backbone={self.backbone}: unknown.{nearest(self.backbone, known)} Known are: "
+                    f"{', '.join(known)}."
+                )
         if len(set(self.bins)) != len(self.bins):
             raise PspError(f"bins={show(self.bins)}: a grid size is given twice.")

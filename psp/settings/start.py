@@ -14,7 +14,10 @@ class StartSettings(Section):
 
     init: Annotated[
         str,
-        Setting("imagenet: the weights that belong to the stem; none: random; or a model"),
+        Setting(
+            "imagenet: the weights that belong to backbone and stem; imagenet-v2: torchvision's "
+            "second version; none: random; or a model"
+        ),
     ] = "imagenet"
     freeze: Annotated[
         str,

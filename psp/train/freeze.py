@@ -6,15 +6,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from psp.model.pspnet import PSPNet
 from psp.settings.start import FREEZABLE, StartSettings
 
-# The backbone's modules, by the paper's stages.
-_STAGES = {
-    "stem": ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3"),
-    "stage2": ("layer1",),
-    "stage3": ("layer2",),
-    "stage4": ("layer3",),
-    "stage5": ("layer4",),
-}
-
 
 def freeze(network: PSPNet, upto: str) -> None:
     """Exclude the backbone's parameters from training, up to and including a stage."""
@@ -39,5 +30,5 @@ def _frozen(network: PSPNet, upto: str) -> list[nn.Module]:
     if upto == "none":
         return []
     stages = FREEZABLE[1 : FREEZABLE.index(upto) + 1]
-    names = [name for stage in stages for name in _STAGES[stage]]
-    return [getattr(network.backbone, name) for name in names if hasattr(network.backbone, name)]
+    backbone = network.backbone
+    return [backbone.get_submodule(name) for stage in stages for name in backbone.stages[stage]]

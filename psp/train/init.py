@@ -12,16 +12,17 @@ from torch import Tensor
 
 from psp.errors import PspError, nearest
 from psp.model.architecture import Architecture
+from psp.model.backbones.backbone import InitialWeights, find_backbone
 from psp.model.preprocessing import IMAGENET, Preprocessing
 from psp.model.pspnet import PSPNet
 from psp.model.weights import is_weights, read_header, read_weights
+from psp.settings.network import NetworkSettings
 from psp.zoo.catalog import entries
-from psp.zoo.fetch import digits_in_name, fetch_file, torch_hub_path
+from psp.zoo.fetch import fetch_file, torch_hub_path
 from psp.zoo.find import find_model, is_published
 from psp.zoo.tensors import first_of, mismatches, read_tensors
 
 WAYS_OUT = "give a weights file with --init PATH, or start from random weights with --init none"
-CLASSIFIER = ("fc.weight", "fc.bias")  # of an ImageNet network; the only tensors left aside
 
 
 # What no setting names, and published weights differ in: a run takes these from the model that it
@@ -41,15 +42,24 @@ DETAILS = (
 def inherit(spec: Architecture, init: str) -> tuple[Architecture, Preprocessing]:
     """Return `spec` with the details of the psp model that `init` names, and its preprocessing.
 
-    For all other initial weights: `spec` as it is, and ImageNet's preprocessing. Raises PspError
-    for a damaged model.
+    For all other initial weights: `spec` as it is, and the preprocessing that they were trained
+    with, or ImageNet's if that is not known. Raises PspError for a damaged model.
     """
+    fetched = _fetchable(spec, init)
+    if fetched is not None:
+        return spec, fetched.preprocessing
     path = _model_path(init)
     if path is None or not is_weights(path):
         return spec, IMAGENET
     header = read_header(path)
     details = {name: getattr(header.architecture, name) for name in DETAILS}
     return replace(spec, **details), header.preprocessing
+
+
+def _fetchable(spec: Architecture, init: str) -> InitialWeights | None:
+    """Return the weights of that name of an architecture's backbone, or None."""
+    known = find_backbone(spec.backbone).initial_weights(spec)
+    return next((weights for weights in known if weights.name == init), None)
 
 
 def _model_path(init: str) -> Path | None:
@@ -63,20 +73,18 @@ def _model_path(init: str) -> Path | None:
 def initialize(network: PSPNet, init: str, classes: tuple[str, ...]) -> list[str]:
     """Put initial values into `network`; return sentences that say which.
 
-    `init` is none, imagenet, a run folder, a psp weights file, the name of published weights, or
-    the state of a torchvision ResNet (.pth or .safetensors). Raises PspError when it is not there
-    or does not fit.
+    `init` is none, the name of weights that the backbone knows (imagenet, imagenet-v2), a run
+    folder, a psp weights file, the name of published weights, or a file of the backbone's trained
+    as a classifier (.pth or .safetensors). Raises PspError when it is not there or does not fit.
     """
     if init == "none":
         return ["random initial weights"]
-    if init == "imagenet":
-        return _imagenet(network)
+    weights = _fetchable(network.spec, init)
+    if weights is not None:
+        return _fetched(network, weights)
     path = _model_path(init)
     if path is None or not path.is_file():
-        raise PspError(
-            f"--init {init}: no such file, and no published weights (see: psp models)."
-            f"{nearest(init, entries())} Or {WAYS_OUT}"
-        )
+        raise PspError(_not_found(network.spec, init))
     if is_weights(path):
         return [_from_model(network, path, classes)]
     try:
@@ -86,44 +94,39 @@ def initialize(network: PSPNet, init: str, classes: tuple[str, ...]) -> list[str
     return [_load_backbone(network, tensors, str(path))]
 
 
-# timm's ResNets of the paper's own topology (three 3x3 convolutions of 64, 64, 128, stride in the
-# 3x3), trained by gluon on ImageNet; Apache-2.0.
-TIMM = "https://huggingface.co/timm/{name}/resolve/main/model.safetensors"
-DEEP = {"resnet50": "resnet50s", "resnet101": "resnet101s", "resnet152": "resnet152s"}
+def _not_found(spec: Architecture, init: str) -> str:
+    """Return what `init` is not, and what there is instead."""
+    backbone = find_backbone(spec.backbone)
+    known = [weights.name for weights in backbone.initial_weights(spec)]
+    if not init.startswith("imagenet"):
+        return (
+            f"--init {init}: no such file, and no published weights (see: psp models)."
+            f"{nearest(init, [*known, *entries()])} Or {WAYS_OUT}"
+        )
+    stems = [
+        stem
+        for stem in NetworkSettings.declared["stem"][1].choices
+        if any(w.name == init for w in backbone.initial_weights(replace(spec, stem=stem)))
+    ]
+    return (
+        f"--init {init}: there are no such weights for {spec.backbone} with stem={spec.stem} "
+        f"(there are: {', '.join(known) or 'none'})."
+        + "".join(f" Add --set stem={stem}, or" for stem in stems)
+        + f" {WAYS_OUT}"
+    )
 
 
-def _imagenet(network: PSPNet) -> list[str]:
-    """Load the ImageNet weights that belong to the stem; fetch them if they are not there yet.
-
-    For the 7x7 stem torchvision's (the first version, trained as in the paper's time), for the deep
-    one timm's. They are kept where torch.hub keeps them.
-    """
-    backbone = network.spec.backbone
-    if network.spec.stem == "deep":
-        if backbone not in DEEP:
-            raise PspError(
-                f"init=imagenet: there are no ImageNet weights for {backbone} with the deep stem "
-                f"(there are for {', '.join(DEEP)}). Add --set stem=7x7, or {WAYS_OUT}"
-            )
-        name = f"{DEEP[backbone]}.gluon_in1k"
-        address, path = TIMM.format(name=name), torch_hub_path(f"{name}.safetensors")
-        title = f"timm's {name}"
-    else:
-        from torchvision import models  # here, as it takes a second and most runs do without
-
-        if backbone not in models.list_models():
-            raise PspError(f"init=imagenet: torchvision has no {backbone}; {WAYS_OUT}")
-        address = models.get_model_weights(backbone).IMAGENET1K_V1.url
-        path = torch_hub_path(address.rpartition("/")[2])
-        title = f"torchvision's {backbone} IMAGENET1K_V1"
+def _fetched(network: PSPNet, weights: InitialWeights) -> list[str]:
+    """Load weights of the backbone; fetch them if they are not where torch.hub keeps them."""
+    path = torch_hub_path(weights.file)
     remarks: list[str] = []
     try:
-        fetch_file(address, path, digits_in_name(address), remarks.append)
+        fetch_file(weights.address, path, weights.sha256, remarks.append)
     except PspError as error:
         raise PspError(
-            f"init=imagenet: {error} Bring the file from elsewhere, or {WAYS_OUT}"
+            f"init={weights.name}: {error} Bring the file from elsewhere, or {WAYS_OUT}"
         ) from None
-    return [*remarks, _load_backbone(network, read_tensors(path), title)]
+    return [*remarks, _load_backbone(network, read_tensors(path), weights.title)]
 
 
 # Where two architectures differ in one of these fields, the part's tensors mean different things.
@@ -184,28 +187,6 @@ def _from_model(network: PSPNet, path: Path, classes: tuple[str, ...]) -> str:
     return f"initial weights from {path}{remarks}"
 
 
-# Where timm's deep stem, conv1.0 to conv1.6 and bn1, lies in ours.
-TIMM_STEM = {
-    "conv1.0": "conv1",
-    "conv1.1": "bn1",
-    "conv1.3": "conv2",
-    "conv1.4": "bn2",
-    "conv1.6": "conv3",
-    "bn1": "bn3",
-}
-
-
-def _named(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors by our names: torchvision's are the same, timm's deep stem is not."""
-    if "conv1.0.weight" not in tensors:
-        return dict(tensors)
-    found = {}
-    for name, tensor in tensors.items():
-        part, _, kind = name.rpartition(".")
-        found[f"{TIMM_STEM.get(part, part)}.{kind}"] = tensor
-    return found
-
-
 def _summary(names: list[str]) -> str:
     return (
         ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
@@ -213,14 +194,11 @@ def _summary(names: list[str]) -> str:
 
 
 def _load_backbone(network: PSPNet, tensors: Mapping[str, Tensor], source: str) -> str:
-    """Load a ResNet's tensors into the backbone; only its classifier is left aside.
-
-    The names are torchvision's, or timm's where the stem is deep.
-    """
+    """Load a trained classifier's tensors into the backbone; its last layers are left aside."""
     own = network.backbone.state_dict()
-    given = {name: tensor for name, tensor in _named(tensors).items() if name not in CLASSIFIER}
     # Files of the first torchvision versions lack batch norm's step counters.
-    given = {n: t for n, t in own.items() if n.endswith("num_batches_tracked")} | given
+    given = {n: t for n, t in own.items() if n.endswith("num_batches_tracked")}
+    given |= network.backbone.own_names(tensors)
     problems = mismatches(given, own)
     if problems:
         raise PspError(

@@ -1,12 +1,17 @@
-"""A network as an ONNX graph for inference, written node by node.
+"""A network as an ONNX graph for inference.
 
 Input `images`: float32 (batch, 3, H, W), normalized; `batch` is free, H and W are fixed. Output
 `logits`: float32 (batch, classes, H, W). The network comes with its batch norms folded into the
 convolutions (psp.model.fold), so there are plain convolutions only; the pyramid's convolution is
 factored as in psp.model.pyramid. Pooling is an ONNX operator if the bins divide the map; else it is
 a product with two matrices, as ONNX has no adaptive pooling. So is every upsampling.
+
+Pyramid, head and ResNets are written node by node. Any other backbone goes through torch's
+exporter, and what that gives is put in front.
 """
 
+import io
+import warnings
 from typing import Any
 
 import numpy as np
@@ -18,7 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from psp.errors import PspError
-from psp.model.backbones.resnet import BasicBlock, Bottleneck
+from psp.model.backbones.backbone import Backbone
+from psp.model.backbones.resnet import BasicBlock, Bottleneck, DilatedResNet
 from psp.model.pspnet import PSPNet
 from psp.model.pyramid import PyramidConv, PyramidLevel
 
@@ -28,7 +34,8 @@ OPSET, IR = 17, 8  # of 2022, so that any runtime since then can read the file
 def onnx_graph(network: PSPNet, size: tuple[int, int]) -> onnx.ModelProto:
     """Return the graph of a folded network for pictures of `size` (H, W).
 
-    Raises PspError for max pooling to bins that do not divide the map, which ONNX cannot express.
+    Raises PspError for max pooling to bins that do not divide the map, which ONNX cannot express,
+    and for a backbone that torch cannot export.
     """
     return _Writer(network, size).model()
 
@@ -36,19 +43,18 @@ def onnx_graph(network: PSPNet, size: tuple[int, int]) -> onnx.ModelProto:
 class _Writer:
     def __init__(self, network: PSPNet, size: tuple[int, int]) -> None:
         self.network, self.size = network, size
-        self.map = (-(-size[0] // 8), -(-size[1] // 8))  # h, w of stages 3 to 5
+        height, width = size
+        side = network.backbone.map_side
+        self.map = (side(height), side(width))  # h, w of stages 4 and 5
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
 
     def model(self) -> onnx.ModelProto:
         backbone, head = self.network.backbone, self.network.head
-        x = "images"
-        for number in (1, 2, 3) if backbone.deep else (1,):
-            x = self.relu(self.conv(x, getattr(backbone, f"conv{number}")))
-        x = self.node("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
-        for stage in (backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4):
-            for block in stage:
-                x = self.block(x, block)
+        if isinstance(backbone, DilatedResNet):
+            x = self.resnet(backbone)
+        else:
+            x = self.exported(backbone)
         assert isinstance(head.conv, PyramidConv)
         x = self.relu(self.pyramid(x, head.conv))
         x = self.conv(x, head.classifier)
@@ -64,6 +70,25 @@ class _Writer:
         )
         opset = [helper.make_opsetid("", OPSET)]
         return helper.make_model(graph, opset_imports=opset, ir_version=IR, producer_name="psp")
+
+    def resnet(self, backbone: DilatedResNet) -> str:
+        """Map the pictures to stage 5, (B, channels, h, w)."""
+        x = "images"
+        for number in (1, 2, 3) if backbone.deep else (1,):
+            x = self.relu(self.conv(x, getattr(backbone, f"conv{number}")))
+        x = self.node("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+        for stage in (backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4):
+            assert isinstance(stage, nn.Sequential)
+            for block in stage:
+                x = self.block(x, block)
+        return x
+
+    def exported(self, backbone: Backbone) -> str:
+        """Map the pictures to stage 5, (B, channels, h, w), by what torch's exporter writes."""
+        graph = _exported(backbone, self.size)
+        self.nodes += graph.node
+        self.constants += graph.initializer
+        return "stage5"
 
     def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
         name = f"{kind.lower()}{len(self.nodes)}"
@@ -164,6 +189,45 @@ class _Writer:
 
     def reshape(self, x: str, *shape: int) -> str:
         return self.node("Reshape", x, self.constant(np.array(shape, np.int64)))
+
+
+class _Deepest(nn.Module):
+    """The last stage of a backbone alone."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (B, 3, H, W) to stage 5, (B, channels, h, w)."""
+        stage5: Tensor = self.backbone(images)[1]
+        return stage5
+
+
+def _exported(backbone: Backbone, size: tuple[int, int]) -> onnx.GraphProto:
+    """Return torch's graph of a backbone, from `images` to `stage5`, for any batch."""
+    file = io.BytesIO()
+    batch = {0: "batch"}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch prefers its other exporter, which needs more
+            torch.onnx.export(
+                _Deepest(backbone).eval(),
+                (torch.zeros(2, 3, *size),),
+                file,  # type: ignore[arg-type]  # without dynamo, memory is as good as a path
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=["images"],
+                output_names=["stage5"],
+                dynamic_axes={"images": batch, "stage5": batch},
+            )
+    except Exception as error:  # of many kinds, one for each thing that it cannot express
+        reason = str(error).partition("\n")[0]
+        raise PspError(
+            f"{type(backbone).__name__}: torch {torch.__version__} cannot export this backbone to "
+            f"ONNX ({type(error).__name__}: {reason}). Choose another backbone, or another torch"
+        ) from error
+    return onnx.load_model_from_string(file.getvalue()).graph
 
 
 def _averages(length: int, bins: int) -> Tensor:

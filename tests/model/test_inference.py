@@ -319,8 +319,8 @@ def test_label_maps_need_no_memory_for_probabilities():
 import resource, numpy, torch
 from psp.model.inference import SlidingWindow
 from psp.model.procedure import Procedure
-from psp.model import Architecture, Logits, build
 from psp.model.preprocessing import Preprocessing
+from psp.model.pspnet import Logits
 
 torch.set_num_threads(1)
 layer = torch.nn.Conv2d(3, 150, 1, stride=8)
@@ -386,16 +386,16 @@ def test_a_small_picture_is_padded_with_the_mean_around_it():
         ({"crop": 41, "scales": (0.0,)}, "--scales"),
         ({"crop": 41, "scales": (1.0, 0.5, 1.0)}, "one of them stands twice"),
         ({"crop": 41, "base_size": 0}, "--base-size 0"),
-        ({"crop": 41, "way": "matlab"}, "--procedure matlab: one of torch, caffe."),
+        ({"crop": 41, "name": "matlab"}, "--procedure matlab.*torch.*caffe"),
     ],
 )
-def test_a_bad_protocol_is_said(fields, message):
+def test_a_bad_procedure_is_said(fields, message):
     with pytest.raises(PspError, match=message):
         Procedure(**fields)
 
 
-def test_names_of_protocols():
-    assert Procedure(41).name == "ss"
-    assert Procedure(41, flip=True, scales=PAPER_SCALES).name == "ms-flip"
-    assert Procedure(41, scales=(1.0, 1.5)).name == "s1_1.5"
-    assert Procedure(41, flip=True, name="caffe").name == "ss-flip-caffe"
+def test_labels_of_procedures():
+    assert Procedure(41).label == "ss"
+    assert Procedure(41, flip=True, scales=PAPER_SCALES).label == "ms-flip"
+    assert Procedure(41, scales=(1.0, 1.5)).label == "s1_1.5"
+    assert Procedure(41, flip=True, name="caffe").label == "ss-flip-caffe"

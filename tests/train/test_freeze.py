@@ -13,10 +13,10 @@ from psp.train.loss import Criterion
 from psp.train.optim import parameter_groups
 
 
-def train_a_little(stem, upto, norms):
+def train_a_little(upto, norms, **network_fields):
     """Return names of the tensors that two steps changed, and all names."""
     torch.manual_seed(0)
-    network = build(Architecture(classes=4, backbone="resnet18", stem=stem))
+    network = build(Architecture(classes=4, **{"backbone": "resnet18", **network_fields}))
     freeze(network, upto)
     settings = OptimizerSettings(head_lr=10, bias_lr=2, weight_decay=1e-4, norm_decay=True)
     groups = parameter_groups(network, settings, pretrained="backbone.")
@@ -34,15 +34,16 @@ def train_a_little(stem, upto, norms):
 
 
 @pytest.mark.parametrize(
-    ("stem", "upto", "frozen"),
+    ("fields", "upto", "frozen"),
     [
-        ("deep", "stem", ("conv1.", "bn1.", "conv2.", "bn2.", "conv3.", "bn3.")),
-        ("7x7", "stage3", ("conv1.", "bn1.", "layer1.", "layer2.")),
-        ("7x7", "stage5", ("",)),
+        ({"stem": "deep"}, "stem", ("conv1.", "bn1.", "conv2.", "bn2.", "conv3.", "bn3.")),
+        ({}, "stage3", ("conv1.", "bn1.", "layer1.", "layer2.")),
+        ({}, "stage5", ("",)),
+        ({"backbone": "convnext_tiny"}, "stage4", tuple(f"features.{n}." for n in range(6))),
     ],
 )
-def test_frozen_stages_keep_every_bit(stem, upto, frozen):
-    changed, names = train_a_little(stem, upto, "none")
+def test_frozen_stages_keep_every_bit(fields, upto, frozen):
+    changed, names = train_a_little(upto, "none", **fields)
     expected = {n for n in names if n.startswith(tuple(f"backbone.{part}" for part in frozen))}
     assert expected
     assert changed == names - expected
@@ -50,7 +51,7 @@ def test_frozen_stages_keep_every_bit(stem, upto, frozen):
 
 @pytest.mark.parametrize(("norms", "where"), [("backbone", "backbone."), ("all", "")])
 def test_frozen_norms_keep_their_statistics_and_learn_their_scale(norms, where):
-    changed, names = train_a_little("7x7", "none", norms)
+    changed, names = train_a_little("none", norms)
     statistics = ("running_mean", "running_var", "num_batches_tracked")
     kept = {n for n in names if n.endswith(statistics) and n.startswith(where)}
     assert kept

@@ -6,12 +6,15 @@ from urllib.error import URLError
 
 import pytest
 import torch
+from helpers.errors import error_naming
 
 from psp.errors import PspError
 from psp.model.architecture import Architecture
+from psp.model.backbones.backbone import find_backbone
+from psp.model.backbones.resnet import FIRST
 from psp.model.pspnet import build
 from psp.model.weights import Header, save_weights
-from psp.train.init import initialize
+from psp.train.init import inherit, initialize
 
 CLASSES = ("a", "b", "c")
 
@@ -78,20 +81,22 @@ def offline(*arguments, **options):
 def test_without_a_network_imagenet_is_an_error_that_names_the_file(monkeypatch, tmp_path, capfd):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("urllib.request.urlopen", offline)
-    with pytest.raises(PspError, match=r"resnet18-\w+\.pth.*--init"):
-        initialize(network(), "imagenet", CLASSES)
+    for fields, file in (
+        ({}, r"resnet18-\w+\.pth.*--init"),
+        ({"backbone": "convnext_tiny"}, r"convnext_tiny-\w+\.pth.*--init"),
+    ):
+        with pytest.raises(PspError, match=file):
+            initialize(network(**fields), "imagenet", CLASSES)
     assert capfd.readouterr() == ("", "")
 
 
 def test_imagenet_takes_the_file_from_torchs_cache_and_checks_it(
     monkeypatch, tmp_path, torchvision_file
 ):
-    from torchvision import models
-
     data = torchvision_file.read_bytes()
     name = f"resnet18-{hashlib.sha256(data).hexdigest()[:8]}.pth"  # as torchvision names its files
-    weights = models.ResNet18_Weights.IMAGENET1K_V1.value
-    monkeypatch.setattr(weights, "url", f"https://example.invalid/{name}")
+    monkeypatch.setitem(FIRST, "resnet18", name)
+    monkeypatch.setattr("urllib.request.urlopen", offline)
     cached = tmp_path / "hub/checkpoints" / name
     cached.parent.mkdir(parents=True)
     cached.write_bytes(data)
@@ -116,6 +121,61 @@ def test_imagenet_weights_that_do_not_exist_are_said(fields, message):
         net = network(**fields)
     with pytest.raises(PspError, match=message):
         initialize(net, "imagenet", CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "name", "version"),
+    [
+        ("resnet18", "imagenet", "IMAGENET1K_V1"),
+        ("resnet34", "imagenet", "IMAGENET1K_V1"),
+        ("resnet50", "imagenet", "IMAGENET1K_V1"),
+        ("resnet50", "imagenet-v2", "IMAGENET1K_V2"),
+        ("resnet101", "imagenet", "IMAGENET1K_V1"),
+        ("resnet101", "imagenet-v2", "IMAGENET1K_V2"),
+        ("resnet152", "imagenet", "IMAGENET1K_V1"),
+        ("resnet152", "imagenet-v2", "IMAGENET1K_V2"),
+        ("convnext_tiny", "imagenet", "IMAGENET1K_V1"),
+    ],
+)
+def test_torchvisions_weights_are_where_torchvision_says(backbone, name, version):
+    """Address, digits of the checksum, and the mean and deviation that a run takes over."""
+    from torchvision import models
+
+    spec = Architecture(classes=3, backbone=backbone, stem="7x7")
+    (ours,) = (w for w in find_backbone(backbone).initial_weights(spec) if w.name == name)
+    theirs = models.get_model_weights(backbone)[version]
+    assert ours.address == theirs.url
+    assert ours.file == theirs.url.rpartition("/")[2]
+    assert len(ours.sha256) == 8 and ours.file.endswith(f"-{ours.sha256}.pth")
+    pixels, transform = inherit(spec, name)[1], theirs.transforms()
+    assert pixels.mean == pytest.approx([255 * value for value in transform.mean])
+    assert pixels.std == pytest.approx([255 * value for value in transform.std])
+
+
+def test_weights_that_a_backbone_does_not_have_are_refused_with_what_there_is():
+    for fields, name, texts in (
+        ({"backbone": "resnet18"}, "imagenet-v2", ["resnet18", "imagenet)", "--init none"]),
+        ({"backbone": "resnet50"}, "imagenet-v3", ["imagenet, imagenet-v2"]),
+        ({"backbone": "resnet50", "stem": "deep"}, "imagenet-v2", ["stem=deep", "stem=7x7"]),
+        ({"backbone": "convnext_tiny"}, "imagenet-v2", ["convnext_tiny", "imagenet)"]),
+    ):
+        with torch.device("meta"):
+            net = network(**fields)
+        with error_naming(PspError, f"--init {name}", *texts):
+            initialize(net, name, CLASSES)
+
+
+def test_torchvisions_convnext_fills_the_backbone(tmp_path):
+    from torchvision import models
+
+    theirs = models.convnext_tiny().state_dict()
+    torch.save(theirs, tmp_path / "convnext.pth")
+    net = network(backbone="convnext_tiny")
+    initialize(net, str(tmp_path / "convnext.pth"), CLASSES)
+    for name, tensor in net.backbone.state_dict().items():
+        assert torch.equal(tensor, theirs[name]), name
+    with error_naming(PspError, "convnext.pth", "resnet18"):
+        initialize(network(), str(tmp_path / "convnext.pth"), CLASSES)
 
 
 def header(spec, classes):
@@ -219,7 +279,7 @@ def test_imagenet_for_the_deep_stem_is_fetched_once_pinned_or_named(monkeypatch,
     save_file({n: t.contiguous() for n, t in timms_names(net)}, published)
     monkeypatch.undo()
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr("psp.train.init.TIMM", published.as_uri())
+    monkeypatch.setattr("psp.model.backbones.resnet.TIMM", published.as_uri())
     first = " ".join(initialize(net, "imagenet", CLASSES))
     assert "timm's resnet50s.gluon_in1k" in first and ".sha256" in first  # no checksum is published
     published.unlink()

@@ -7,13 +7,14 @@ in the 3x3); the Caffe release's prototxt files.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from psp.model.architecture import Architecture
+from psp.model.backbones.backbone import Backbone, InitialWeights
 
 # Blocks in stages 2 to 5. ResNet-269 is the authors' deepest: 3 * (3 + 30 + 48 + 8) + 2 layers.
 BLOCKS = {
@@ -136,11 +137,45 @@ def _shortcut(in_channels: int, out_channels: int, stride: int, momentum: float)
     )
 
 
-class DilatedResNet(nn.Module):
+# torchvision's first version, trained as in the paper's time, and its second, by a longer recipe;
+# both for the 7x7 stem. A name ends with the first digits of the file's checksum.
+TORCHVISION = "https://download.pytorch.org/models/"
+FIRST = {
+    "resnet18": "resnet18-f37072fd.pth",
+    "resnet34": "resnet34-b627a593.pth",
+    "resnet50": "resnet50-0676ba61.pth",
+    "resnet101": "resnet101-63fe2227.pth",
+    "resnet152": "resnet152-394f9c45.pth",
+}
+SECOND = {
+    "resnet50": "resnet50-11ad3fa6.pth",
+    "resnet101": "resnet101-cd907fc2.pth",
+    "resnet152": "resnet152-f82ba261.pth",
+}
+# timm's of the paper's own topology (three 3x3 convolutions of 64, 64, 128, stride in the 3x3),
+# trained by gluon; Apache-2.0. No checksums are published.
+TIMM = "https://huggingface.co/timm/{name}/resolve/main/model.safetensors"
+DEEP = {"resnet50": "resnet50s", "resnet101": "resnet101s", "resnet152": "resnet152s"}
+# Where timm's deep stem, conv1.0 to conv1.6 and bn1, lies in ours.
+TIMM_STEM = {
+    "conv1.0": "conv1",
+    "conv1.1": "bn1",
+    "conv1.3": "conv2",
+    "conv1.4": "bn2",
+    "conv1.6": "conv3",
+    "bn1": "bn3",
+}
+CLASSIFIER = ("fc.weight", "fc.bias")
+
+
+class DilatedResNet(Backbone):
     """A residual network of output stride 8; `channels` are those of its stages 4 and 5."""
 
+    # "0" and "1": of a shortcut.
+    folds = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1"))
+
     def __init__(self, spec: Architecture) -> None:
-        super().__init__()
+        super().__init__(spec)
         momentum = spec.norm_momentum
         self.deep = spec.stem == "deep"
         if self.deep:
@@ -182,6 +217,14 @@ class DilatedResNet(nn.Module):
         self.layer3 = stage(out[1], 2, stride=1, dilation=2)
         self.layer4 = stage(out[2], 3, stride=1, dilation=4)
         self.channels = (out[2], out[3])
+        deep_stem = ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3")
+        self.stages = {
+            "stem": deep_stem if self.deep else deep_stem[:2],
+            "stage2": ("layer1",),
+            "stage3": ("layer2",),
+            "stage4": ("layer3",),
+            "stage5": ("layer4",),
+        }
         for module in self.modules():
             if isinstance(module, nn.Conv2d):  # He et al. 2015, for training from scratch
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -200,3 +243,39 @@ class DilatedResNet(nn.Module):
         x = self.layer2(x)  # (B, 512, H/8, W/8)
         stage4 = self.layer3(x)
         return stage4, self.layer4(stage4)
+
+    @staticmethod
+    def initial_weights(spec: Architecture) -> tuple[InitialWeights, ...]:
+        """Return timm's for the deep stem, torchvision's for the 7x7 one."""
+        if spec.stem == "deep":
+            if spec.backbone not in DEEP:
+                return ()
+            name = f"{DEEP[spec.backbone]}.gluon_in1k"
+            address = TIMM.format(name=name)
+            return (InitialWeights("imagenet", f"timm's {name}", address, f"{name}.safetensors"),)
+        return tuple(
+            InitialWeights(
+                name,
+                f"torchvision's {spec.backbone} {version}",
+                TORCHVISION + files[spec.backbone],
+                files[spec.backbone],
+                files[spec.backbone].partition("-")[2].removesuffix(".pth"),
+            )
+            for name, version, files in (
+                ("imagenet", "IMAGENET1K_V1", FIRST),
+                ("imagenet-v2", "IMAGENET1K_V2", SECOND),
+            )
+            if spec.backbone in files
+        )
+
+    @staticmethod
+    def own_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return tensors by our names: torchvision's are the same, timm's deep stem is not."""
+        kept = {name: tensor for name, tensor in tensors.items() if name not in CLASSIFIER}
+        if "conv1.0.weight" not in kept:
+            return kept
+        found = {}
+        for name, tensor in kept.items():
+            part, _, kind = name.rpartition(".")
+            found[f"{TIMM_STEM.get(part, part)}.{kind}"] = tensor
+        return found
