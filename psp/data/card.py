@@ -13,6 +13,7 @@ from typing import Any
 from psp.errors import PspError, nearest
 
 IGNORE = 255  # the label of pixels that are not scored; hence a card has at most 255 classes
+LATER = ("leaderboard", "class_order")  # keys that cards in shards of psp 0.1.0 do not have
 
 
 class NewerCardError(PspError):
@@ -76,6 +77,21 @@ class Folders:
 
 
 @dataclass(frozen=True)
+class LeaderboardFiles:
+    """What the label files for a benchmark's server look like.
+
+    `path` is a file's path below the folder that is uploaded; `{split}` and `{name}` stand for the
+    split and the picture. `kind` is "gray" (raw values), "palette" (class ids, with the card's
+    colors) or "colors" (raw colors); "" is gray or colors as the card's labels are. If
+    `official_ids` is set, only cards whose class ids are the raw values can be used.
+    """
+
+    path: str = "{name}.png"
+    kind: str = ""
+    official_ids: bool = False
+
+
+@dataclass(frozen=True)
 class Card:
     """A data set. `classes[i]` is the class with id i."""
 
@@ -93,6 +109,9 @@ class Card:
     recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     recipe_name: str = "default"  # name of `recipe`: "paper" if its numbers are the paper's
     sources: Mapping[str, str] = field(default_factory=dict)  # recipe name: where it comes from
+    leaderboard: LeaderboardFiles | None = None
+    # The order of classes in other programs' networks of this data set: importer → "alphabetical".
+    class_order: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def palette(self) -> tuple[tuple[int, int, int], ...]:
@@ -124,8 +143,16 @@ class Card:
         return {**self.recipe, **self.recipes[name]}
 
     def to_json(self) -> str:
-        """Return the card as one line of JSON, for `card_from_json`."""
-        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+        """Return the card as one line of JSON, for `card_from_json`.
+
+        Keys of LATER are left out if they are not set, so that such a card has the same JSON as
+        before there were these keys, and psp prepare still recognizes shards made then.
+        """
+        value = asdict(self)
+        for key in LATER:
+            if not value[key]:
+                del value[key]
+        return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
 def card_from_json(text: str) -> Card:
@@ -155,7 +182,10 @@ def card_from_dict(stored: Mapping[str, Any]) -> Card:
         value["origin"] = Origin(**{**origin, "address": tuple(origin["address"])})
     if value["folders"] is not None:
         value["folders"] = Folders(**_known(Folders, value["folders"], "folders."))
-    for key in ("recipe", "recipes", "sources"):
+    if value.get("leaderboard") is not None:
+        leaderboard = _known(LeaderboardFiles, value["leaderboard"], "leaderboard.")
+        value["leaderboard"] = LeaderboardFiles(**leaderboard)
+    for key in ("recipe", "recipes", "sources", "class_order"):
         _require(value.get(key, {}), dict)
     return Card(**value)
 

@@ -2,7 +2,8 @@
 
 VOC 2012 takes palette PNGs in results/VOC2012/Segmentation, ADE20K gray PNGs whose classes count
 from 1, Cityscapes PNGs of its label ids. The card has the raw value of each class, so this works
-for cards whose classes were each made from a single raw value.
+for cards whose classes were each made from a single raw value. Names and kinds of files that differ
+from NAME.png and gray are in the card's table [leaderboard].
 """
 
 from pathlib import Path
@@ -10,11 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from psp.data.card import Card
+from psp.data.card import Card, LeaderboardFiles
+from psp.data.cardfile import with_facts
 from psp.data.shards import ShardSplit
 from psp.errors import PspError
 from psp.files import write
-from psp.images import encode_color, encode_label, encode_palette
+from psp.images.encoding import encode_color, encode_label, encode_palette
 
 
 class Leaderboard:
@@ -32,17 +34,16 @@ class Leaderboard:
                 "a benchmark wants label files of the full size. Prepare them without --max-side"
             )
         self.folder, self.card, self.split = folder, shards.card, shards.stored_split
+        self.files = _files(shards.card)
         self._raw = raw_values(shards.card)
 
     def write(self, name: str, label: NDArray[np.uint8]) -> None:
         """Write the file of one picture, uint8 (H, W) of class ids."""
-        path = Path(f"{name}.png")
-        if self.card.layout == "voc":
-            # comp6 is VOC's competition for networks trained on any data, here on ImageNet too.
-            path = Path(f"results/VOC2012/Segmentation/comp6_{self.split}_cls") / path
-            data = encode_palette(label, self.card.palette)
-        elif self.card.labels == "colors":
+        path = self.files.path.replace("{split}", self.split).replace("{name}", name)
+        if self.card.labels == "colors":
             data = encode_color(self._raw[label])
+        elif self.files.kind == "palette":
+            data = encode_palette(label, self.card.palette)
         else:
             raw = self._raw[label]
             wide = self._raw.max() > np.iinfo(np.uint8).max
@@ -51,7 +52,12 @@ class Leaderboard:
 
 
 def raw_values(card: Card) -> NDArray[np.int64]:
-    """Return the raw value of each class, (classes,). Raises PspError if a class has several."""
+    """Return the raw value of each class, (classes,).
+
+    Raises PspError if a class has several, or if the benchmark wants the card's class ids to be the
+    official ones and they are not.
+    """
+    official = _files(card).official_ids
     for index, entry in enumerate(card.classes):
         if len(entry.raw) != 1:
             raise PspError(
@@ -59,9 +65,14 @@ def raw_values(card: Card) -> NDArray[np.int64]:
                 f"{len(entry.raw)} raw values, so a pixel's raw value is unknown. Use a card whose "
                 "classes have one raw value each"
             )
-        if card.layout == "voc" and entry.raw != (index,):
+        if official and entry.raw != (index,):
             raise PspError(
                 f"--save-labels: card {card.name}: class {index} '{entry.name}' has the raw value "
-                f"{entry.raw[0]}; files for VOC hold the official ids. Use the card voc2012"
+                f"{entry.raw[0]}; the benchmark's files hold the official ids. Use a card whose "
+                "class ids are the raw values"
             )
     return np.array([entry.raw[0] for entry in card.classes], np.int64)
+
+
+def _files(card: Card) -> LeaderboardFiles:
+    return with_facts(card).leaderboard or LeaderboardFiles()

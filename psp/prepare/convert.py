@@ -12,17 +12,9 @@ from psp.data.card import IGNORE, Card
 from psp.data.staging import Sample, Staged, stage
 from psp.errors import PspError
 from psp.files import read_bytes
-from psp.images import (
-    check_image,
-    decode_color_label,
-    decode_image,
-    decode_label,
-    encode_jpeg,
-    encode_label,
-    encode_png,
-    histogram,
-    label_palette,
-)
+from psp.images.encoding import encode_jpeg, encode_label, encode_png
+from psp.images.labels import decode_color_label, decode_label, histogram, label_palette
+from psp.images.pictures import check_image, decode_image
 from psp.prepare.layouts.layout import Pair
 
 UNKNOWN = -1  # in the lookup table: a raw value that is not in the card
@@ -140,7 +132,8 @@ class Converter:
             # Loading scipy takes 0.1 s in every process, and few data sets need it.
             from psp.prepare.matlab import read_label
 
-            self._check_names(data, str(path))
+            if pair.names:
+                self._check_names(data, pair.names, str(path))
             return read_label(data, pair.variable, str(path))
         if self.card.labels == "colors":
             return decode_color_label(data, str(path))
@@ -172,13 +165,11 @@ class Converter:
                     "official file (or, if the file is right, change the card's colors)"
                 )
 
-    def _check_names(self, data: bytes, where: str) -> None:
-        """Raise PspError if the class names in an LMO file are not the card's, in its order."""
-        if self.card.layout != "lmo":
-            return
+    def _check_names(self, data: bytes, variable: str, where: str) -> None:
+        """Raise PspError if a MATLAB file has class names that are not the card's, in its order."""
         from psp.prepare.matlab import read_names
 
-        names = read_names(data, "names", where)
+        names = read_names(data, variable, where)
         if names is not None and [n.strip().lower() for n in names] != list(self.card.names):
             raise PspError(
                 f"{where}: its class names are not those of card {self.card.name}: "

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from psp.data.card import Card, SplitEntry
 from psp.errors import PspError
-from psp.images import PictureError, picture_size
+from psp.images.pictures import picture_size
+from psp.images.reading import PictureError
 from psp.prepare.convert import Conversion
 from psp.prepare.layouts.layout import Pair, Source
 from psp.prepare.layouts.registry import find_download, find_layout
-from psp.prepare.layouts.voc import AUGMENTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,18 +158,18 @@ def make_plan(
     `allow_incomplete` is set), or if a list in it is broken.
     """
     card, raw = source.card, source.raw
-    if source.sbd is not None and (
-        card.layout != "voc" or AUGMENTED not in {split.name for split in card.splits}
-    ):
+    layout = find_layout(card)
+    if source.sbd is not None and layout.sbd_split not in {split.name for split in card.splits}:
+        needed = f" '{layout.sbd_split}'" if layout.sbd_split else ""
         raise PspError(
-            f"--sbd: card {card.name} has no split '{AUGMENTED}' that needs it. Leave out --sbd"
+            f"--sbd: card {card.name} has no split{needed} that needs it. Leave out --sbd"
         )
-    root = find_download(raw, card.layout, card.name)
+    root = find_download(raw, layout)
     plan = Plan(card, conversion, {}, [], [], shard_bytes)
     incomplete: list[str] = []  # errors, or remarks if the download may be incomplete
     missing = plan.missing
     for split in card.splits:
-        located = find_layout(card.layout, card.name).pairs(source, root, split)
+        located = layout.pairs(source, root, split)
         plan.remarks.extend(located.remarks)
         if located.pairs is None:
             continue

@@ -8,7 +8,7 @@ import pytest
 from helpers.errors import error_naming
 
 from psp.data.card import IGNORE, Card, NewerCardError, card_from_dict, card_from_json
-from psp.data.cardfile import find_card, read_card, shipped
+from psp.data.cardfile import find_card, read_card, shipped, with_facts
 from psp.errors import PspError
 
 GOOD = """
@@ -56,6 +56,7 @@ def test_voc_has_the_official_classes_colors_counts_and_void():
         "test": 1456,
     }
     assert card.raw_to_id() == {**{i: i for i in range(21)}, 255: IGNORE}
+    assert card.leaderboard.kind == "palette" and card.leaderboard.official_ids
 
 
 def test_camvid_has_segnets_order_and_void():
@@ -95,6 +96,10 @@ address = ["https://example.org"]
 [folders]
 images = "images/{split}"
 masks = "masks/{split}"
+[leaderboard]
+path = "{split}/{name}.png"
+[class_order]
+mmsegmentation = "alphabetical"
 """
     text = GOOD.replace('layout = "scenes"', 'layout = "folders"') + tables
     return json.loads(read_card(write(tmp_path, text)).to_json())
@@ -108,6 +113,7 @@ masks = "masks/{split}"
         (lambda card: card["splits"][0], "'splits.depth'"),
         (lambda card: card["origin"], "'origin.depth'"),
         (lambda card: card["folders"], "'folders.depth'"),
+        (lambda card: card["leaderboard"], "'leaderboard.depth'"),
     ],
 )
 def test_an_unknown_key_in_a_stored_card_is_of_a_newer_psp(tmp_path, table, key):
@@ -130,8 +136,24 @@ def test_a_stored_card_without_a_key_or_with_a_wrong_type_is_damaged(tmp_path):
 
 def test_a_stored_card_of_an_older_psp_may_lack_keys_with_defaults(tmp_path):
     card = stored(tmp_path)
-    del card["sources"], card["recipe_name"]
+    del card["sources"], card["recipe_name"], card["leaderboard"], card["class_order"]
     assert card_from_dict(card).recipe_name == "default"
+
+
+def test_a_card_of_an_older_psp_takes_leaderboard_and_class_order_of_the_shipped_one():
+    for name, key in (("voc2012", "leaderboard"), ("context60", "class_order")):
+        card = find_card(name)
+        older = {k: v for k, v in json.loads(card.to_json()).items() if k != key}
+        assert not getattr(card_from_dict(older), key)
+        assert with_facts(card_from_dict(older)) == card
+        other = card_from_dict({**older, "name": "mine"})
+        assert with_facts(other) == other
+
+
+def test_keys_that_are_not_set_are_not_stored(tmp_path):
+    """So psp prepare still recognizes the shards of such a card that an older psp made."""
+    text = read_card(write(tmp_path, GOOD)).to_json()
+    assert "leaderboard" not in text and "class_order" not in text
 
 
 def test_recipes_are_laid_over_each_other(tmp_path):
@@ -161,8 +183,7 @@ def test_recipes_are_laid_over_each_other(tmp_path):
         ("steps = 9", "stpes = 9", ["'stpes'", "'steps'"]),
         ('name = "mine"', 'name = "My Set"', ["'My Set'", "lower-case"]),
         ("[splits]", "[splits", ["cannot be read"]),
-        ('layout = "scenes"', 'layout = "folders"', ["'folders'", "[folders]"]),
-        ("val = {}", "val = { fraction = 0.5 }", ["split 'val'", "'fraction'", "'folders'"]),
+        ("val = {}", "val = { fraction = 0.5 }", ["split 'val'", "'fraction'", "[folders]"]),
         (
             "val = {}",
             'val = { list = "a", fraction = 0.5 }',
@@ -172,6 +193,13 @@ def test_recipes_are_laid_over_each_other(tmp_path):
         ("[recipe]", "[origin]\nadress = []\n[recipe]", ["origin", "'adress'", "'address'"]),
         ("[splits]", 'drop = ["a", 3]\n[splits]', ["drop", "3"]),
         ('title = "Mine"', 'title = "Mine"\nlabels = "RGB"', ["'RGB'", "'values'", "'colors'"]),
+        ("[recipe]", "[leaderboard]\npth = 'a'\n[recipe]", ["leaderboard", "'pth'", "'path'"]),
+        ("[recipe]", "[leaderboard]\npath = '../{name}.png'\n[recipe]", ["leaderboard", "'path'"]),
+        ("[recipe]", "[leaderboard]\npath = 'a.png'\n[recipe]", ["'path'", "{name}.png"]),
+        ("[recipe]", "[leaderboard]\npath = '{x}/{name}.png'\n[recipe]", ["'path'", "{split}"]),
+        ("[recipe]", "[leaderboard]\nkind = 'jpg'\n[recipe]", ["'jpg'", "'palette'"]),
+        ("[recipe]", "[leaderboard]\nkind = 'palette'\n[recipe]", ["'palette'", "official_ids"]),
+        ("[recipe]", "[class_order]\nmmseg = 'voc'\n[recipe]", ["'mmseg'", "alphabetical"]),
     ],
 )
 def test_a_bad_card_names_card_class_and_key(tmp_path, old, new, texts):

@@ -11,6 +11,7 @@ from psp.prepare.layouts.layout import (
     Layout,
     Source,
     SplitPairs,
+    entries,
     find_root,
     match_stems,
 )
@@ -33,6 +34,26 @@ def pairs(source: Source, root: Path, split: SplitEntry) -> SplitPairs:
     return SplitPairs(match_stems(root / "images" / name, root / "annotations" / name))
 
 
+def hint(raw: Path) -> str | None:
+    """Recognize the full ADE20K, and the test pictures alone."""
+    if any(
+        path.name.endswith("_seg.png") or path.name.startswith(("index_ade20k", "ADE20K_20"))
+        for path in entries(raw, depth=7)
+    ):
+        return (
+            "It looks like the full ADE20K (*_seg.png, 3,148 classes). The benchmark with 150 "
+            "classes is a separate download: ADEChallengeData2016.zip (psp cards show ade20k)"
+        )
+    names = {path.name for path in entries(raw)}
+    if "testing" in names and not {"images", "annotations"} & names:
+        return "It looks like ADE20K's leaderboard test set, without labels: use psp predict on it."
+    return None
+
+
 LAYOUT = Layout(
-    "ADE20K for scene parsing (ADEChallengeData2016 with images and annotations)", root, pairs
+    "ADE20K for scene parsing (ADEChallengeData2016 with images and annotations)",
+    root,
+    pairs,
+    card="ade20k",
+    hint=hint,
 )

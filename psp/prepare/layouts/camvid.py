@@ -27,4 +27,4 @@ def pairs(source: Source, root: Path, split: SplitEntry) -> SplitPairs:
     return SplitPairs(match_stems(root / split.name, labels))
 
 
-LAYOUT = Layout("CamVid (a folder CamVid with train, trainannot, …)", root, pairs)
+LAYOUT = Layout("CamVid (a folder CamVid with train, trainannot, …)", root, pairs, card="camvid")

@@ -11,6 +11,7 @@ from psp.prepare.layouts.layout import (
     Layout,
     Source,
     SplitPairs,
+    entries,
     find_root,
     match_stems,
 )
@@ -33,4 +34,26 @@ def pairs(source: Source, root: Path, split: SplitEntry) -> SplitPairs:
     return SplitPairs(sorted(named, key=lambda pair: pair.name))
 
 
-LAYOUT = Layout("Cityscapes (leftImg8bit and gtFine, unpacked into one folder)", root, pairs)
+def hint(raw: Path) -> str | None:
+    """Recognize one of the two archives alone."""
+    names = {path.name for path in entries(raw)}
+    if "leftImg8bit" in names:
+        return (
+            "The labels are missing: unpack gtFine_trainvaltest.zip into the same folder, beside "
+            "leftImg8bit."
+        )
+    if "gtFine" in names:
+        return (
+            "The pictures are missing: unpack leftImg8bit_trainvaltest.zip into the same folder, "
+            "beside gtFine."
+        )
+    return None
+
+
+LAYOUT = Layout(
+    "Cityscapes (leftImg8bit and gtFine, unpacked into one folder)",
+    root,
+    pairs,
+    card="cityscapes",
+    hint=hint,
+)

@@ -85,8 +85,24 @@ def _plain(name: str) -> str:
     return ALIASES.get(plain, plain)
 
 
+def hint(raw: Path) -> str | None:
+    """Say what is missing in a folder of VOC, of any year."""
+    tried = (".", "VOC2012", "VOCdevkit/VOC2012", "VOC2010", "VOCdevkit/VOC2010")
+    voc = find_root(raw, tried, ("JPEGImages",))
+    if voc is None:
+        return None
+    if (voc / "ImageSets/Main").is_dir():
+        return (
+            "The annotations are missing: unpack trainval.tar.gz of PASCAL Context so that the "
+            "folder trainval is beside VOCdevkit. The pictures are those of VOC 2010."
+        )
+    return f"{voc} has no ImageSets. Unpack the whole archive."
+
+
 LAYOUT = Layout(
     "PASCAL Context (VOCdevkit/VOC2010 and, beside it, the annotations' folder trainval)",
     root,
     pairs,
+    card="context",
+    hint=hint,
 )

@@ -22,7 +22,7 @@ def root(raw: Path) -> Path | None:
 def pairs(source: Source, root: Path, split: SplitEntry) -> SplitPairs:
     """Return the pairs of a split: those in its folders, in its list, or in its fraction."""
     folders = source.card.folders
-    assert folders is not None  # checked by read_card
+    assert folders is not None  # checked by find_layout
     images = root / folders.images.replace("{split}", split.name)
     masks = root / folders.masks.replace("{split}", split.name) if split.labels else None
     if split.list is None and split.fraction is None and not images.is_dir():
@@ -81,4 +81,4 @@ def _fraction(
     return []
 
 
-LAYOUT = Layout("a folder of images and masks", root, pairs)
+LAYOUT = Layout("a folder of images and masks", root, pairs, has_folders=True)

@@ -7,25 +7,29 @@ from pathlib import Path
 
 from psp.data.card import Card, SplitEntry
 from psp.errors import PspError
-from psp.images import SUFFIXES
+from psp.images.reading import SUFFIXES
+
+MAX_ENTRIES = 2000  # how many entries of a folder are read to recognize it
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A picture file and its label file (None: no label); `name` is unique within a split.
 
-    `variable` is the variable of a MATLAB file with the label, such as "GTcls.Segmentation".
+    `variable` is the variable of a MATLAB file with the label, such as "GTcls.Segmentation", and
+    `names` the one with the class names, which are then compared with the card's ("": none).
     """
 
     name: str
     image: Path
     label: Path | None
     variable: str = ""
+    names: str = ""
 
 
 @dataclass(frozen=True)
 class Source:
-    """The raw data set: the folder that the user gave, its card, and for VOC the folder of SBD."""
+    """The raw data set: the folder that the user gave, its card, and the folder of --sbd."""
 
     raw: Path
     card: Card
@@ -51,11 +55,20 @@ class Layout:
     files, in or near the folder that the user gave, or None. `pairs(source, root, split)` returns
     the pairs of a split and raises PspError if a list or a name is wrong. Files of a pair may not
     exist: the plan checks that.
+
+    The rest is optional. `card` is the shipped card to suggest for a folder that `root` finds.
+    `hint(raw)` returns a sentence on what is wrong with a folder that `root` does not find, or what
+    it is instead, if it is a common mistake. `sbd_split` is the split that is made from the folder
+    of --sbd. `has_folders`: cards of this layout have a table [folders].
     """
 
     description: str
     root: Callable[[Path], Path | None]
     pairs: Callable[[Source, Path, SplitEntry], SplitPairs]
+    card: str | None = None
+    hint: Callable[[Path], str | None] | None = None
+    sbd_split: str | None = None
+    has_folders: bool = False
 
 
 def find_root(raw: Path, tried: tuple[str, ...], landmarks: tuple[str, ...]) -> Path | None:
@@ -67,6 +80,20 @@ def find_root(raw: Path, tried: tuple[str, ...], landmarks: tuple[str, ...]) -> 
         if all((raw / path / landmark).exists() for landmark in landmarks):
             return raw / path
     return None
+
+
+def entries(folder: Path, depth: int = 1) -> Iterator[Path]:
+    """Yield the first MAX_ENTRIES entries of a folder and its subfolders, `depth` levels deep."""
+    count = 0
+    for parent, subfolders, files in os.walk(folder):
+        level = len(Path(parent).relative_to(folder).parts)
+        for name in sorted(subfolders) + sorted(files):
+            count += 1
+            if count > MAX_ENTRIES:
+                return
+            yield Path(parent) / name
+        if level + 1 >= depth:
+            subfolders.clear()
 
 
 def match_stems(

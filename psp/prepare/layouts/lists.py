@@ -4,7 +4,7 @@ import os
 from pathlib import Path, PurePosixPath
 
 from psp.errors import PspError
-from psp.images import SUFFIXES
+from psp.images.reading import SUFFIXES
 
 LONGEST = 255  # bytes in a file's name, the limit of nearly every file system
 

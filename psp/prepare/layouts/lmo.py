@@ -41,8 +41,11 @@ def pairs(source: Source, root: Path, split: SplitEntry) -> SplitPairs:
         existing = picture_stems(images).keys() | {path.stem for path in labels.glob("*.mat")}
         names = existing.difference(*listed.values())
     return SplitPairs(
-        [Pair(name, images / f"{name}.jpg", labels / f"{name}.mat", "S") for name in sorted(names)]
+        [
+            Pair(name, images / f"{name}.jpg", labels / f"{name}.mat", variable="S", names="names")
+            for name in sorted(names)
+        ]
     )
 
 
-LAYOUT = Layout("LMO / SIFT Flow (Images, SemanticLabels, TestSet1.txt)", root, pairs)
+LAYOUT = Layout("LMO / SIFT Flow (Images, SemanticLabels, TestSet1.txt)", root, pairs, card="lmo")

@@ -77,8 +77,25 @@ def _sbd_masks(sbd: Path) -> dict[str, tuple[Path, str]]:
     return {name: (path, "") for name, path in masks.items()}
 
 
+def hint(raw: Path) -> str | None:
+    """Say what is missing in a folder of VOC, of any year."""
+    tried = (".", "VOC2012", "VOCdevkit/VOC2012", "VOC2010", "VOCdevkit/VOC2010")
+    voc = find_root(raw, tried, ("JPEGImages",))
+    if voc is None:
+        return None
+    if not (voc / "SegmentationClass").is_dir():
+        return (
+            f"{voc} has no SegmentationClass: it is the leaderboard's test set, or for another "
+            "task. Take VOCtrainval_11-May-2012.tar, or use psp predict on pictures without labels."
+        )
+    return f"{voc} has no ImageSets. Unpack the whole archive."
+
+
 LAYOUT = Layout(
     "PASCAL VOC 2012 (VOCdevkit/VOC2012 with JPEGImages, SegmentationClass, ImageSets)",
     root,
     pairs,
+    card="voc2012",
+    hint=hint,
+    sbd_split=AUGMENTED,
 )

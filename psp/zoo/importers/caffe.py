@@ -20,7 +20,7 @@ from psp.model.backbones.resnet import BLOCKS
 from psp.model.preprocessing import Preprocessing
 from psp.model.pspnet import build
 from psp.zoo.importers.caffemodel import Layer, read_layers
-from psp.zoo.importers.importer import ImportedNetwork
+from psp.zoo.importers.importer import ImportedNetwork, Importer, SavedNetwork
 
 # The input is BGR minus these means, without a division (evaluation/*.m of the release). In RGB:
 PREPROCESSING = Preprocessing(mean=(123.68, 116.779, 103.939), std=(1.0, 1.0, 1.0))
@@ -31,6 +31,16 @@ BLOCK = re.compile(r"conv([2-5])_([1-9][0-9]{0,2})_(1x1_reduce|3x3|1x1_increase|
 LEVEL = re.compile(r"conv5_3_pool([1-9][0-9]?)_conv")
 # The auxiliary head of the training: one more convolution behind stage 4, and its classifier.
 AUX, AUX_CLASSIFIER = re.compile(r"conv4_\d+"), "conv6_1"
+
+
+def recognizes(saved: SavedNetwork) -> bool:
+    """Whether this is a Caffe model, by the file's name."""
+    return saved.path.suffix.lower() == ".caffemodel"
+
+
+def read(saved: SavedNetwork) -> ImportedNetwork:
+    """Read the network in a .caffemodel. Raises PspError if it is damaged or not a PSPNet."""
+    return read_caffemodel(saved.path.read_bytes())
 
 
 def read_caffemodel(data: bytes) -> ImportedNetwork:
@@ -216,3 +226,6 @@ def _reorder_levels(
 
 def _tensor(blob: np.ndarray[Any, np.dtype[np.float32]]) -> Tensor:
     return torch.from_numpy(blob)
+
+
+IMPORTER = Importer("caffe", recognizes, read)

@@ -10,13 +10,21 @@ Source: CSAILVision/semantic-segmentation-pytorch, mit_semseg/models/models.py.
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from torch import Tensor
 
 from psp.errors import PspError
 from psp.model.architecture import Architecture
 from psp.model.backbones.resnet import backbone_of
-from psp.zoo.importers.importer import ImportedNetwork, renamed, sizes
+from psp.zoo.importers.importer import (
+    ImportedNetwork,
+    Importer,
+    SavedNetwork,
+    renamed,
+    sizes,
+)
+from psp.zoo.tensors import read_tensors
 
 BINS = (1, 2, 3, 6)
 MODULES = {
@@ -37,14 +45,54 @@ ENCODER = re.compile(r"(conv[123]|bn[123])\.\w+|layer[1-4]\..+")
 RUNNING_SUMS = ("_tmp_running_mean", "_tmp_running_var", "_running_iter")
 
 
-def is_csail(encoder: Mapping[str, object], decoder: Mapping[str, object]) -> bool:
-    """Whether these are the tensor names of CSAIL's dilated ResNet and pyramid decoder."""
-    stem = {"conv1.weight", "conv2.weight", "conv3.weight"}
-    return stem <= set(encoder) and {"ppm.0.1.weight", "conv_last.4.weight"} <= set(decoder)
+def recognizes(saved: SavedNetwork) -> bool:
+    """Whether this is an encoder file, a decoder file, or a folder of them, by the names."""
+    if saved.path.is_dir():
+        return any(saved.path.glob("encoder_*.pth"))
+    return saved.path.suffix == ".pth" and saved.path.name.startswith(("encoder_", "decoder_"))
+
+
+def files(path: Path) -> list[Path]:
+    """Return the encoder file and the decoder file.
+
+    Raises PspError if one of them is missing, or if a folder has several networks.
+    """
+    if path.is_dir():
+        encoders = sorted(path.glob("encoder_*.pth"))
+        if len(encoders) > 1:
+            names = ", ".join(encoder.name for encoder in encoders)
+            raise PspError(f"{path}: has several networks ({names}). Name one of these files")
+        path = encoders[0]
+    _, _, rest = path.name.partition("_")
+    pair = [path.with_name(f"{part}_{rest}") for part in ("encoder", "decoder")]
+    for file in pair:
+        if not file.is_file():
+            raise PspError(
+                f"{file}: no such file. A CSAIL network has an encoder file and a decoder file"
+            )
+    return pair
+
+
+def read(saved: SavedNetwork) -> ImportedNetwork:
+    """Read the network from both files. Raises PspError as `read_csail` does."""
+    pair = files(saved.path)
+    if pair[0].resolve().parent.name.startswith("baseline-"):  # the names of that time
+        raise PspError(
+            "a CSAIL network from before August 2019, whose preprocessing psp does not have. "
+            "Use a later one, such as ade20k-resnet50dilated-ppm_deepsup"
+        )
+    encoder, decoder = map(read_tensors, pair)
+    return read_csail(encoder, decoder)
 
 
 def read_csail(encoder: Mapping[str, Tensor], decoder: Mapping[str, Tensor]) -> ImportedNetwork:
-    """Read the network from both files' tensors. Raises PspError for an unknown tensor name."""
+    """Read the network from both files' tensors.
+
+    Raises PspError for an unknown tensor name, or if it is not a dilated ResNet and a pyramid.
+    """
+    stem = {"conv1.weight", "conv2.weight", "conv3.weight"}
+    if not (stem <= set(encoder) and {"ppm.0.1.weight", "conv_last.4.weight"} <= set(decoder)):
+        raise PspError("not a CSAIL network of a dilated ResNet and a pyramid (ppm, ppm_deepsup).")
     backbone = backbone_of(encoder)
     if backbone is None:
         raise PspError("a CSAIL encoder of a depth that psp does not have.")
@@ -85,3 +133,6 @@ def read_csail(encoder: Mapping[str, Tensor], decoder: Mapping[str, Tensor]) -> 
         unused=tuple(unused),
         kind="csail",
     )
+
+
+IMPORTER = Importer("csail", recognizes, read, files)

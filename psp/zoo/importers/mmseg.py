@@ -11,6 +11,8 @@ configs/_base_/models/pspnet_r50-d8.py.
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from torch import Tensor
 
@@ -18,7 +20,13 @@ from psp.errors import PspError
 from psp.model.architecture import Architecture
 from psp.model.backbones.resnet import backbone_of
 from psp.model.preprocessing import IMAGENET, Preprocessing
-from psp.zoo.importers.importer import ImportedNetwork, renamed, sizes
+from psp.zoo.importers.importer import (
+    ImportedNetwork,
+    Importer,
+    SavedNetwork,
+    renamed,
+    sizes,
+)
 
 BINS = (1, 2, 3, 6)
 MODULES = {
@@ -52,9 +60,31 @@ FIXED = {
 }
 
 
-def is_mmseg(names: Mapping[str, object]) -> bool:
-    """Whether these are the tensor names of an mmsegmentation PSPNet."""
-    return {"decode_head.psp_modules.0.1.conv.weight", "decode_head.conv_seg.weight"} <= set(names)
+def recognizes(saved: SavedNetwork) -> bool:
+    """Whether the file has the tensor names of an mmsegmentation PSPNet."""
+    names = {"decode_head.psp_modules.0.1.conv.weight", "decode_head.conv_seg.weight"}
+    return names <= saved.names
+
+
+def read(saved: SavedNetwork) -> ImportedNetwork:
+    """Read the network, and its configuration and class names if the file has them.
+
+    Raises PspError as `read_mmseg` does.
+    """
+    meta = saved.extras.get("meta")
+    meta = meta if isinstance(meta, dict) else {}
+    config = meta.get("config", meta.get("cfg"))
+    network = read_mmseg(saved.tensors, config if isinstance(config, str) else "")
+    return replace(network, classes=_class_names(meta))
+
+
+def _class_names(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the class names in the metadata of a checkpoint of mmsegmentation 0.x or 1.x."""
+    data = meta.get("dataset_meta")
+    names = meta.get("CLASSES") or (data.get("classes") if isinstance(data, dict) else None)
+    if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) for name in names):
+        return None
+    return tuple(names)
 
 
 def read_mmseg(tensors: Mapping[str, Tensor], config: str = "") -> ImportedNetwork:
@@ -145,3 +175,6 @@ def _preprocessing(config: str) -> Preprocessing:
             raise PspError(f"an mmsegmentation PSPNet with {key}={text}: not three numbers.")
         values.append((numbers[0], numbers[1], numbers[2]) if numbers else default)
     return Preprocessing(*values)
+
+
+IMPORTER = Importer("mmsegmentation", recognizes, read)

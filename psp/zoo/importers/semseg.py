@@ -8,16 +8,21 @@ from torch import Tensor
 from psp.errors import PspError
 from psp.model.architecture import Architecture
 from psp.model.backbones.resnet import backbone_of
-from psp.zoo.importers.importer import ImportedNetwork, sizes
+from psp.zoo.importers.importer import ImportedNetwork, Importer, SavedNetwork, sizes
 
 STEM = {"0": "conv1", "1": "bn1", "3": "conv2", "4": "bn2", "6": "conv3", "7": "bn3"}
 LEVEL = {"1": "conv", "2": "bn"}
 CLASSIFIER = {"0": "conv", "1": "bn", "4": "classifier"}
 
 
-def is_semseg(names: Mapping[str, object]) -> bool:
-    """Whether these are the tensor names of a semseg PSPNet."""
-    return {"layer0.0.weight", "cls.4.weight"} <= names.keys()
+def recognizes(saved: SavedNetwork) -> bool:
+    """Whether the file has the tensor names of a semseg PSPNet."""
+    return {"layer0.0.weight", "cls.4.weight"} <= saved.names
+
+
+def read(saved: SavedNetwork) -> ImportedNetwork:
+    """Read the network. Raises PspError for an unknown tensor name."""
+    return read_semseg(saved.tensors)
 
 
 def read_semseg(tensors: Mapping[str, Tensor]) -> ImportedNetwork:
@@ -67,3 +72,6 @@ def _own_name(name: str) -> str:
     except (KeyError, ValueError, IndexError):
         pass
     raise PspError(f"a semseg PSPNet with a tensor that psp does not know: {name}")
+
+
+IMPORTER = Importer("semseg", recognizes, read)
