@@ -2,7 +2,8 @@
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,10 +33,13 @@ from psp.cli.options import (
     which_weights,
 )
 from psp.errors import PspError, printable
+from psp.predict.writers.registry import DEFAULT, WRITERS, find_writers
+from psp.ranks import Share, local_device, rank_share, share_from, within
 
 if TYPE_CHECKING:
-    from psp.predict.pipeline import PredictResult
-    from psp.ranks import Share
+    import torch
+
+    from psp.predict.pipeline import PredictRequest, PredictResult
     from psp.runs import Model
 
 STANDARD_INPUT = Path("-")
@@ -67,6 +71,10 @@ def predict_command(
     crop: Crop = None,
     base_size: BaseSize = None,
     procedure: ProcedureName = "torch",
+    write: Annotated[
+        str,
+        typer.Option(help=f"What to write, of: {', '.join(WRITERS)}.", metavar="LIST"),
+    ] = ",".join(DEFAULT),
     probabilities: Annotated[
         bool,
         typer.Option(
@@ -99,60 +107,105 @@ def predict_command(
     The same command again does only what is not finished yet. With --part, several machines share
     one folder of results.
     """
-    from psp.cli.console import progress, say
     from psp.predict.inputs import default_out, find_pictures
-    from psp.predict.pipeline import Predicted
-    from psp.ranks import local_device, rank_share, share_from, within
 
     rank = rank_share()
-    share = within(share_from(part), rank) if part else rank
-    listed = _listed_pictures(images, rank.total)
-    images = [path for path in images if path != STANDARD_INPUT]
-    pictures = find_pictures(images, listed)
-    source = model_named(model, which_weights(weights), quiet or not rank.first)
-    from psp.device import pick_device
-    from psp.predict.pipeline import predict
+    silent = quiet or not rank.first
+    inputs, listed = _inputs_and_list(images, rank)
+    pictures = find_pictures(inputs, listed)
+    writers = find_writers(_writer_names(write, probabilities))
+    source = _find_model(model, weights, silent)
+    from psp.predict.pipeline import PredictRequest
 
-    if model is None and rank.first and not quiet:
-        say(f"model: {source.path.parent}, the newest run")
-    with progress("predicting", quiet or not rank.first) as advance:
+    request = PredictRequest(
+        pictures=pictures,
+        weights=source.path,
+        out=out or default_out([] if listed else inputs),
+        numbering=out is None,
+        overwrite=overwrite,
+        writers=writers,
+        share=within(share_from(part), rank) if part else rank,
+        procedure=procedure_of(scales, multi_scale, flip, crop, base_size, procedure),
+        device=_pick_device(device),
+        precision=one_of("--precision", precision, PRECISIONS),
+        window_batch=window_batch,
+        compiled=compiled,
+    )
+    _show_result(_predict(request, silent, verbose), request, source, rank, as_json, quiet)
+
+
+def _predict(request: "PredictRequest", silent: bool, verbose: bool) -> "PredictResult":
+    """Do it, with a bar, and a line for each picture that fails."""
+    from psp.cli.console import progress, say
+    from psp.predict.pipeline import Predicted, predict
+
+    with progress("predicting", silent) as advance, _resumable():
 
         def report(event: Predicted) -> None:
             if event.error or verbose:
                 say(printable(event.error or f"{event.name}: {event.seconds:.2f}s"))
             advance(event.done, event.total)
 
-        try:
-            result = predict(
-                pictures,
-                source.path,
-                out or default_out(images if not listed else []),
-                numbering=out is None,
-                overwrite=overwrite,
-                probabilities=probabilities,
-                share=share,
-                procedure=procedure_of(scales, multi_scale, flip, crop, base_size, procedure),
-                device=pick_device(local_device(device)),
-                precision=one_of("--precision", precision, PRECISIONS),
-                window_batch=window_batch,
-                compiled=compiled,
-                report=report,
-            )
-        except KeyboardInterrupt:
-            say("stopped. The same command continues with the remaining pictures")
-            raise typer.Exit(128 + signal.SIGINT) from None
+        return predict(request, report)
+
+
+@contextmanager
+def _resumable() -> Iterator[None]:
+    """After Ctrl-C, say that the same command continues."""
+    from psp.cli.console import say
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("stopped. The same command continues with the remaining pictures")
+        raise typer.Exit(128 + signal.SIGINT) from None
+
+
+def _writer_names(listed: str, probabilities: bool) -> list[str]:
+    """Return the names in the value of --write, and what --probabilities adds."""
+    names = [name for part in listed.split(",") if (name := part.strip())]
+    return [*names, "probabilities"] if probabilities else names
+
+
+def _find_model(model: Path | None, weights: str | None, silent: bool) -> "Model":
+    """Return the model, and say which one it is if none is named."""
+    from psp.cli.console import say
+
+    source = model_named(model, which_weights(weights), silent)
+    if model is None and not silent:
+        say(f"model: {source.path.parent}, the newest run")
+    return source
+
+
+def _pick_device(device: str) -> "torch.device":
+    from psp.device import pick_device
+
+    return pick_device(local_device(device))
+
+
+def _show_result(
+    result: "PredictResult",
+    request: "PredictRequest",
+    source: "Model",
+    rank: Share,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Print where the results are. If pictures have failed, say so, and exit with code 3."""
+    from psp.cli.console import say
+
     if as_json:
-        _print_json(result, share)
+        _print_json(result, request.share)
     elif rank.first:
         print(printable(str(result.out)))
     if rank.first and not quiet:
-        _say_result(result, source)
+        _say_result(result, request, source)
     if result.failed:
         say(f"{_pictures(result.failed)} failed, listed above")
         raise typer.Exit(3)
 
 
-def _print_json(result: "PredictResult", share: "Share") -> None:
+def _print_json(result: "PredictResult", share: Share) -> None:
     from psp.files import json_line
 
     record = {
@@ -165,24 +218,26 @@ def _print_json(result: "PredictResult", share: "Share") -> None:
     print(json_line(record))
 
 
-def _say_result(result: "PredictResult", model: "Model") -> None:
+def _say_result(result: "PredictResult", request: "PredictRequest", model: "Model") -> None:
     from psp.cli.console import say
     from psp.cli.tables.scores import procedure_line
 
     if result.skipped:
         say(f"{_pictures(result.skipped)} predicted already, and skipped")
-    say(f"{_pictures(result.predicted)} predicted: labels/, overlays/ and more in {result.out}")
+    places = ", ".join(place for writer in request.writers for place in writer.places)
+    say(f"{_pictures(result.predicted)} predicted: {places} and more in {result.out}")
     how = procedure_line(model.which, result.header, result.procedure, result.precision)
     say(f"{model.path.parent if model.run else model.path}: {how}")
 
 
-def _listed_pictures(images: list[Path], ranks: int) -> list[Path]:
-    """Return the files named by the list on standard input, if `-` is one of the inputs."""
-    if STANDARD_INPUT not in images:
-        return []
+def _inputs_and_list(images: list[Path], rank: Share) -> tuple[list[Path], list[Path]]:
+    """Return the inputs but `-`, and the files listed on standard input if `-` is one of them."""
+    inputs = [path for path in images if path != STANDARD_INPUT]
+    if len(inputs) == len(images):
+        return inputs, []
     from psp.predict.inputs import read_list
 
-    if ranks > 1:
+    if rank.total > 1:
         raise PspError(
             "-: torchrun's ranks cannot share one list. Start separate processes with --part K/N"
         )
@@ -191,7 +246,7 @@ def _listed_pictures(images: list[Path], ranks: int) -> list[Path]:
     listed = read_list(sys.stdin.buffer.read())
     if not listed:
         raise PspError("-: the list on standard input is empty.")
-    return listed
+    return inputs, listed
 
 
 def _pictures(items: Sequence[object]) -> str:

@@ -2,15 +2,14 @@
 
     settings.json            the weights and settings of these results, with a fingerprint of both
     legend.png               class names and colors
-    labels/NAME.png          palette PNG of the picture's size; its values are class ids
-    overlays/NAME.jpg        the classes' colors over the picture
-    probabilities/NAME.npz   if asked for: `probabilities`, float16 (classes, H, W)
+    labels/NAME.png          and other folders: a picture's file of each chosen writer (writers/)
     predictions.jsonl        one line per picture: the share of each class, or the error
     predictions/K-of-N.jsonl the same for one share of the pictures, while several calls work
 
-A picture's record is written after its files, and includes the fingerprint. So a picture is
-finished if it has a record with the same fingerprint and source file, and its files exist. This
-holds for any number of calls, shares and interruptions.
+A picture's record is written after its files, and includes the fingerprint and which writers wrote
+files. So a picture is finished if there is a record with the same fingerprint and source file for
+each chosen writer, and its files exist. This holds for any number of calls, shares and
+interruptions. Which writers are chosen is not part of the fingerprint.
 """
 
 import contextlib
@@ -18,16 +17,22 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
 from psp.errors import PspError
 from psp.files import is_free, json_line, make_folder, write, write_json, writing
 from psp.predict.settings import SETTINGS, Settings, read_settings
+from psp.predict.writers.writer import Results, Writer
 from psp.ranks import Share
 
 RECORDS, LEGEND = "predictions.jsonl", "legend.png"
+# Who wrote the files of records from before there were writers. They do not say it: what exists was
+# written.
+OLD_WRITERS = ("labels", "overlays", "probabilities")
 REMEDY = "Choose another -o, or write into it over the same names with --overwrite"
 
 
@@ -38,20 +43,44 @@ def is_predictions(folder: Path) -> bool:
     return all((folder / name).exists() for name in (LEGEND, "labels", "overlays"))
 
 
+@dataclass(frozen=True)
+class _State:
+    """From which file a picture's result was made, and which writers wrote files of it."""
+
+    source: str  # absolute path
+    content: tuple[int, int]  # its bytes, and time of change in ns
+    written: frozenset[str]
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> "_State":
+        """Return the state that a record of a result describes."""
+        written = _names(tuple(record.get("written", OLD_WRITERS)))
+        return cls(record["source"], (record["bytes"], record["changed"]), written)
+
+    def after(self, before: "_State | None") -> "_State":
+        """Return this state with what an earlier record of the same file says was written."""
+        if before is None or before.content != self.content:
+            return self
+        return _State(self.source, self.content, self.written | before.written)
+
+    def includes(self, other: "_State") -> bool:
+        """Whether the other is of the same file, and fewer writers wrote for it."""
+        return self.content == other.content and self.written > other.written
+
+
 class PredictionFolder:
     """A folder of results as one share of the work sees it. `open` makes the folder."""
 
     def __init__(
-        self, out: Path, settings: Settings, share: Share, suffixes: Mapping[str, str]
+        self, out: Path, settings: Settings, share: Share, writers: Sequence[Writer]
     ) -> None:
-        """`suffixes` maps the sub-folders of a finished picture's files to their file suffixes."""
-        self.out, self.settings, self.share, self.suffixes = out, settings, share, suffixes
+        self.out, self.settings, self.share, self.writers = out, settings, share, writers
         self._file: IO[bytes] | None = None
-        self._sources: dict[str, tuple[str, int, int]] = {}  # of the results with a record
+        self._states: dict[str, _State] = {}  # of the results with a record
         for record, _ in self._records():
             if "error" not in record:
-                source = (record["source"], record["bytes"], record["changed"])
-                self._sources[record["name"]] = source
+                name, state = record["name"], _State.of(record)
+                self._states[name] = state.after(self._states.get(name))
 
     def conflict(self) -> str | None:
         """Return why these results must not be written into the existing folder, or None."""
@@ -67,25 +96,35 @@ class PredictionFolder:
         differences = self.settings.differences(stored.get("deciding", {}))
         return f"its label maps were made with other settings ({differences or 'of another psp'})"
 
-    def finished(self, name: str, source: Path) -> bool:
+    def finished(self, name: str, path: Path) -> bool:
         """Whether a picture's result is there, complete, and made from this source file.
 
         Raises PspError if it was made from another file of that name.
         """
-        before = self._sources.get(name)
-        if before is None or not all(map(_is_written, self.paths(name).values())):
+        before = self._states.get(name)
+        if before is None:
             return False
-        now = source_state(source)
-        if before[0] != now[0] and before[1:] != now[1:]:
+        source, *content = source_state(path)
+        unchanged = before.content == tuple(content)
+        if before.source != source and not unchanged:
             raise PspError(
-                f"{self.out}: '{name}' in it is the result of {before[0]}, and would now be that "
-                f"of {source}. {REMEDY}"
+                f"{self.out}: '{name}' in it is the result of {before.source}, and would now be "
+                f"that of {path}. {REMEDY}"
             )
-        return before[1:] == now[1:]
+        files = self.paths(name)
+        return (
+            unchanged
+            and before.written >= files.keys()
+            and all(_is_written(file) for file in files.values())
+        )
 
     def paths(self, name: str) -> dict[str, Path]:
-        """Return a picture's files by sub-folder."""
-        return {kind: self.out / kind / f"{name}{suffix}" for kind, suffix in self.suffixes.items()}
+        """Return a picture's files by the names of their writers."""
+        return {
+            writer.name: self.out / writer.folder / f"{name}{writer.suffix}"
+            for writer in self.writers
+            if writer.write
+        }
 
     @property
     def opened(self) -> bool:
@@ -147,14 +186,11 @@ class PredictionFolder:
         """Append a picture's record; `result` has its size, shares and seconds, or its error."""
         assert self._file is not None
         path, size, changed = source_state(source)
-        line = {
-            "name": name,
-            "source": path,
-            "bytes": size,
-            "changed": changed,
-            **result,
-            "made_with": self.settings.fingerprint,
-        }
+        line = {"name": name, "source": path, "bytes": size, "changed": changed, **result}
+        if "error" not in result:
+            now = _State(path, (size, changed), frozenset(self.paths(name)))
+            line["written"] = sorted(now.after(self._states.get(name)).written)
+        line["made_with"] = self.settings.fingerprint
         self._file.write(json_line(line).encode() + b"\n")
         self._file.flush()
 
@@ -164,22 +200,26 @@ class PredictionFolder:
             self._file.close()
             self._file = None
 
-    def merge(self, names: Collection[str]) -> None:
+    def merge(self, names: Collection[str]) -> bool:
         """Rewrite predictions.jsonl from the records of all shares, once all `names` have one.
 
-        It then has one line per picture, sorted by name: the last record, but no error if there is
-        a result.
+        It then has one line per picture, sorted by name: the last record, or one of the same source
+        file that more writers wrote for; but no error if there is a result. Returns whether all
+        have a record.
         """
         lines: dict[str, tuple[Path, int, int]] = {}
-        successful = set()
+        states: dict[str, _State] = {}
         for record, line in self._records():
-            success = "error" not in record
-            if success or record["name"] not in successful:
-                lines[record["name"]] = line
-            if success:
-                successful.add(record["name"])
+            name = record["name"]
+            if "error" in record:
+                if name not in states:
+                    lines[name] = line
+                continue
+            state, before = _State.of(record), states.get(name)
+            if before is None or not before.includes(state):
+                lines[name], states[name] = line, state
         if not lines.keys() >= set(names):
-            return
+            return False
         with contextlib.ExitStack() as stack:
             files: dict[Path, IO[bytes]] = {}
             temporary = stack.enter_context(writing(self.out / RECORDS, f".{self.share}"))
@@ -190,6 +230,14 @@ class PredictionFolder:
                     files[path] = stack.enter_context(path.open("rb"))
                 files[path].seek(offset)
                 merged.write(files[path].read(length))
+        return True
+
+    def collect(self, palette: tuple[tuple[int, int, int], ...]) -> None:
+        """Write each chosen writer's file of all pictures, from the merged predictions.jsonl."""
+        results = Results(self.out, self.out / RECORDS, self.settings.classes, palette)
+        for writer in self.writers:
+            if writer.collect:
+                write(self.out / writer.file, writer.collect(results), f".{self.share}")
 
     @property
     def _own_records(self) -> Path:
@@ -215,7 +263,7 @@ def choose_folder(
     candidates: Iterable[Path],
     settings: Settings,
     share: Share,
-    suffixes: Mapping[str, str],
+    writers: Sequence[Writer],
     pictures: Mapping[str, Path],
     overwrite: bool,
 ) -> tuple[PredictionFolder, dict[str, Path]]:
@@ -225,7 +273,7 @@ def choose_folder(
     candidate if none will do.
     """
     for path in candidates:
-        folder = PredictionFolder(path, settings, share, suffixes)
+        folder = PredictionFolder(path, settings, share, writers)
         if overwrite:
             return folder, dict(pictures)
         try:
@@ -245,6 +293,12 @@ def source_state(source: Path) -> tuple[str, int, int]:
     except (OSError, ValueError):
         return path, -1, -1
     return path, status.st_size, status.st_mtime_ns
+
+
+@cache
+def _names(names: tuple[str, ...]) -> frozenset[str]:
+    """Return the set of some names, the same object for all the pictures that have the same."""
+    return frozenset(names)
 
 
 def _is_written(path: Path) -> bool:

@@ -82,6 +82,13 @@ def _expand(path: Path) -> list[Path]:
     return files
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
+
+
 def _walk(folder: Path) -> Iterator[Path]:
     """Yield the pictures in a folder and its sub-folders, except hidden ones and psp's own results.
 
@@ -100,11 +107,11 @@ def _walk(folder: Path) -> Iterator[Path]:
         for entry in entries:
             if entry.name.startswith("."):  # macOS leaves ._photo.jpg, others .thumbnails
                 continue
-            if entry.is_dir():
+            if _is_folder(entry):
                 real = os.path.realpath(entry.path)
                 if real not in above:
                     waiting.append((Path(entry.path), (*above, real)))
             elif Path(entry.name).suffix.lower() in PHOTO_SUFFIXES and (
-                entry.is_file() or entry.is_symlink()
+                entry.is_symlink() or entry.is_file()
             ):
                 yield Path(entry.path)

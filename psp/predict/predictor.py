@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from psp.device import pick_device, pick_inference_precision
 from psp.errors import PspError
 from psp.files import read_bytes
-from psp.images import as_rgb
+from psp.images.pictures import as_rgb
 from psp.model.inference import SlidingWindow, load_sliding_window
 from psp.model.procedure import Procedure
 from psp.model.pspnet import PSPNet

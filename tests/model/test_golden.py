@@ -16,7 +16,8 @@ import psp as package
 from psp.data.cardfile import find_card
 from psp.model.procedure import Procedure
 from psp.model.pspnet import upsample
-from psp.predict.pipeline import predict
+from psp.predict.pipeline import PredictRequest, predict
+from psp.predict.writers.registry import find_writers
 from psp.zoo.import_weights import import_weights
 
 CARD = find_card("voc2012")
@@ -138,13 +139,15 @@ def test_the_probabilities_of_the_multi_scale_procedure(golden, tmp_path):
         flip=True,
     )
     predict(
-        {"x": tmp_path / "x.png"},
-        tmp_path / "w.safetensors",
-        tmp_path / "out",
-        probabilities=True,
-        procedure=lambda header: procedure,
-        device=torch.device("cpu"),
-        precision="fp32",
+        PredictRequest(
+            pictures={"x": tmp_path / "x.png"},
+            weights=tmp_path / "w.safetensors",
+            out=tmp_path / "out",
+            writers=find_writers(["probabilities"]),
+            procedure=lambda header: procedure,
+            device=torch.device("cpu"),
+            precision="fp32",
+        )
     )
     with np.load(tmp_path / "out/probabilities/x.npz") as archive:
         written = archive["probabilities"]

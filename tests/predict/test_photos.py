@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from psp.images import PictureError, decode_image
+from psp.images.pictures import decode_image
+from psp.images.reading import PictureError
 from psp.predict.photos import PHOTO_SUFFIXES, decode_photo
 
 

@@ -217,7 +217,7 @@ def test_probabilities_asked_for_later_are_made_later(journey, psp, photos):
 def test_too_many_probabilities_are_refused_for_that_picture_alone(
     journey, psp, photos, monkeypatch
 ):
-    monkeypatch.setattr("psp.predict.pipeline.MAX_PROBABILITIES", 2 * 9 * 60 * 45)
+    monkeypatch.setattr("psp.predict.stages.MAX_PROBABILITIES", 2 * 9 * 60 * 45)
     code, out, err = psp(
         "predict", photos, "-m", journey.folder / "run", "--probabilities", "--json"
     )
@@ -280,15 +280,16 @@ import os, torch
 from pathlib import Path
 from psp.model.procedure import Procedure
 from psp.predict.inputs import find_pictures
-from psp.predict.pipeline import predict
+from psp.predict.pipeline import PredictRequest, predict
 torch.set_num_threads(1)
 level = {{}}
 def report(event):
     if event.done in (20, 70):
         level[event.done] = int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-predict(find_pictures([Path("many")]), Path({str(journey.folder / "run/best.safetensors")!r}),
-    Path("out"), procedure=lambda header: Procedure(crop=41, base_size=64),
-    device=torch.device("cpu"), report=report)
+predict(PredictRequest(pictures=find_pictures([Path("many")]), out=Path("out"),
+    weights=Path({str(journey.folder / "run/best.safetensors")!r}),
+    procedure=lambda header: Procedure(crop=41, base_size=64),
+    device=torch.device("cpu")), report)
 print((level[70] - level[20]) / 2**20)
 """
     done = subprocess.run(
