@@ -1,11 +1,13 @@
 """Label files for a benchmark's server are psp predict's label maps in the official raw values."""
 
 import io
+import json
 import shutil
 import tarfile
 
 import numpy as np
 import pytest
+from helpers.errors import error_naming
 from PIL import Image
 
 
@@ -122,29 +124,58 @@ def test_label_files_hold_the_official_raw_values(psp, untrained, rng, tmp_path,
     assert picture.mode == ("L" if kind is np.uint8 else picture.mode)
 
 
-def test_label_files_that_a_card_cannot_give_are_refused_with_the_reason(
-    psp, untrained, tmp_path, voc_raw
-):
+class Shards:
+    """What the writer of label files asks of shards."""
+
+    def __init__(self, folder, card, side=None):
+        self.folder, self.stored_split, self.card = folder, "val", card
+        self.conversion = {"max_side": side}
+
+
+def test_a_card_says_where_label_files_are_and_what_they_hold(tmp_path):
+    from psp.data.cardfile import read_card
+    from psp.errors import PspError
+    from psp.evaluate.leaderboard import Leaderboard
+
+    ids = np.array([[0, 1], [1, 1]], np.uint8)
+    classes = [("a", "#ff0000", [0]), ("b", "#00ff00", [1])]
+    table = '[leaderboard]\npath = "up/{split}/{name}.png"\nkind = "palette"\nofficial_ids = true'
+    card(tmp_path, "camvid", classes, extra=table)
+    own = read_card(tmp_path / "mine.toml")
+    Leaderboard(tmp_path, Shards(tmp_path, own)).write("x/one", ids)
+    picture = Image.open(tmp_path / "up/val/x/one.png")
+    assert picture.mode == "P" and np.array_equal(np.array(picture), ids)
+    assert picture.getpalette()[:6] == [255, 0, 0, 0, 255, 0]
+    card(tmp_path, "camvid", [classes[0], ("b", "#00ff00", [2])], extra=table)
+    with error_naming(PspError, "mine", "class 1 'b'", "raw value 2", "official ids"):
+        Leaderboard(tmp_path, Shards(tmp_path, read_card(tmp_path / "mine.toml")))
+
+
+def test_shards_of_an_older_psp_have_the_label_files_of_the_shipped_card(tmp_path):
+    """Their copy of the card has no table [leaderboard]."""
+    from psp.data.card import card_from_dict
+    from psp.data.cardfile import find_card
+    from psp.evaluate.leaderboard import Leaderboard
+
+    stored = json.loads(find_card("voc2012").to_json())
+    del stored["leaderboard"]
+    writer = Leaderboard(tmp_path, Shards(tmp_path, card_from_dict(stored)))
+    writer.write("2007_118000", np.zeros((2, 3), np.uint8))
+    folder = tmp_path / "results/VOC2012/Segmentation/comp6_val_cls"
+    assert Image.open(folder / "2007_118000.png").mode == "P"
+
+
+def test_label_files_that_a_card_cannot_give_are_refused_with_the_reason(tmp_path):
     from psp.data.cardfile import find_card
     from psp.errors import PspError
     from psp.evaluate.leaderboard import Leaderboard
 
-    class Shards:
-        folder, stored_split = tmp_path, "val"
-
-        def __init__(self, name, side=None):
-            self.card, self.conversion = find_card(name), {"max_side": side}
-
-    with pytest.raises(PspError) as error:
-        Leaderboard(tmp_path, Shards("context60"))
-    text = str(error.value)
-    assert "--save-labels" in text and "context60: class 0 'background'" in text and "400" in text
-    with pytest.raises(PspError) as error:
-        Leaderboard(tmp_path, Shards("ade20k", 512))
-    text = str(error.value)
-    assert str(tmp_path) in text and "512" in text and "--max-side" in text
+    with error_naming(PspError, "--save-labels", "context60: class 0 'background'", "400"):
+        Leaderboard(tmp_path, Shards(tmp_path, find_card("context60")))
+    with error_naming(PspError, tmp_path, "512", "--max-side"):
+        Leaderboard(tmp_path, Shards(tmp_path, find_card("ade20k"), 512))
     for name in ("voc2012", "ade20k", "cityscapes", "context", "lmo"):
-        Leaderboard(tmp_path, Shards(name))
+        Leaderboard(tmp_path, Shards(tmp_path, find_card(name)))
 
 
 def test_the_official_ids_of_the_shipped_cards():
