@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from psp.data.card import IGNORE
+from psp.model.backbones.backbone import Backbone
 from psp.model.pspnet import Logits, upsample
 from psp.settings.loss import LossSettings
 
@@ -46,7 +47,9 @@ class Term:
 def loss_terms(settings: LossSettings, class_weights: Tensor | None) -> tuple[Term, ...]:
     """Return the terms that are on. `class_weights` is float32 (classes,), or None for 1 each."""
     pixels = CrossEntropy(settings, class_weights)
-    optional = (Term("dice", settings.dice, dice),)
+    optional = [
+        Term("dice", settings.dice, dice),
+    ]
     return (
         Term("main", 1.0, pixels.sum, pixels.weight),
         Term("aux", settings.aux_weight, pixels.sum, pixels.weight, head="aux"),
@@ -141,11 +144,14 @@ class Criterion:
     `loss_stride` 8 takes every eighth label, which lies exactly on the logits' grid when
     crop = 8n + 1 (the Caffe release's Interp layer); 1 upsamples the logits (semseg).
     `weights`: the classes' weights, float32 (classes,), or None for 1 each.
+    `map_side`: the backbone's; where it has not one pixel for every eighth label, the labels are
+    taken that are nearest to where upsampling puts the logits.
     """
 
     settings: LossSettings
     align_corners: bool
     weights: Tensor | None = None
+    map_side: Callable[[int], int] = Backbone.map_side
 
     @cached_property
     def terms(self) -> tuple[Term, ...]:
@@ -183,8 +189,20 @@ class Criterion:
         return Losses(total, terms)
 
     def _target(self, labels: Tensor) -> Tensor:
-        stride = self.settings.loss_stride
-        return labels[:, ::stride, ::stride].long()
+        if self.settings.loss_stride == 1:
+            return labels.long()
+        rows, columns = (self._grid(side, labels.device) for side in labels.shape[1:])
+        return labels[:, rows][:, :, columns].long()
+
+    def _grid(self, side: int, device: torch.device) -> slice | Tensor:
+        """Return which labels of a row lie on the logits' grid."""
+        count = self.map_side(side)
+        if count == Backbone.map_side(side):
+            return slice(None, None, 8)
+        first, last = 0.0, side - 1.0
+        if not self.align_corners:
+            first, last = side / count / 2 - 0.5, side - side / count / 2 - 0.5
+        return torch.linspace(first, last, count, device=device).round().long()
 
     def _scores(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return a head's logits in float32, which the softmax needs, at the target's size."""

@@ -204,7 +204,8 @@ def _criterion(
     weights = None
     if config.loss.class_weights != "none":
         weights = torch.from_numpy(class_weights(data.pixels, config.loss.class_weights)).to(device)
-    return Criterion(config.loss, network.spec.align_corners, weights)
+    side = network.backbone.map_side
+    return Criterion(config.loss, network.spec.align_corners, weights, side)
 
 
 def _parallel(

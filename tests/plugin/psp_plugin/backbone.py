@@ -1,5 +1,7 @@
 """A backbone of three layers, whose maps are an eighth of the picture rounded down."""
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -11,7 +13,7 @@ class Patches(Backbone):
     """Squares of 8x8 pixels, and two convolutions over them."""
 
     channels = (24, 48)
-    stages = {
+    stages: Mapping[str, tuple[str, ...]] = {
         "stem": ("patches", "norm"),
         "stage2": (),
         "stage3": (),
