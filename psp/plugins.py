@@ -11,7 +11,7 @@ names are listed, because reading them takes tens of milliseconds.
 """
 
 from collections.abc import Mapping
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import Any
 
 from psp.errors import PspError, nearest
@@ -19,6 +19,8 @@ from psp.errors import PspError, nearest
 
 def known_names(table: Mapping[str, str], group: str) -> list[str]:
     """Return all names: those of the table, then those of the entry points of `group`."""
+    from importlib import metadata  # here, as psp --help needs it for nothing
+
     others = {point.name for point in metadata.entry_points(group=group)}
     return [*table, *sorted(others - table.keys())]
 
@@ -32,6 +34,8 @@ def load_named(table: Mapping[str, str], group: str, name: str, subject: str) ->
     if name in table:
         module, _, attribute = table[name].partition(":")
         return getattr(import_module(module), attribute)
+    from importlib import metadata
+
     for point in metadata.entry_points(group=group, name=name):
         try:
             return point.load()
