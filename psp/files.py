@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ LONGEST_NAME = 255  # bytes of a file's name, on nearly every file system
 _NAMES_FAULT = frozenset(
     {errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EILSEQ, errno.EINVAL}
 )
+
+
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
 
 
 class NameFaultError(PspError):
@@ -48,8 +52,8 @@ def atomic_write(path: Path, mark: str = "") -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def file_lock(path: Path) -> Iterator[None]:
-    """Hold the lock file `path` for the block, and remove it afterwards.
+def file_lock(path: Path, guarded: Path) -> Iterator[None]:
+    """Hold the lock file `path` of the folder `guarded` for the block, and remove it afterwards.
 
     The system releases it when the process ends, however that happens. Raises PspError while
     another process holds it. A file system without locks keeps nobody out.
@@ -65,10 +69,14 @@ def file_lock(path: Path) -> Iterator[None]:
     except filelock.Timeout:
         holder = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
         raise PspError(
-            f"{path.parent}: process {holder or 'unknown'} is using it. Wait for it, or stop it"
+            f"{guarded}: process {holder or 'unknown'} is using it. Wait for it, or stop it"
         ) from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise PspError(f"{path}: cannot be written: {error.strerror or error}.") from None
     try:
-        path.write_text(str(os.getpid()), encoding="utf-8")
+        if lock.is_locked:
+            path.write_text(str(os.getpid()), encoding="utf-8")
         yield
     finally:
         path.unlink(missing_ok=True)
@@ -102,8 +110,13 @@ def _fault(path: Path, error: OSError) -> PspError:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return what a user's file holds. Raises PspError when it cannot be read."""
+    """Return what a user's file holds. Raises PspError when it cannot be read, or is no file.
+
+    A device or a pipe would never end.
+    """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise PspError(f"{path}: not a regular file (a folder, device or pipe).")
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         reason = getattr(error, "strerror", None) or error

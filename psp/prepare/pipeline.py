@@ -19,7 +19,7 @@ from psp.data.staging import Staged
 from psp.data.statistics import read_statistics
 from psp.errors import PspError
 from psp.events import Notice, Progress, Report, ignore
-from psp.files import write_json
+from psp.files import file_lock, make_folder, write_json
 from psp.prepare.convert import BadPairError, Conversion, Converter
 from psp.prepare.layouts.layout import Pair, Source
 from psp.prepare.output import (
@@ -70,18 +70,42 @@ def prepare(
     `skip_bad` pairs may be), or if `out` has other files than shards in it. Then `out` is not
     changed, and every problem is listed in OUT.partial/audit.json.
     """
-    inputs = [raw, sbd] if sbd else [raw]
-    out = check_output(out, inputs)
+    out = check_output(out, [raw, sbd] if sbd else [raw])
+    make_folder(out.parent)
+    with file_lock(out.with_name(f".{out.name}.lock"), out):  # before the first byte
+        return _prepare(
+            Source(raw, card, sbd),
+            out,
+            conversion,
+            shard_mb,
+            allow_incomplete,
+            skip_bad,
+            overwrite,
+            workers,
+            report,
+        )
+
+
+def _prepare(
+    source: Source,
+    out: Path,
+    conversion: Conversion,
+    shard_mb: float,
+    allow_incomplete: bool,
+    skip_bad: int,
+    overwrite: bool,
+    workers: int,
+    report: Report,
+) -> dict[str, Any]:
+    """Do the work of `prepare` as the only process that writes `out`."""
     if workers > 1:
         warm_up(Converter)
     try:
-        plan = make_plan(
-            Source(raw, card, sbd), conversion, round(shard_mb * 1e6), allow_incomplete
-        )
+        plan = make_plan(source, conversion, round(shard_mb * 1e6), allow_incomplete)
     except MissingError as error:
         if len(error.files) > 1 and not is_occupied(out):
             partial = begin(out)
-            write_json(partial / AUDIT, {"dataset": card.name, "missing": error.files})
+            write_json(partial / AUDIT, {"dataset": source.card.name, "missing": error.files})
             raise PspError(f"{error} (all of them: {partial / AUDIT})") from None
         raise
     if is_occupied(out):

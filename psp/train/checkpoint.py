@@ -4,6 +4,7 @@ Written atomically. The two newest are kept: where one is damaged, the one befor
 """
 
 import io
+import re
 import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
@@ -63,7 +64,9 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    return sorted(folder.glob("[0-9]*.pt"), reverse=True)
+    """Return the checkpoints; other files in the folder, such as copies, are the user's."""
+    paths = (path for path in folder.glob("*.pt") if re.fullmatch(r"\d{8}", path.stem))
+    return sorted(paths, reverse=True)
 
 
 def _check_version(state: dict[str, Any], path: Path) -> None:

@@ -8,6 +8,7 @@ from psp.data.manifest import read_manifest
 from psp.data.shards import ShardSplit
 from psp.errors import PspError
 from psp.evaluate.count import check_classes, check_labeled
+from psp.model.backbones.backbone import find_backbone
 from psp.ranks import launch_name
 from psp.runs import Run
 from psp.settings.augmentation import nearest_crops
@@ -84,7 +85,7 @@ def check_freezing(config: TrainConfig) -> None:
 def check_deterministic(config: TrainConfig, device: torch.device) -> None:
     """Raise PspError where CUDA has no operation that gives the same bits each time."""
     crop = config.augmentation.crop
-    side = (crop + 7) // 8  # of the feature map
+    side = find_backbone(config.network.backbone).map_side(crop)
     uneven = any(side % size for size in config.network.bins)
     if config.run.deterministic and device.type == "cuda" and uneven:
         raise PspError(
@@ -96,14 +97,12 @@ def check_deterministic(config: TrainConfig, device: torch.device) -> None:
 def refuse_existing(run: Run) -> None:
     """Raise PspError when the folder of a new run is taken.
 
-    A run that this call of torchrun began itself before a restart does not count while it has no
-    checkpoint: it begins again in its folder.
+    The caller holds its lock. A run that this call of torchrun began itself before a restart does
+    not count while it has no checkpoint: it begins again in its folder.
     """
     if run.of_launch(launch_name()) and not run.resumable:
         return
-    if run.folder.is_file():
-        raise PspError(f"{run.folder}: there is a file of this name. Choose another -o")
-    if run.folder.exists() and any(run.folder.iterdir()):
+    if any(path != run.lock for path in run.folder.iterdir()):
         if not run.resumable:
             raise PspError(
                 f"{run.folder}: exists already, without a checkpoint to resume from. Remove it, or "

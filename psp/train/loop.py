@@ -1,7 +1,7 @@
 """psp train: the loop."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor
 from psp.data.loader import Crops, batches
 from psp.device import autocast, kernels, memory_ran_out
 from psp.errors import PspError
-from psp.files import file_lock, write_json
+from psp.files import file_lock, make_folder, write_json
 from psp.ranks import ranks_here
 from psp.runs import Run
 from psp.settings.config import TrainConfig
@@ -61,23 +61,20 @@ def train(
         config = ranks.broadcast(
             lambda: config.changed(accumulate=run.training_config().optimizer.accumulate)
         )
-    with ranks.all_or_raise():
-        data, val_data = open_splits(shards, config)
-        check_batch(config, ranks.total)
-        check_compile(config, ranks.total)
-        check_freezing(config)
-        check_deterministic(config, device)
-        if resume and ranks.first:
-            check_resume(run, data, config)
-        elif ranks.first:
-            refuse_existing(run)
-    ranks.check_same(data.fingerprint, "set of shards")
     with ExitStack() as around:
+        with ranks.all_or_raise():
+            data, val_data = open_splits(shards, config)
+            check_batch(config, ranks.total)
+            check_compile(config, ranks.total)
+            check_freezing(config)
+            check_deterministic(config, device)
+            if ranks.first:
+                around.enter_context(_only_user(run))  # before anything is read or written there
+                check_resume(run, data, config) if resume else refuse_existing(run)
+        ranks.check_same(data.fingerprint, "set of shards")
         around.enter_context(kernels(deterministic=config.run.deterministic))
         listeners = [report]
         with ranks.all_or_raise():
-            if resume and ranks.first:
-                around.enter_context(file_lock(run.lock))
             if config.run.tensorboard and ranks.first:
                 listeners.append(around.enter_context(TensorBoardLog(run.tensorboard)))
         state = begin(
@@ -86,8 +83,6 @@ def train(
         fit_batch(state)
         with ranks.all_or_raise():
             _begin_log(state, command, resume, listeners)
-            if not resume and ranks.first:  # the folder exists since now
-                around.enter_context(file_lock(run.lock))
         try:
             return _loop(state)
         except PspError as error:
@@ -96,6 +91,21 @@ def train(
             if (failure := ranks.connection_error(error)) is not None:
                 raise failure from None
             raise
+
+
+@contextmanager
+def _only_user(run: Run) -> Iterator[None]:
+    """Hold the run's folder for the block; what is still empty after it is removed.
+
+    Raises PspError while another process trains there.
+    """
+    make_folder(run.folder)
+    try:
+        with file_lock(run.lock, run.folder):
+            yield
+    finally:
+        with suppress(OSError):  # it is not empty
+            run.folder.rmdir()
 
 
 def _begin_log(

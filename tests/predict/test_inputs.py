@@ -100,3 +100,21 @@ def test_default_folders(tmp_path, monkeypatch):
     assert default_out([]) == Path("predicted")
     monkeypatch.chdir(tmp_path / "photos")
     assert default_out([Path()]) == tmp_path / "photos-predicted"
+
+
+def test_links_in_circles_and_endless_files_stop_nothing(tmp_path):
+    from psp.errors import PspError
+    from psp.files import read_bytes
+
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/good.jpg").write_bytes(b"picture")
+    (tmp_path / "photos/round.jpg").symlink_to("round.jpg")
+    (tmp_path / "photos/loop").symlink_to("loop")
+    (tmp_path / "photos/endless.jpg").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "photos/pipe.jpg")
+    found = find_pictures([tmp_path / "photos"])
+    assert {"good", "round", "endless"} == set(found)
+    assert read_bytes(found["good"]) == b"picture"
+    for name in ("round", "endless"):
+        with pytest.raises(PspError, match=name):
+            read_bytes(found[name])

@@ -87,3 +87,14 @@ def test_a_checkpoint_with_code_in_it_does_nothing(tmp_path, monkeypatch):
         load_checkpoint(folder)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "executed").exists()
+
+
+def test_files_of_the_user_stay_and_are_not_resumed_from(tmp_path):
+    for name in ("9backup.pt", "99999999-copy.pt", "notes.txt"):
+        (tmp_path / name).write_bytes(b"mine")
+    for step in (1, 2, 3):
+        save_checkpoint(tmp_path, step, {"value": step})
+    assert load_checkpoint(tmp_path)[0]["value"] == 3
+    assert (tmp_path / "9backup.pt").read_bytes() == b"mine"
+    assert (tmp_path / "99999999-copy.pt").read_bytes() == b"mine"
+    assert sorted(path.name for path in tmp_path.glob("0*.pt")) == ["00000002.pt", "00000003.pt"]

@@ -157,6 +157,8 @@ def test_two_and_four_ranks_learn_what_one_process_learns(place):
         "--set",
         "class_weights=median",
         "--set",
+        "dice=0.5",
+        "--set",
         "ema=0.9",
         "--set",
         "accumulate=auto",

@@ -1,5 +1,6 @@
 """Training: it learns, resumes exactly, and refuses what it cannot do."""
 
+import contextlib
 import functools
 import json
 import math
@@ -238,26 +239,41 @@ def test_an_existing_run_is_not_overwritten(shards, config, journey):
     assert (journey.folder / "run/last.safetensors").stat().st_mtime_ns == before
 
 
+@contextlib.contextmanager
+def another_process_holds(lock):
+    lock.parent.mkdir(exist_ok=True)
+    program = (
+        "import sys, time; from pathlib import Path; from psp.files import file_lock\n"
+        "with file_lock(Path(sys.argv[1]), Path('run')): print('here', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", program, str(lock)], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout.readline()
+        yield holder.pid
+    finally:
+        holder.kill()
+        holder.wait()
+
+
 @pytest.mark.slow
 def test_a_run_that_is_being_trained_is_left_to_its_process(shards, config, tmp_path):
     short = config.changed(steps=2, eval_every=2, save_every=1)
     go(shards, tmp_path / "run", short, stop=iter([False, True, True]).__next__)
-    program = (
-        "import sys, time; from pathlib import Path; from psp.files import file_lock\n"
-        "with file_lock(Path(sys.argv[1])): print('here', flush=True); time.sleep(60)"
-    )
-    holder = subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path / "run/lock")], stdout=subprocess.PIPE
-    )
-    try:
-        assert holder.stdout.readline()
-        with pytest.raises(PspError, match=f"run.*{holder.pid}"):
+    with another_process_holds(tmp_path / "run/lock") as pid:
+        with pytest.raises(PspError, match=f"run.*{pid}"):
             go(shards, tmp_path / "run", short, resume=True)
-    finally:
-        holder.kill()
-        holder.wait()
     assert go(shards, tmp_path / "run", short, resume=True)[0]  # killed, it holds nothing
     assert not (tmp_path / "run/lock").exists()
+
+
+def test_a_new_run_that_another_process_begins_is_left_untouched(shards, config, tmp_path):
+    """Nothing is written before the lock is held: not a byte of the other's run changes."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.json").write_text("of the other")
+    with another_process_holds(tmp_path / "run/lock") as pid:
+        with pytest.raises(PspError, match=f"run.*{pid}"):
+            go(shards, tmp_path / "run", config)
+    assert (tmp_path / "run/config.json").read_text() == "of the other"
 
 
 def test_frozen_statistics_must_be_of_something(shards, config, tmp_path):
