@@ -51,11 +51,13 @@ FIELDS = [
     ({"backbone": "resnet18", "pooling": "max", "reduce": False, "bins": (1, 6)}, (89, 41)),
     ({"backbone": "resnet18", "bins": ()}, (41, 41)),
     ({"backbone": "resnet18", "basic_dilation": "first", "aux": False}, (41, 50)),
+    pytest.param({"backbone": "convnext_tiny"}, (89, 57), marks=pytest.mark.slow),
+    ({"backbone": "patches"}, (89, 52)),
 ]
 
 
 @pytest.mark.parametrize(("fields", "size"), FIELDS, ids=lambda value: str(value)[:50])
-def test_onnx_gives_torchs_logits(tmp_path, fields, size):
+def test_onnx_gives_torchs_logits(tmp_path, plugin, fields, size):
     network = model(
         tmp_path / "w.safetensors", Architecture(classes=3, **{"stem": "deep", **fields})
     )

@@ -66,7 +66,7 @@ class Backbone(nn.Module):
     @staticmethod
     def map_side(side: int) -> int:
         """Return the side of the maps for a picture's side: an eighth, rounded up."""
-        return -(-side // 8)
+        return (side + 7) // 8  # not -(-side // 8), which torch's ONNX exporter rounds to zero
 
     @staticmethod
     def initial_weights(spec: Architecture) -> tuple[InitialWeights, ...]:
