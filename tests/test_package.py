@@ -1,10 +1,12 @@
 """The suite tests the installed package, and the README and docs match the code."""
 
 import importlib
+import json
 import os
 import re
 import shlex
 import sys
+import tomllib
 from importlib.metadata import distribution, requires
 from pathlib import Path
 
@@ -100,6 +102,26 @@ def test_the_version_is_the_changelogs():
     text = (CHECKOUT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"## [{psp.__version__}]" in text
     assert distribution("pspnet").version == psp.__version__
+
+
+def test_the_citation_is_of_this_version():
+    text = (CHECKOUT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {psp.__version__}\n" in text
+    changelog = (CHECKOUT / "CHANGELOG.md").read_text(encoding="utf-8")
+    (released,) = re.findall(r"^date-released: (.*)$", text, flags=re.MULTILINE)
+    assert f"## [{psp.__version__}] - {released}" in changelog
+
+
+def test_the_public_checks_use_the_oldest_torch_and_every_python():
+    workflow = (CHECKOUT / ".github/workflows/test.yml").read_text(encoding="utf-8")
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    bounds = dict(requirement.split(">=") for requirement in project["dependencies"])
+    for library in ("torch", "torchvision"):
+        assert f"{library}=={bounds[library]}.*" in workflow
+    versions = [c.rpartition(" :: ")[2] for c in project["classifiers"] if "Python :: 3." in c]
+    assert project["requires-python"] == f">={versions[0]}"
+    assert f"python: [{', '.join(map(json.dumps, versions))}]" in workflow
+    assert ".ci/run" in workflow
 
 
 def test_dependencies_have_lower_bounds_only():

@@ -1,11 +1,14 @@
 """`psp` alone says what to do first, and `psp --help` begins with the four commands."""
 
 import re
+import runpy
+from pathlib import Path
 
 from typer.main import get_command
 
 from psp.cli import app
 
+DOCS = Path(__file__).parents[2] / "docs"
 FOUR = ["prepare", "train", "evaluate", "predict"]
 
 
@@ -32,3 +35,9 @@ def test_every_command_has_a_line_and_a_panel():
     for name, command in get_command(app).commands.items():
         assert command.rich_help_panel, name
         assert command.short_help and len(command.short_help) < 60, name
+
+
+def test_the_reference_in_the_docs_is_that_of_the_commands():
+    """After a change of a help text: python docs/reference.py"""
+    page = runpy.run_path(str(DOCS / "reference.py"))["reference"]()
+    assert (DOCS / "cli.md").read_text(encoding="utf-8") == page
