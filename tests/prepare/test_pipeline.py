@@ -111,7 +111,7 @@ def empty_file(root):
 
 def web_page(root):
     (root / "val/0001TP_val001.png").write_bytes(b"<html>not found</html>")
-    return ["val/0001TP_val001.png", "not a picture"]
+    return ["val/0001TP_val001.png", "a web page"]
 
 
 def colored_label(root):

@@ -89,6 +89,18 @@ def test_without_that_package_its_layout_is_unknown(tmp_path, beside_raw):
         prepare(card(tmp_path, "beside"), beside_raw, tmp_path / "out")
 
 
+def test_an_entry_point_that_is_no_layout_is_named(plugin, tmp_path, monkeypatch):
+    monkeypatch.setattr("psp_plugin.layout.BESIDE", "beside")
+    with error_naming(PspError, "card mine", "'beside'", GROUP):
+        find_layout(card(tmp_path, "beside"))
+
+
+def test_entry_points_are_not_read_for_psps_own_layouts(tmp_path, monkeypatch):
+    """Reading them takes tens of milliseconds."""
+    monkeypatch.setattr("importlib.metadata.entry_points", None)
+    assert find_layout(card(tmp_path, "camvid")).card == "camvid"
+
+
 def compared(tree):
     """Yield the operands of every comparison by value, and the patterns of every match."""
     for node in ast.walk(tree):

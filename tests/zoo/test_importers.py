@@ -66,3 +66,6 @@ def test_another_package_cannot_take_over_what_psp_reads(plugin, tmp_path, monke
     assert find_importer(SavedNetwork(tmp_path / "a.pth")).name == "semseg"
     torch.save({"other": torch.zeros(1)}, tmp_path / "b.pth")
     assert find_importer(SavedNetwork(tmp_path / "b.pth")) is greedy
+    monkeypatch.setattr("psp_plugin.importer.NPZ", "npz")
+    with error_naming(PspError, "'npz'", GROUP):
+        find_importer(SavedNetwork(tmp_path / "b.pth"))
