@@ -15,6 +15,7 @@ from psp.cli.options import (
     Device,
     Flip,
     Json,
+    ModelName,
     MultiScale,
     Precision,
     ProcedureName,
@@ -35,9 +36,7 @@ if TYPE_CHECKING:
 
 
 def evaluate_command(
-    model: Annotated[
-        Path, typer.Argument(help="A run's folder, a weights file, or a name from psp models.")
-    ],
+    model: ModelName,
     data: Annotated[
         Path | None,
         typer.Option(

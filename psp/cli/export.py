@@ -6,13 +6,19 @@ from typing import Annotated
 
 import typer
 
-from psp.cli.options import Debug, Json, Overwrite, Quiet, check_new_file, model_named
+from psp.cli.options import (
+    Debug,
+    Json,
+    ModelName,
+    Overwrite,
+    Quiet,
+    check_new_file,
+    model_named,
+)
 
 
 def export_command(
-    model: Annotated[
-        Path, typer.Argument(help="A run's folder, a weights file, or a name from psp models.")
-    ],
+    model: ModelName,
     out: Annotated[Path, typer.Argument(help="The .onnx file to write.")],
     size: Annotated[
         str | None,

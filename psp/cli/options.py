@@ -31,6 +31,10 @@ def _set_debug(value: bool) -> bool:
     return value
 
 
+Shards = Annotated[Path, typer.Argument(help="A folder of shards, made by psp prepare.")]
+ModelName = Annotated[
+    Path, typer.Argument(help="A run's folder, a weights file, or a name from psp models.")
+]
 Debug = Annotated[
     bool,
     typer.Option(

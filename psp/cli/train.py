@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from psp.cli.options import Debug, Device, Json, Quiet, Verbose, model_named
+from psp.cli.options import Debug, Device, Json, Quiet, Shards, Verbose, model_named
 from psp.cli.stopping import reported_once, stop_signals
 from psp.settings.network import BACKBONES
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def train_command(
-    shards: Annotated[Path, typer.Argument(help="A folder of shards, made by psp prepare.")],
+    shards: Shards,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", help="Folder of the run. Default: runs/DATASET-BACKBONE."),

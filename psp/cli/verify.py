@@ -1,17 +1,13 @@
 """psp verify: check that a folder of shards is intact."""
 
 import json
-from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from psp.cli.options import Debug, Json, Quiet, Workers
+from psp.cli.options import Debug, Json, Quiet, Shards, Workers
 from psp.errors import PspError
 
 
 def verify_command(
-    shards: Annotated[Path, typer.Argument(help="A folder of shards, made by psp prepare.")],
+    shards: Shards,
     workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
