@@ -19,6 +19,7 @@ from psp.images.pictures import picture_size
 from psp.images.reading import PictureError
 from psp.prepare.convert import Conversion
 from psp.prepare.layouts.layout import Pair, Source
+from psp.prepare.layouts.matching import nearest_files
 from psp.prepare.layouts.registry import find_download, find_layout
 
 
@@ -187,12 +188,18 @@ def make_plan(
             incomplete.append(
                 f"split '{split.name}' has {len(items)} of the {expected} images of {card.name}"
             )
+        elif not items and split.fraction is not None:
+            incomplete.append(
+                f"split '{split.name}': its fraction, {split.fraction:g} of so few pictures, is "
+                "not one picture"
+            )
         elif not items:
             incomplete.append(f"split '{split.name}' of {card.name} has no pictures")
         if items:
             plan.splits[split] = items
     if incomplete and not allow_incomplete:
-        raise MissingError(_missing_message(raw, missing, incomplete), missing)
+        message = _missing_message(raw, missing, incomplete, official=not layout.has_folders)
+        raise MissingError(message, missing)
     plan.remarks.extend(incomplete)
     if not plan.splits:
         remedy = "Give the folder of the unpacked download."
@@ -205,15 +212,23 @@ def make_plan(
     return plan
 
 
-def _missing_message(raw: Path, missing: list[str], incomplete: list[str]) -> str:
+def _missing_message(
+    raw: Path, missing: list[str], incomplete: list[str], *, official: bool
+) -> str:
     message = f"{missing[0]}: missing" if missing else f"{raw}: {incomplete[0]}"
     if len(missing) > 1:
         message += f" and {len(missing) - 1} more files"
     more = "; ".join(incomplete if missing else incomplete[1:])
-    return (
-        f"{message}{f' ({more})' if more else ''}. "
-        "Unpack the download again, or use the files that are there with --allow-incomplete"
-    )
+    message += f" ({more})" if more else ""
+    if official:
+        remedy = " Unpack the download again, or use"
+    elif missing:
+        path = Path(missing[0])
+        there = path.parent.iterdir() if path.parent.is_dir() else ()
+        remedy = f"{nearest_files(path, there)} Rename the files to match, or use"
+    else:
+        remedy = " Change the card's splits, or use"
+    return f"{message}.{remedy} what is there with --allow-incomplete"
 
 
 def _without_dropped(pairs: list[Pair], card: Card, remarks: list[str]) -> list[Pair]:

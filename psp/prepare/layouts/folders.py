@@ -1,6 +1,7 @@
 """Your own data: images and masks in folders, matched by name, with the splits of the card."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from psp.data.card import Folders, SplitEntry
@@ -11,7 +12,7 @@ from psp.prepare.layouts.layout import (
     SplitPairs,
     match_stems,
 )
-from psp.prepare.layouts.lists import read_list
+from psp.prepare.layouts.lists import Entry, read_list
 
 
 def root(raw: Path) -> Path | None:
@@ -27,37 +28,47 @@ def pairs(source: Source, root: Path, split: SplitEntry) -> SplitPairs:
     masks = root / folders.masks.replace("{split}", split.name) if split.labels else None
     if split.list is None and split.fraction is None and not images.is_dir():
         return SplitPairs([] if split.required else None)
+    remarks: list[str] = []
     all_pairs = {
         pair.name: pair
-        for pair in match_stems(images, masks, folders.image_suffix, folders.mask_suffix)
+        for pair in match_stems(images, masks, folders.image_suffix, folders.mask_suffix, remarks)
     }
     if split.fraction is not None:
         for other in source.card.splits:  # pictures in lists are not in the fractions
             for entry in read_list(root / other.list) if other.list else []:
                 all_pairs.pop(_listed(entry, all_pairs, images, masks).name, None)
         names = _fraction(all_pairs, source, split, folders)
-        return SplitPairs([all_pairs[name] for name in sorted(names)])
+        return SplitPairs([all_pairs[name] for name in sorted(names)], remarks)
     if split.list is None:
-        return SplitPairs(list(all_pairs.values()))
+        return SplitPairs(list(all_pairs.values()), remarks)
     if not split.required and not (root / split.list).exists():
         return SplitPairs(None)
     pairs = [_listed(entry, all_pairs, images, masks) for entry in read_list(root / split.list)]
-    return SplitPairs(sorted(pairs, key=lambda pair: pair.name))
+    return SplitPairs(sorted(pairs, key=lambda pair: pair.name), remarks)
 
 
-def _listed(entry: str, all_pairs: dict[str, Pair], images: Path, masks: Path | None) -> Pair:
+def _listed(entry: Entry, all_pairs: dict[str, Pair], images: Path, masks: Path | None) -> Pair:
     """Return the pair of a list's entry: a path below the images' folder, or a longer one.
 
-    An entry that matches no image gives a pair of files that do not exist, so that they are
-    reported as missing.
+    A mask that the list names beside the picture is that picture's mask. An entry that matches no
+    image gives a pair of files that do not exist, so that they are reported as missing.
     """
-    parts = PurePosixPath(entry).parts
-    for start in range(len(parts)):
-        pair = all_pairs.get("/".join(parts[start:]))
-        if pair is not None:
-            return pair
+    parts = PurePosixPath(entry.name).parts
+    pair = _found(parts, all_pairs)
+    if pair is not None and entry.mask is not None and masks is not None:
+        other = _found(PurePosixPath(entry.mask).parts, all_pairs)
+        label = other.label if other else masks / f"{entry.mask}.png"
+        return replace(pair, label=label)
+    if pair is not None:
+        return pair
     name = "/".join(part for part in parts if part != "/")
     return Pair(name, images / f"{name}.jpg", masks / f"{name}.png" if masks else None)
+
+
+def _found(parts: tuple[str, ...], all_pairs: dict[str, Pair]) -> Pair | None:
+    """Return the pair whose name is the end of a path, the longest such end."""
+    tails = ("/".join(parts[start:]) for start in range(len(parts)))
+    return next((all_pairs[tail] for tail in tails if tail in all_pairs), None)
 
 
 def _fraction(

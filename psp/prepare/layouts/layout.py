@@ -8,6 +8,7 @@ from pathlib import Path
 from psp.data.card import Card, SplitEntry
 from psp.errors import PspError
 from psp.images.reading import SUFFIXES
+from psp.prepare.layouts.matching import match
 
 MAX_ENTRIES = 2000  # how many entries of a folder are read to recognize it
 
@@ -97,9 +98,16 @@ def entries(folder: Path, depth: int = 1) -> Iterator[Path]:
 
 
 def match_stems(
-    images: Path, labels: Path | None, image_suffix: str = "", label_suffix: str = ""
+    images: Path,
+    labels: Path | None,
+    image_suffix: str = "",
+    label_suffix: str = "",
+    remarks: list[str] | None = None,
 ) -> list[Pair]:
     """Pair the pictures below two folders by path and name without file type, sorted by name.
+
+    With `remarks`, other ways of naming masks are tried too (matching.py), and said there. In one
+    folder for both, files with the labels' suffix are no pictures.
 
     The suffixes are removed from the names first; files without them are not part of the data set.
     A file without a partner is paired with a path that does not exist, so that it is reported as
@@ -109,6 +117,20 @@ def match_stems(
     if labels is None:
         return [Pair(name, pictures[name], None) for name in sorted(pictures)]
     masks = picture_stems(labels, label_suffix)
+    if label_suffix and not image_suffix and images.resolve() == labels.resolve():
+        taken = set(masks.values())
+        pictures = {name: path for name, path in pictures.items() if path not in taken}
+    if remarks is not None:
+        matched, said = match(pictures, masks)
+        remarks.extend(said)
+        return [
+            Pair(
+                name,
+                image or images / f"{name}{image_suffix}.png",
+                mask or labels / f"{name}{label_suffix}.png",
+            )
+            for name, (image, mask) in matched.items()
+        ]
     return [
         Pair(
             name,

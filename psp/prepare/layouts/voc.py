@@ -38,7 +38,8 @@ def pairs(source: Source, root: Path, split: SplitEntry) -> SplitPairs:
     listed = root / "ImageSets/Segmentation" / (split.list or f"{split.name}.txt")
     if not split.required and not listed.exists():
         return SplitPairs(None)
-    return SplitPairs([_pair(root, name, labels=split.labels) for name in sorted(read_ids(listed))])
+    ids = read_ids(listed, lambda name: (root / f"JPEGImages/{name}.jpg").is_file())
+    return SplitPairs([_pair(root, name, labels=split.labels) for name in sorted(ids)])
 
 
 def _pair(root: Path, name: str, *, labels: bool = True) -> Pair:
