@@ -16,6 +16,7 @@ import torchvision
 from psp.data.loader import Crops
 from psp.data.shards import ShardSplit
 from psp.errors import PspError
+from psp.evaluate.metrics import SCORES
 from psp.model.architecture import Architecture
 from psp.model.preprocessing import Preprocessing
 from psp.model.pspnet import build
@@ -75,6 +76,7 @@ EVERYTHING = {
     "accumulate": 2,
     "ohem": 0.5,
     "class_weights": "median",
+    "dice": 0.5,
     "scale_min": 0.05,
     "loss_stride": 1,
 }
@@ -507,13 +509,26 @@ def test_deterministic_asks_torch_for_it_and_leaves_no_trace(shards, config, tmp
 @pytest.mark.slow
 def test_curves_for_tensorboard(shards, config, tmp_path):
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    go(shards, tmp_path / "run", config.changed(tensorboard=True, steps=2, eval_every=2))
+    change = config.changed(tensorboard=True, steps=2, eval_every=2, dice=0.5)
+    _, events = go(shards, tmp_path / "run", change)
     curves = reader.EventAccumulator(str(tmp_path / "run/tensorboard"))
     curves.Reload()
-    logged = {r["step"]: r["loss"] for r in steps(tmp_path / "run") if r["event"] == "step"}
-    found = {event.step: event.value for event in curves.Scalars("loss/total")}
-    assert found == pytest.approx(logged)
-    assert len(curves.Scalars("validation/mIoU")) == 1
+    records = steps(tmp_path / "run")
+    for name, curve in {"loss": "total", "main": "main", "aux": "aux", "dice": "dice"}.items():
+        logged = {r["step"]: r[name] for r in records if r["event"] == "step"}
+        found = {event.step: event.value for event in curves.Scalars(f"loss/{curve}")}
+        assert found == pytest.approx(logged)
+    scores = records[-1]
+    for score in SCORES:
+        if score.key in scores:
+            (point,) = curves.Scalars(f"validation/{score.title}")
+            assert point.value == pytest.approx(scores[score.key])
+    assert "mean_f1" in scores and "boundary_f" not in scores
+    last = [event for event in events if isinstance(event, Step)][-1]
+    assert last.loss == pytest.approx(
+        last.terms["main"] + 0.4 * last.terms["aux"] + 0.5 * last.terms["dice"], rel=1e-5
+    )
+    assert f"dice {last.terms['dice']:.4f}" in describe(last)
 
 
 def test_without_tensorboard_its_extra_is_named(shards, config, tmp_path, monkeypatch):
