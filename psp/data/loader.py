@@ -7,10 +7,12 @@ other without a gap; each has every picture once.
 """
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -28,6 +30,9 @@ from psp.settings.augmentation import Augmentation
 # The order of pictures and the random choices come from different streams of the same seed.
 _ORDER, _CHOICES = 1, 2
 
+
+SHARED_MEMORY = Path("/dev/shm")  # on Linux
+BATCHES_PER_WORKER = 3  # two that are ready (torch's prefetch_factor), and one in use
 
 Crop = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -103,6 +108,18 @@ def batches(
         if isinstance(item, PspError):
             raise item
         yield item
+
+
+def workers_that_fit(workers: int, batch_bytes: int) -> int:
+    """Return how many of the loading processes have room for their batches in shared memory.
+
+    Batches travel through /dev/shm, of which containers have little by default; a process that
+    finds it full is killed.
+    """
+    if workers == 0 or not SHARED_MEMORY.is_dir():
+        return workers
+    free = shutil.disk_usage(SHARED_MEMORY).free
+    return min(workers, free // (BATCHES_PER_WORKER * batch_bytes))
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from psp.data.loader import Crops, batches
+from psp.data.loader import Crops, batches, workers_that_fit
 from psp.device import autocast, kernels, memory_ran_out
 from psp.errors import PspError
+from psp.events import Notice, Progress
 from psp.files import file_lock, make_folder, write_json
 from psp.ranks import ranks_here
 from psp.runs import Run
@@ -29,7 +30,7 @@ from psp.train.distributed import Ranks
 from psp.train.freeze import training_mode
 from psp.train.memory import fit_batch, out_of_memory
 from psp.train.optim import poly
-from psp.train.run_log import Event, Meter, Notice, RunLog, Tick, not_finite
+from psp.train.run_log import STEPS, Event, Meter, RunLog, not_finite
 from psp.train.state import TrainingState, begin
 from psp.train.tensorboard import TensorBoardLog
 from psp.train.validate import validate
@@ -158,7 +159,7 @@ def _loop(state: TrainingState) -> bool:
         if losses is None:
             raise out_of_memory(state)
         meter.add(losses)
-        state.log(Tick(step + 1))
+        state.log(Progress(step + 1, settings.steps, STEPS))
         if (step + 1) % config.log_interval == 0 or step + 1 == settings.steps:
             state.log(meter.report(step + 1, lr))
     raise AssertionError("the last step returns")
@@ -237,11 +238,21 @@ def _stream(state: TrainingState, crops: Crops) -> Iterator[tuple[Tensor, Tensor
     """Return the micro-batches of all steps still to do."""
     settings = state.config.optimizer
     parts = settings.micro_batches
+    wanted = _workers(state.config, state.device)
+    pixels = settings.batch // (parts * state.ranks.total) * state.config.augmentation.crop**2
+    workers = workers_that_fit(wanted, 4 * pixels)  # three colors and a label
+    if workers < wanted:
+        state.log(
+            Notice(
+                f"/dev/shm has room for the batches of {workers} of {wanted} loading processes, so "
+                f"{workers} are used. A container gets more with --shm-size"
+            )
+        )
     return batches(
         crops,
         settings.batch // parts,
         range(state.start * parts, settings.steps * parts),
-        _workers(state.config, state.device),
+        workers,
         pin=state.device.type == "cuda",
         share=state.ranks.share,
     )

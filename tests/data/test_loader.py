@@ -66,3 +66,13 @@ def test_shapes_and_types(split):
     assert (images.shape, labels.shape) == ((4, 41, 41, 3), (4, 41, 41))
     assert images.numpy().dtype == labels.numpy().dtype == np.uint8
     assert set(np.unique(labels.numpy())) <= {*range(11), 255}
+
+
+def test_loading_processes_need_room_in_shared_memory(monkeypatch):
+    import psp.data.loader as loader
+
+    free = loader.shutil.disk_usage(loader.SHARED_MEMORY).free
+    assert loader.workers_that_fit(4, 1000) == 4
+    assert loader.workers_that_fit(4, free) == 0
+    assert loader.workers_that_fit(0, free) == 0
+    assert loader.workers_that_fit(4, free // (2 * loader.BATCHES_PER_WORKER) - 1) == 2

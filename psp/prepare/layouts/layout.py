@@ -1,6 +1,7 @@
 """What a layout is: how the files of a raw data set are recognized and matched into pairs."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,7 +153,7 @@ def picture_stems(folder: Path, suffix: str = "") -> dict[str, Path]:
         try:
             str(path).encode()
         except UnicodeEncodeError:
-            raise PspError(f"{folder}: the name {path.name!a} is not UTF-8. Rename it.") from None
+            raise PspError(f"{folder}: the name {path.name!a} {_not_text()}") from None
         name = below + path.stem.removesuffix(suffix)
         if name in stems:
             raise PspError(
@@ -161,6 +162,17 @@ def picture_stems(folder: Path, suffix: str = "") -> dict[str, Path]:
             )
         stems[name] = path
     return stems
+
+
+def _not_text() -> str:
+    """Say why a name is not text: the name itself, or the language settings it is read with."""
+    encoding = sys.getfilesystemencoding()
+    if encoding.lower().replace("-", "") == "utf8":
+        return "is not UTF-8. Rename it."
+    return (
+        f"cannot be read with this locale ({encoding}). Set PYTHONUTF8=1, or LC_ALL to a UTF-8 "
+        "locale."
+    )
 
 
 def _files_below(folder: Path) -> Iterator[tuple[str, Path]]:
