@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from psp.version import __version__
 
 if TYPE_CHECKING:
+    from psp.events import Report
     from psp.predict.predictor import Predictor
-    from psp.zoo.published import Report
 
 __all__ = ["__version__", "load"]
 
@@ -31,10 +31,10 @@ def load(
     """Load a model: a run's best weights, a weights file, or published weights by name.
 
     The names are those of `psp models`; such weights are fetched and kept at their first use, and
-    `report` receives what happens, first the terms (`psp.zoo.published.FirstUse`). `device`: auto,
-    cpu, cuda, cuda:N or mps. `precision`: auto, fp32 or bf16. `compiled`: use torch.compile, which
-    makes the first picture slow. Raises `psp.errors.PspError` if there are no such weights, or they
-    are damaged.
+    `report` receives what happens, first the terms (`psp.events.Notice` and `Progress`). `device`:
+    auto, cpu, cuda, cuda:N or mps. `precision`: auto, fp32 or bf16. `compiled`: use torch.compile,
+    which makes the first picture slow. Raises `psp.errors.PspError` if there are no such weights,
+    or they are damaged.
     """
     from psp.predict import predictor
 

@@ -29,10 +29,8 @@ from rich.table import Table
 from rich.text import Text
 
 from psp import events
-from psp.events import Report
-from psp.train.run_log import Event, Step, Tick, Validating, Validation, describe
-from psp.zoo.catalog import Entry
-from psp.zoo.published import Fetching, FirstUse, Kept
+from psp.events import Report, ignore
+from psp.train.run_log import STEPS, Event, Step, Validation, describe
 
 SECONDS_BETWEEN_LINES = 10  # of progress, where stderr is not a terminal
 
@@ -88,14 +86,19 @@ def progress(title: str, quiet: bool) -> Iterator[Advance]:
 def listening(title: str, quiet: bool) -> Iterator[Report]:
     """Show what long work reports: progress as `progress` does, and notices as remarks."""
     with progress(title, quiet) as advance:
+        yield _listener(advance, quiet)
 
-        def listen(event: events.Progress | events.Notice) -> None:
-            if isinstance(event, events.Progress):
-                advance(event.done, event.total or 0)
-            elif not quiet:
-                say(event.text)
 
-        yield listen
+def _listener(advance: Advance, quiet: bool) -> Report:
+    """Return what long work reports to: progress goes to `advance`, notices are remarks."""
+
+    def listen(event: events.Progress | events.Notice) -> None:
+        if isinstance(event, events.Progress):
+            advance(event.done, event.total or 0)
+        elif not quiet:
+            say(event.text)
+
+    return listen
 
 
 @contextmanager
@@ -169,10 +172,10 @@ def _progress_lines(title: str, unit: int = 1, unit_name: str = "") -> Advance:
 
 
 @contextmanager
-def fetching(quiet: bool) -> Iterator[Callable[[FirstUse | Fetching | Kept], None]]:
-    """Show source, terms and a bar when published weights are fetched, at their first use."""
+def fetching(quiet: bool) -> Iterator[Report]:
+    """Show what is reported while published weights are fetched, at their first use."""
     if quiet:
-        yield lambda event: None
+        yield ignore
         return
     bar = Progress(
         TextColumn("{task.description}"),
@@ -185,41 +188,18 @@ def fetching(quiet: bool) -> Iterator[Callable[[FirstUse | Fetching | Kept], Non
         console=err,
         transient=True,
     )
-    tasks: dict[str, TaskID] = {}
-    lines = _progress_lines("fetching", 1_000_000, "MB")
+    task = bar.add_task("fetching", total=None)
 
-    def report(event: FirstUse | Fetching | Kept) -> None:
-        if isinstance(event, FirstUse):
-            _show_source(event.entry)
-        elif isinstance(event, Kept):
-            if tasks:
-                bar.stop()
-            say(f"{event.entry.name}: {event.what}")
-            for remark in event.remarks:
-                say(remark)
-            say(f"kept: {event.entry.path}")
-        elif err.is_terminal:
-            if event.file not in tasks:
-                bar.start()
-                tasks[event.file] = bar.add_task(event.file, total=event.total)
-            bar.update(tasks[event.file], completed=event.done)
-        else:
-            lines(event.done, event.total or 0)
+    def advance(done: int, total: int) -> None:
+        bar.start()  # only now: most calls fetch nothing
+        bar.update(task, completed=done, total=total or None)
 
     try:
-        yield report
+        lines = _progress_lines("fetching", 1_000_000, "MB")
+        yield _listener(advance if err.is_terminal else lines, quiet)
     finally:
-        if tasks:  # stopping a bar that was never started would print an empty line
+        if bar.live.is_started:  # stopping one that was never started would print an empty line
             bar.stop()
-
-
-def _show_source(entry: Entry) -> None:
-    """Show where published weights come from and under which terms, before they are fetched."""
-    say(f"{entry.name}: published by {entry.publisher.title}, {entry.publisher.page}")
-    say(f"terms: {entry.terms}")
-    for file in entry.files:
-        note = "" if file.sha256 else " (no checksum is published)"
-        say(f"from {file.address}{note}")
 
 
 class TrainingDisplay:
@@ -257,11 +237,11 @@ class TrainingDisplay:
         if self.quiet:
             return
         if self.live is None:
-            if not isinstance(event, (Tick, Validating)):
+            if not isinstance(event, events.Progress):
                 print(describe(event), file=sys.stderr, flush=True)
             return
-        if isinstance(event, Tick):
-            self.steps.update(self.steps_task, completed=event.step)
+        if isinstance(event, events.Progress) and event.unit == STEPS:
+            self.steps.update(self.steps_task, completed=event.done)
             return
         if isinstance(event, Step):
             losses = describe(event).partition(": ")[2]
@@ -269,7 +249,7 @@ class TrainingDisplay:
             self.losses = Text(losses + best, style="dim")
             if self.verbose:
                 err.print(Text(describe(event), style="dim"))
-        elif isinstance(event, Validating):
+        elif isinstance(event, events.Progress):
             if self.validation_task is None:
                 self.validation_task = self.validation.add_task("", total=event.total)
             self.validation.update(self.validation_task, completed=event.done)

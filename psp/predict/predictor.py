@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from psp.device import pick_device, pick_inference_precision
 from psp.errors import PspError
+from psp.events import Report, ignore
 from psp.files import read_bytes
 from psp.images.pictures import as_rgb
 from psp.model.inference import SlidingWindow, load_sliding_window
@@ -17,7 +18,6 @@ from psp.model.pspnet import PSPNet
 from psp.model.weights import Header, load_network
 from psp.predict.photos import decode_photo
 from psp.zoo.find import find_model
-from psp.zoo.published import Report
 
 
 class Predictor:
@@ -84,6 +84,7 @@ class Predictor:
         return Procedure(
             crop=self.header.crop if crop is None else crop,
             base_size=self.header.base_size if base_size is None else base_size,
+            max_side=self.header.max_side,
             scales=scales,
             flip=flip,
             name=name,
@@ -96,13 +97,13 @@ def load(
     precision: str = "auto",
     *,
     compiled: bool = False,
-    report: Report = lambda event: None,
+    report: Report = ignore,
 ) -> Predictor:
     """Load a run's best weights, a weights file, or published weights by name (psp models).
 
     `device`: auto, cpu, cuda, cuda:N or mps. `precision`: auto, fp32 or bf16. `compiled`: use
-    torch.compile, which makes the first picture slow. `report` gets the events of published weights
-    that are downloaded at their first use. Raises PspError if there are no such weights.
+    torch.compile, which makes the first picture slow. `report` gets what happens when published
+    weights are downloaded at their first use. Raises PspError if there are no such weights.
     """
     if precision not in ("auto", "fp32", "bf16"):
         raise PspError(f"precision '{precision}': must be one of auto, fp32, bf16.")

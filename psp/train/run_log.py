@@ -9,26 +9,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from psp.errors import PspError
+from psp.events import Notice, Progress
 from psp.files import atomic_write, make_folder
 from psp.runs import Run
 from psp.settings.optimizer import OptimizerSettings
 
 if TYPE_CHECKING:  # events are shown by code that does without torch
     from torch import Tensor
-
-
-@dataclass(frozen=True)
-class Notice:
-    """Something worth saying once."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Tick:
-    """One more step is done."""
-
-    step: int
 
 
 @dataclass(frozen=True)
@@ -47,14 +34,6 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Validating:
-    """A validation has done this many of its pictures."""
-
-    done: int
-    total: int
-
-
-@dataclass(frozen=True)
 class Validation:
     """The scores at a step by their keys, of whole pictures, single scale, no flip."""
 
@@ -69,7 +48,9 @@ class Validation:
         return self.scores["miou"]
 
 
-Event = Notice | Tick | Step | Validating | Validation
+# Progress is counted in STEPS, or during a validation in PICTURES.
+STEPS, PICTURES = "steps", "pictures"
+Event = Progress | Notice | Step | Validation
 
 
 class RunLog:
@@ -92,7 +73,7 @@ class RunLog:
     def __call__(self, event: Event) -> None:
         for listener in self.listeners:
             listener(event)
-        if isinstance(event, (Tick, Validating)):
+        if isinstance(event, Progress):
             return
         with self.run.log.open("a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {describe(event)}\n")
@@ -202,10 +183,8 @@ def describe(event: Event) -> str:
             f"{100 * scores['pixel_accuracy']:.2f}"
             f"{', the best so far' if event.best else ''} ({duration(event.seconds)})"
         )
-    if isinstance(event, Validating):
-        return f"validating {event.done} of {event.total}"
-    if isinstance(event, Tick):
-        return f"step {event.step}"
+    if isinstance(event, Progress):
+        return f"{event.done} of {event.total} {event.unit}"
     return event.text
 
 

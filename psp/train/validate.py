@@ -8,12 +8,13 @@ from torch import Tensor
 
 from psp.evaluate.count import score_split
 from psp.evaluate.metrics import Counts, scores_of
+from psp.events import Progress
 from psp.model.inference import sliding_window
 from psp.model.procedure import Procedure
 from psp.model.weights import Header, save_weights
 from psp.train.distributed import plain_copy
 from psp.train.freeze import training_mode
-from psp.train.run_log import Validating, Validation
+from psp.train.run_log import PICTURES, Validation
 from psp.train.state import TrainingState
 
 
@@ -61,7 +62,7 @@ def _own_counts(state: TrainingState) -> Tensor | None:
     total = len(state.val_data)
 
     def progress(done: int) -> None:
-        state.log(Validating(min(done * state.ranks.total, total), total))
+        state.log(Progress(min(done * state.ranks.total, total), total, PICTURES))
         if state.ranks.stops_validation(state.stop()):
             raise _Stopped
 
@@ -88,6 +89,7 @@ def _save(state: TrainingState, which: str, step: int) -> None:
         data=state.data.fingerprint,
         crop=state.config.augmentation.crop,
         base_size=state.config.data.base_size,
+        max_side=state.data.conversion["max_side"],
         step=step,
         preprocessing=state.preprocessing,
     )

@@ -7,14 +7,13 @@ published weights have the same name, the path is taken.
 from pathlib import Path
 
 from psp.errors import PspError, nearest
+from psp.events import Report, ignore
 from psp.runs import Model, model_at, newest_run, sibling_runs
 from psp.zoo.catalog import entries
-from psp.zoo.published import Report, obtain
+from psp.zoo.published import obtain
 
 
-def find_model(
-    name: str | Path | None, which: str | None = None, report: Report = lambda event: None
-) -> Model:
+def find_model(name: str | Path | None, which: str | None = None, report: Report = ignore) -> Model:
     """Return the model of that name; None means the newest run under runs/.
 
     `which` chooses one of a run's weights, the best if None. Published weights are downloaded at

@@ -10,12 +10,12 @@ import errno
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 from psp.data.cardfile import find_card
 from psp.errors import PspError
+from psp.events import Notice, Progress, Report, ignore
 from psp.files import file_sha256, sync
 from psp.zoo.catalog import Entry, Remote
 from psp.zoo.fetch import DownloadError, download
@@ -23,42 +23,16 @@ from psp.zoo.fetch import DownloadError, download
 ABANDONED = 24 * 3600  # seconds after which the temporary folder of a killed process is removed
 
 
-@dataclass(frozen=True)
-class FirstUse:
-    """Event: these weights will be downloaded. Show the user their source and terms now."""
-
-    entry: Entry
-
-
-@dataclass(frozen=True)
-class Fetching:
-    """Event: `done` bytes of a file have arrived. `total` is None if the server does not say it."""
-
-    file: str
-    done: int
-    total: int | None
-
-
-@dataclass(frozen=True)
-class Kept:
-    """Event: the converted weights are at `entry.path`."""
-
-    entry: Entry
-    what: str  # the kind of network that they were recognized as
-    remarks: tuple[str, ...]  # what the import changed
-
-
-Report = Callable[[FirstUse | Fetching | Kept], None]
-
-
-def obtain(entry: Entry, report: Report = lambda event: None) -> Path:
+def obtain(entry: Entry, report: Report = ignore) -> Path:
     """Return the weights file of an entry; download and convert it if it is not there yet.
 
+    `report` gets source and terms first, then the bytes of each file, then what was recognized.
     Raises PspError, whose message says how to provide the files by other means.
     """
     if entry.path.is_file():
         return entry.path
-    report(FirstUse(entry))
+    for text in _source(entry):
+        report(Notice(text))
     with _temporary_folder(entry) as folder:
         try:
             files = [_fetch(file, entry, folder, report) for file in entry.files]
@@ -74,8 +48,18 @@ def obtain(entry: Entry, report: Report = lambda event: None) -> Path:
         what, remarks = _import(entry, files[0], converted)
         converted.replace(entry.path)
         sync(entry.path.parent)
-    report(Kept(entry, what, remarks))
+    for text in (f"{entry.name}: {what}", *remarks, f"kept: {entry.path}"):
+        report(Notice(text))
     return entry.path
+
+
+def _source(entry: Entry) -> Iterator[str]:
+    """Yield where published weights come from and under which terms, before they are fetched."""
+    yield f"{entry.name}: published by {entry.publisher.title}, {entry.publisher.page}"
+    yield f"terms: {entry.terms}"
+    for file in entry.files:
+        note = "" if file.sha256 else " (no checksum is published)"
+        yield f"from {file.address}{note}"
 
 
 def _fetch(file: Remote, entry: Entry, folder: Path, report: Report) -> Path:
@@ -86,7 +70,7 @@ def _fetch(file: Remote, entry: Entry, folder: Path, report: Report) -> Path:
             file.address,
             path,
             file.sha256,
-            lambda done, total: report(Fetching(file.name, done, total)),
+            lambda done, total: report(Progress(done, total, "bytes")),
         )
         return path
     if not file_sha256(provided).startswith(file.sha256):

@@ -27,12 +27,13 @@ from torch.profiler import ProfilerActivity, profile
 from psp.data.cardfile import find_card
 from psp.data.loader import Crops, batches
 from psp.data.shards import ShardSplit
+from psp.events import Progress
 from psp.prepare.convert import Conversion
 from psp.prepare.pipeline import prepare
 from psp.runs import Run
 from psp.settings.config import TrainConfig, train_config
 from psp.train.loop import train
-from psp.train.run_log import Event, Step, Tick
+from psp.train.run_log import STEPS, Event, Step
 
 PROFILED = range(10, 20)  # steps
 
@@ -76,11 +77,12 @@ def measure_profile(options: argparse.Namespace, config: TrainConfig, folder: Pa
     times: list[float] = []
 
     def report(event: Event) -> None:
-        if isinstance(event, Tick) and event.step in (PROFILED.start, PROFILED.stop):
+        done = event.done if isinstance(event, Progress) and event.unit == STEPS else None
+        if done in (PROFILED.start, PROFILED.stop):
             if cuda:
                 torch.cuda.synchronize()
             times.append(time.perf_counter())
-            (watch.start if event.step == PROFILED.start else watch.stop)()
+            (watch.start if done == PROFILED.start else watch.stop)()
 
     steps = PROFILED.stop + 1
     quiet = config.changed(steps=steps, log_every=steps, eval_every=steps, save_every=steps)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from psp.data.shards import ShardSplit
+from psp.events import Progress
 from psp.model.architecture import Architecture
 from psp.model.inference import sliding_window
 from psp.model.preprocessing import IMAGENET
@@ -13,7 +14,7 @@ from psp.model.weights import read_weights
 from psp.runs import Run
 from psp.settings.sources import resolve
 from psp.train.loop import train
-from psp.train.run_log import Step, Tick
+from psp.train.run_log import STEPS, Step
 
 pytestmark = [
     pytest.mark.cuda,
@@ -45,10 +46,12 @@ def test_the_host_does_not_wait_in_a_step(journey, tmp_path, config):
     """Between two log lines, torch is to raise where anything waits for the device."""
 
     def watch(event):
-        if isinstance(event, Tick) and event.step in (2, 6):
-            torch.cuda.set_sync_debug_mode("error" if event.step == 2 else "default")
+        if isinstance(event, Progress) and event.unit == STEPS and event.done in (2, 6):
+            torch.cuda.set_sync_debug_mode("error" if event.done == 2 else "default")
 
-    quiet = config.changed(log_every=8, save_every=8, class_weights="median", ema=0.9, ohem=0.7)
+    quiet = config.changed(
+        log_every=8, save_every=8, class_weights="median", ema=0.9, ohem=0.7, dice=0.5
+    )
     try:
         go(journey, tmp_path / "run", quiet, report=watch)
     finally:

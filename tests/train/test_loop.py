@@ -17,6 +17,7 @@ from psp.data.loader import Crops
 from psp.data.shards import ShardSplit
 from psp.errors import PspError
 from psp.evaluate.metrics import SCORES
+from psp.events import Notice, Progress
 from psp.model.architecture import Architecture
 from psp.model.preprocessing import Preprocessing
 from psp.model.pspnet import build
@@ -28,10 +29,9 @@ from psp.settings.sources import resolve
 from psp.train.loop import train
 from psp.train.loss import Criterion
 from psp.train.run_log import (
+    PICTURES,
     Event,
-    Notice,
     Step,
-    Validating,
     Validation,
     describe,
     duration,
@@ -469,7 +469,8 @@ def test_limit_trains_and_validates_on_the_same_few_pictures(shards, config, tmp
     _, events = go(shards, tmp_path / "run", few)
     said = " ".join(event.text for event in events if isinstance(event, Notice))
     assert "2 pictures to train on, 2 to validate on, the same ones: an overfit check" in said
-    assert [event.total for event in events if isinstance(event, Validating)] == [2, 2]
+    validating = [event for event in events if getattr(event, "unit", "") == PICTURES]
+    assert validating == [Progress(1, 2, PICTURES), Progress(2, 2, PICTURES)]
 
 
 @pytest.mark.slow

@@ -9,12 +9,12 @@ import torch
 from psp.data.shards import ShardSplit
 from psp.device import memory_ran_out
 from psp.errors import PspError
+from psp.events import Notice
 from psp.model import pspnet
 from psp.runs import Run
 from psp.settings.sources import resolve
 from psp.train.loop import train
 from psp.train.memory import MEMINFO, largest_that_fits, memory_limit
-from psp.train.run_log import Notice
 
 CPU = torch.device("cpu")
 
