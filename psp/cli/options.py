@@ -168,6 +168,7 @@ def procedure_of(
         return Procedure(
             crop=header.crop if crop is None else crop,
             base_size=header.base_size if base_size is None else base_size,
+            max_side=header.max_side,
             scales=PAPER_SCALES if multi_scale else factors,
             flip=flip,
             name=name,

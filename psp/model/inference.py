@@ -99,7 +99,7 @@ class SlidingWindow:
                 (height, width),
                 scale,
                 crop=procedure.crop,
-                base_size=procedure.base_size,
+                base_size=procedure.long_side(max(height, width)),
                 procedure=procedure.name,
             )
             for scale in procedure.scales

@@ -13,6 +13,9 @@ PROCEDURES = ("torch", "caffe")
 class Procedure:
     """How pictures are seen. `base_size` is the long side at scale 1; None leaves it as it is.
 
+    `max_side` shrinks pictures with a longer side to it, as `psp prepare --max-side` did with those
+    that were trained on, and enlarges none. It does not count beside a `base_size`.
+
     `name` is which of the authors' two procedures: in `torch` the probabilities of the mirrored
     windows are averaged, in `caffe` their logits are summed; windows.py has the other differences.
     """
@@ -22,6 +25,7 @@ class Procedure:
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     name: str = "torch"
+    max_side: int | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("crop", self.crop), ("base-size", self.base_size)):
@@ -43,6 +47,12 @@ class Procedure:
         if self.name not in PROCEDURES:
             raise PspError(f"--procedure {self.name}: one of {', '.join(PROCEDURES)}.")
 
+    def long_side(self, longest: int) -> int | None:
+        """Return the long side at scale 1 of a picture whose own is `longest`; None: that one."""
+        if self.base_size is None and self.max_side is not None and longest > self.max_side:
+            return self.max_side
+        return self.base_size
+
     @property
     def label(self) -> str:
         """A short name for files: ss, ss-flip, ms-flip, ms-flip-caffe, …"""
@@ -57,7 +67,11 @@ class Procedure:
         scales = {(1.0,): "single scale", PAPER_SCALES: "the paper's six scales"}.get(
             self.scales, "scales " + ", ".join(f"{scale:g}" for scale in self.scales)
         )
-        size = f"long side {self.base_size}" if self.base_size else "pictures at their own size"
+        size = "pictures at their own size"
+        if self.base_size:
+            size = f"long side {self.base_size}"
+        elif self.max_side:
+            size = f"long side {self.max_side} at most, as trained"
         flip = "with flip" if self.flip else "without flip"
         release = " · the Caffe release's procedure" if self.name == "caffe" else ""
         return f"{scales} {flip} · windows of {self.crop} · {size}{release}"

@@ -48,6 +48,7 @@ class Summary:
             "flops": self.flops,
             "crop": header.crop,
             "base_size": header.base_size,
+            "max_side": header.max_side,
             "classes": list(header.classes),
             "palette": [list(color) for color in header.palette],
             "preprocessing": {"channels": "RGB", **asdict(header.preprocessing)},

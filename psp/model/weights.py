@@ -39,11 +39,14 @@ class Header:
     base_size: int | None
     step: int
     preprocessing: Preprocessing = IMAGENET
+    max_side: int | None = None  # of the pictures trained on, where longer ones were shrunk to it
     source: str = ""  # of imported weights: what they were, the file's name and its SHA-256
 
     def to_json(self) -> str:
         """Return one line of sorted JSON; `_header_from` is its inverse."""
         value = asdict(self)
+        if self.max_side is None:
+            del value["max_side"]
         value |= {"format": FORMAT, "version": VERSION, "architecture": self.architecture.to_dict()}
         return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
@@ -141,8 +144,9 @@ def _header_from(value: dict[str, Any], path: Path) -> Header:
     header = Header(**value)
     if not len(header.classes) == len(header.palette) == header.architecture.classes:
         raise ValueError("its header names another number of classes than the network has")
-    if not isinstance(header.crop, int) or not isinstance(header.base_size, (int, type(None))):
-        raise ValueError("crop and base_size in its header must be whole numbers")
+    sizes = (header.base_size, header.max_side)
+    if not isinstance(header.crop, int) or not all(isinstance(n, int | None) for n in sizes):
+        raise ValueError("crop, base_size and max_side in its header must be whole numbers")
     return header
 
 

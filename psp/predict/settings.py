@@ -28,6 +28,8 @@ class Settings:
         """Everything that a result depends on, as plain JSON types."""
         options = dict(self.procedure)
         name = options.pop("name")
+        if options["max_side"] is None:  # so that the hash of others stays what it was
+            del options["max_side"]
         values = {"weights": self.sha256, "procedure": name, **options, "precision": self.precision}
         return dict(json.loads(json.dumps(values)))
 

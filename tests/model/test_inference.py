@@ -399,3 +399,16 @@ def test_labels_of_procedures():
     assert Procedure(41, flip=True, scales=PAPER_SCALES).label == "ms-flip"
     assert Procedure(41, scales=(1.0, 1.5)).label == "s1_1.5"
     assert Procedure(41, flip=True, name="caffe").label == "ss-flip-caffe"
+
+
+@pytest.mark.parametrize(("size", "shrunk"), [((60, 90), True), ((40, 30), False)])
+def test_pictures_are_shrunk_as_they_were_for_training_and_never_enlarged(rng, size, shrunk):
+    network = build(Architecture(classes=3, backbone="resnet18", stem="deep"))
+    model = sliding_window(network, Preprocessing(), torch.device("cpu"), torch.float32)
+    image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+    found = model.probabilities(image, Procedure(41, max_side=48))
+    base = 48 if shrunk else None
+    assert torch.equal(found, model.probabilities(image, Procedure(41, base)))
+    # Who names a base size means that one.
+    both = model.probabilities(image, Procedure(41, 64, max_side=48))
+    assert torch.equal(both, model.probabilities(image, Procedure(41, 64)))

@@ -22,6 +22,8 @@ def show_model(summary: "Summary") -> None:
     mean, std = header.preprocessing.mean, header.preprocessing.std
     scale = " / ".join(f"{value:g}" for value in std)
     size = f"resized to a long side of {header.base_size}" if header.base_size else "original size"
+    if header.max_side and not header.base_size:
+        size = f"shrunk to a long side of {header.max_side}"
     names = ", ".join(header.classes[:8]) + (", …" if len(header.classes) > 8 else "")
     rows = [
         ("network", f"PSPNet, {spec.backbone}, {spec.stem} stem"),
