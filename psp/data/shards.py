@@ -109,6 +109,19 @@ class ShardSplit:
         """Whether pictures and labels are stored as arrays instead of encoded files."""
         return bool(self.conversion["store"] == "raw")
 
+    @property
+    def checksums(self) -> NDArray[np.uint32]:
+        """The CRC-32 of each stored image and label, (n, 2)."""
+        return self._crc32
+
+    def image_length(self, index: int) -> int:
+        """Return how many bytes are stored of image `index`."""
+        return int(self._image[index, 1])
+
+    def label_length(self, index: int) -> int:
+        """Return how many bytes are stored of label `index`."""
+        return int(self._label[index, 1])
+
     def image_bytes(self, index: int) -> bytes:
         """Return the stored bytes of image `index`. Raises ShardError if they are damaged."""
         return self._read(index, self._image, 0)

@@ -20,6 +20,7 @@ from psp.data.statistics import read_statistics
 from psp.errors import PspError
 from psp.events import Notice, Progress, Report, ignore
 from psp.files import file_lock, make_folder, write_json
+from psp.prepare import plausibility
 from psp.prepare.convert import BadPairError, Conversion, Converter
 from psp.prepare.layouts.layout import Pair, Source
 from psp.prepare.output import (
@@ -126,7 +127,7 @@ def _prepare(
         raise
     files = {shard["file"] for split in manifest["splits"].values() for shard in split["shards"]}
     finish(partial, out, files)
-    for remark in conversion.remarks():
+    for remark in (*conversion.remarks(), *plausibility.remarks(out, manifest)):
         report(Notice(remark))
     return manifest
 

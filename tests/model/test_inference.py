@@ -15,7 +15,7 @@ import psp.model.inference
 from psp import device
 from psp.errors import PspError
 from psp.model.architecture import Architecture
-from psp.model.inference import SlidingWindow
+from psp.model.inference import SlidingWindow, sliding_window
 from psp.model.preprocessing import Preprocessing
 from psp.model.procedure import PAPER_SCALES, Procedure
 from psp.model.pspnet import Logits, build
@@ -317,7 +317,7 @@ def test_label_maps_need_no_memory_for_probabilities():
     """3 megapixels of 150 classes: their probabilities would take 1.8 GB."""
     program = """
 import resource, numpy, torch
-from psp.model.inference import SlidingWindow
+from psp.model.inference import SlidingWindow, sliding_window
 from psp.model.procedure import Procedure
 from psp.model.preprocessing import Preprocessing
 from psp.model.pspnet import Logits

@@ -1,0 +1,130 @@
+"""Remarks on finished shards: what is allowed, but seldom meant. None of them stops anything."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from psp.data.card import IGNORE
+from psp.data.shards import ShardSplit
+
+LABELS = 60  # that are decoded and looked at, spread over a split
+FEW = 3  # names that are shown
+
+
+def remarks(folder: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence on each thing in the shards that a person should look at."""
+    with contextlib.ExitStack() as stack:
+        splits = {name: ShardSplit(folder, name) for name in manifest["splits"]}
+        for split in splits.values():
+            stack.callback(split.close)
+        yield from _remarks(splits)
+
+
+def _remarks(splits: Mapping[str, ShardSplit]) -> Iterator[str]:
+    labeled = {name: split for name, split in splits.items() if split.labeled}
+    yield from _same_pictures(splits)
+    if not labeled:
+        return
+    first = next(iter(labeled.values()))
+    names = first.card.names
+    if len(names) == 1:
+        yield (
+            f"there is only one class, '{names[0]}', so there is nothing to tell apart: let the "
+            "rest be a class of its own, such as background"
+        )
+    for split_name, split in labeled.items():
+        if len(split) > 1 and len(names) > 1 and (split.pixels[:, :-1].sum(0) > 0).sum() <= 1:
+            yield f"split '{split_name}': all its labels hold one and the same class"
+    yield from _unseen_classes(labeled, names)
+    yield from _seams(first, names)
+
+
+def _same_pictures(splits: Mapping[str, ShardSplit]) -> Iterator[str]:
+    """Find pictures that two splits share: by their bytes, or by a label that is no coincidence."""
+    ordered = list(splits.items())
+    for at, (one, first) in enumerate(ordered):
+        for two, second in ordered[at + 1 :]:
+            if not {one, two} & {"val", "test"}:
+                continue
+            known = _fingerprints(first)
+            common = [
+                (known[key], name) for name, keys in _keys(second) for key in keys if key in known
+            ]
+            pairs = {name: other for other, name in common}
+            if pairs:
+                shown = ", ".join(f"{other} = {name}" for name, other in list(pairs.items())[:FEW])
+                yield (
+                    f"splits '{one}' and '{two}': {len(pairs)} pictures are the same ({shown}): "
+                    "scores on them would be too high"
+                )
+
+
+def _fingerprints(split: ShardSplit) -> dict[tuple[Any, ...], str]:
+    return {key: name for name, keys in _keys(split) for key in keys}
+
+
+def _keys(split: ShardSplit) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+    """Yield each sample's name, and what two samples of one picture share."""
+    several = (split.pixels[:, :-1] > 0).sum(1) >= 2  # a label of one class is like many others
+    for index, name in enumerate(split.names):
+        image, label = (int(value) for value in split.checksums[index])
+        size = tuple(int(side) for side in split.sizes[index])
+        keys: list[tuple[Any, ...]] = [("image", image, split.image_length(index), size)]
+        if split.labeled and several[index]:
+            keys.append(("label", label, split.label_length(index), size))
+        yield name, keys
+
+
+def _unseen_classes(labeled: Mapping[str, ShardSplit], names: tuple[str, ...]) -> Iterator[str]:
+    """Name classes that are validated on, but never trained on."""
+    training = [split for name, split in labeled.items() if name.startswith("train")]
+    if not training:
+        return
+    seen = sum((split.pixels[:, :-1].sum(0) for split in training), np.zeros(len(names), np.int64))
+    for split_name, split in labeled.items():
+        if split in training:
+            continue
+        new = [names[c] for c in np.flatnonzero((split.pixels[:, :-1].sum(0) > 0) & (seen == 0))]
+        if new:
+            yield (
+                f"split '{split_name}' has classes that are never trained on: "
+                f"{', '.join(new[:8])}{', …' if len(new) > 8 else ''}"
+            )
+
+
+def _seams(split: ShardSplit, names: tuple[str, ...]) -> Iterator[str]:
+    """Name classes that stand in thin lines between a lower and a higher id alone.
+
+    A program that resizes a mask smoothly mixes neighbors: between 0 and 2 it writes 1.
+    """
+    solid = np.zeros(len(names), np.int64)  # pixels inside an area of 3x3
+    between = np.zeros(len(names), np.int64)
+    pixels = np.zeros(len(names), np.int64)
+    step = max(1, len(split) // LABELS)
+    for index in range(0, len(split), step):
+        label = split.label(index)
+        for number in np.unique(label[label != IGNORE]):
+            one = (label == number).astype(np.uint8)
+            solid[number] += int(cv2.erode(one, np.ones((3, 3), np.uint8)).sum())
+            pixels[number] += int(one.sum())
+        between += _between(label, len(names))
+    for number in np.flatnonzero((pixels >= 20) & (solid == 0) & (between > 0.9 * pixels)):
+        yield (
+            f"class '{names[number]}' stands only in thin lines between others: were the masks "
+            "resized smoothly (interpolated)? Masks must be resized to the nearest value"
+        )
+
+
+def _between(label: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
+    """Count, of each class, the pixels with a lower and a higher id among their neighbors."""
+    kernel = np.ones((3, 3), np.uint8)
+    known = label != IGNORE
+    low = cv2.erode(np.where(known, label, 255).astype(np.uint8), kernel)
+    high = cv2.dilate(np.where(known, label, 0).astype(np.uint8), kernel)
+    inside = known & (low < label) & (label < high)
+    return np.bincount(label[inside], minlength=classes)[:classes].astype(np.int64)
