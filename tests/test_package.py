@@ -115,7 +115,8 @@ def test_the_citation_is_of_this_version():
 def test_the_public_checks_use_the_oldest_torch_and_every_python():
     workflow = (CHECKOUT / ".github/workflows/test.yml").read_text(encoding="utf-8")
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    bounds = dict(requirement.split(">=") for requirement in project["dependencies"])
+    needed = project["dependencies"] + project["optional-dependencies"]["test"]
+    bounds = dict(requirement.split(">=") for requirement in needed)
     for library in ("torch", "torchvision"):
         assert f"{library}=={bounds[library]}.*" in workflow
     versions = [c.rpartition(" :: ")[2] for c in project["classifiers"] if "Python :: 3." in c]

@@ -6,8 +6,10 @@ lies around the object, so that nothing within `--distance` pixels tells a boat 
 building from a cabinet. A network without a pyramid sees at most 240 pixels to either side.
 
 Prints a Markdown table: mean and spread over seeds of the mIoU, and of the four classes that only
-the surroundings tell apart. Each finished run is a line in `--out`; a run that stands there is not
-repeated, so the benchmark can be stopped and started again.
+the surroundings tell apart. `--ladder backbones` compares backbones under the paper's pyramid; with
+`--distance 0` it does so on scenes without mist, whose objects are large. Each finished run is a
+line in `--out`; a run that stands there is not repeated, so the benchmark can be stopped and
+started again.
 """
 
 import argparse
@@ -40,12 +42,18 @@ from psp.settings.optimizer import OptimizerSettings
 from psp.train.loss import Criterion
 from psp.train.optim import parameter_groups, poly
 
-LADDER = {
-    "dilated FCN": {"bins": (), "aux": False},
-    "+ auxiliary loss": {"bins": ()},
-    "+ pyramid, bin 1": {"bins": (1,)},
-    "+ pyramid, bins 1, 2, 3, 6": {},
-    "the same, max": {"pooling": "max"},
+LADDERS = {
+    "paper": {
+        "dilated FCN": {"bins": (), "aux": False},
+        "+ auxiliary loss": {"bins": ()},
+        "+ pyramid, bin 1": {"bins": (1,)},
+        "+ pyramid, bins 1, 2, 3, 6": {},
+        "the same, max": {"pooling": "max"},
+    },
+    "backbones": {
+        "ResNet-18": {},
+        "ConvNeXt-Tiny": {"backbone": "convnext_tiny"},
+    },
 }
 HARD = (BOAT, CAR, BUILDING, CABINET)
 CARD = find_card("scenes")
@@ -60,9 +68,10 @@ def draw(spec: SceneSpec, seeds: list[list[int]]) -> tuple[Tensor, Tensor]:
 
 def run(choice: dict, seed: int, options: argparse.Namespace) -> dict:
     """Train and score one network; no scene comes twice, and none of the test's in training."""
-    spec = SceneSpec(options.height, options.width, options.distance, (0.05, 0.08))
+    object_size = (0.05, 0.08) if options.distance else (0.4, 0.6)
+    spec = SceneSpec(options.height, options.width, options.distance, object_size)
     torch.manual_seed(seed)
-    network = build(Architecture(classes=9, backbone="resnet18", stem="7x7", **choice))
+    network = build(Architecture(classes=9, **{"backbone": "resnet18", "stem": "7x7", **choice}))
     network = network.to(memory_format=torch.channels_last)
     settings = OptimizerSettings(head_lr=1, bias_lr=2, weight_decay=1e-4, norm_decay=False)
     groups = parameter_groups(network, settings, pretrained="none")
@@ -109,7 +118,7 @@ def table(records: list[dict]) -> str:
         "| network | seeds | mIoU | the four hard classes | boat | car | building | cabinet |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for name in LADDER:
+    for name in dict.fromkeys(record["network"] for record in records):
         found = [record for record in records if record["network"] == name]
         if found:
             cells = [_spread([r["miou"] for r in found]), _spread([r["hard"] for r in found])]
@@ -128,6 +137,7 @@ def _spread(values: list[float]) -> str:
 def main() -> None:
     """Train what is missing and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--ladder", choices=LADDERS, default="paper")
     parser.add_argument("--height", type=int, default=41)
     parser.add_argument("--width", type=int, default=665)
     parser.add_argument("--distance", type=int, default=256)
@@ -145,10 +155,11 @@ def main() -> None:
     records = []
     if options.out.exists():
         lines = map(json.loads, options.out.read_text().splitlines())
-        records = [record for record in lines if record["setup"] == setup]
+        names = LADDERS[options.ladder]
+        records = [r for r in lines if r["setup"] == setup and r["network"] in names]
     done = {(record["network"], record["seed"]) for record in records}
     for seed in range(options.seeds):
-        for name, choice in LADDER.items():
+        for name, choice in LADDERS[options.ladder].items():
             if (name, seed) in done or (options.only and name != options.only):
                 continue
             print(f"{name}, seed {seed}", flush=True)
