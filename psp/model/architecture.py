@@ -43,7 +43,7 @@ class Architecture(NetworkSettings):
 
     @property
     def depth(self) -> int:
-        """The layers of the backbone, as in its name."""
+        """The layers of a ResNet, as in its name."""
         return int(self.backbone.removeprefix("resnet"))
 
     def to_dict(self) -> dict[str, Any]:

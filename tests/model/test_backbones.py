@@ -22,6 +22,8 @@ from psp.settings.loss import LossSettings
 from psp.settings.start import FREEZABLE
 from psp.train.loss import Criterion
 
+CONVNEXT_SLOWLY = pytest.param("convnext_tiny", marks=pytest.mark.slow)
+
 
 def network(backbone, **fields):
     torch.manual_seed(0)
@@ -131,7 +133,7 @@ def test_the_factored_head_equals_the_plain_one(backbone, side, plugin):
     assert (plain - factored).abs().max() <= 1e-5 * (plain.max() - plain.min())
 
 
-@pytest.mark.parametrize("backbone", ["convnext_tiny", "patches"])
+@pytest.mark.parametrize("backbone", [CONVNEXT_SLOWLY, "patches"])
 def test_a_folded_network_gives_the_same_logits(backbone, plugin):
     net = trained(backbone)
     folded = fold(deepcopy(net), torch.float32)
@@ -144,7 +146,7 @@ def test_a_folded_network_gives_the_same_logits(backbone, plugin):
     assert (found - expected).abs().max() <= 1e-5 * (expected.max() - expected.min())
 
 
-@pytest.mark.parametrize("backbone", ["convnext_tiny", "patches"])
+@pytest.mark.parametrize("backbone", [CONVNEXT_SLOWLY, "patches"])
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_label_maps_have_the_pictures_size(backbone, precision, plugin):
     window = sliding_window(trained(backbone), IMAGENET, torch.device("cpu"), precision)
