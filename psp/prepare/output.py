@@ -6,17 +6,18 @@ found in it, so that another run can tell whether the shard is finished and stil
 `train-00000.PID.tmp` is a staging file of the worker process PID.
 """
 
+import contextlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from psp.data.manifest import MANIFEST, ShardError, read_manifest
 from psp.errors import PspError
 from psp.events import Notice, Report, ignore
-from psp.files import make_folder, numbered_names, write_json
+from psp.files import file_lock, make_folder, numbered_names, write_json
 
 AUDIT = "audit.json"
 MARK = "plan.json"  # shows that psp wrote the folder, until it has a manifest
@@ -39,6 +40,23 @@ def check_output(out: Path, inputs: Iterable[Path]) -> Path:
         if out.resolve() in (raw.resolve(), *raw.resolve().parents):
             raise PspError(f"{out}: the raw data are in this folder. Choose another -o")
     return out
+
+
+@contextlib.contextmanager
+def only_writer(out: Path) -> Iterator[None]:
+    """Keep other processes from writing `out` during the block. Raises PspError if one does.
+
+    The folder that `out` is in is made for it, and removed again if nothing was put there.
+    """
+    made = not out.parent.exists()
+    make_folder(out.parent)
+    try:
+        with file_lock(out.with_name(f".{out.name}.lock"), out):
+            yield
+    finally:
+        if made:
+            with contextlib.suppress(OSError):  # it is not empty
+                out.parent.rmdir()
 
 
 def is_occupied(out: Path) -> bool:

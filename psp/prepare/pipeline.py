@@ -19,7 +19,7 @@ from psp.data.staging import Staged
 from psp.data.statistics import read_statistics
 from psp.errors import PspError
 from psp.events import Notice, Progress, Report, ignore
-from psp.files import file_lock, make_folder, write_json
+from psp.files import write_json
 from psp.prepare import plausibility
 from psp.prepare.convert import BadPairError, Conversion, Converter
 from psp.prepare.layouts.layout import Pair, Source
@@ -34,6 +34,7 @@ from psp.prepare.output import (
     is_shard_folder,
     keep_finished,
     note_of,
+    only_writer,
     read_existing,
     read_note,
 )
@@ -72,8 +73,7 @@ def prepare(
     changed, and every problem is listed in OUT.partial/audit.json.
     """
     out = check_output(out, [raw, sbd] if sbd else [raw])
-    make_folder(out.parent)
-    with file_lock(out.with_name(f".{out.name}.lock"), out):  # before the first byte
+    with only_writer(out):  # before the first byte
         return _prepare(
             Source(raw, card, sbd),
             out,
