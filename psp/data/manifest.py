@@ -3,7 +3,8 @@
     format, version     FORMAT and VERSION
     dataset, card       the card's name, and the whole card
     source              a digest of the card, the conversion, and the raw files' names and sizes
-    conversion          how pictures are stored: {"store", "reencode", "max_side"}
+    conversion          how pictures are stored: {"store", "reencode", "max_side"}, and
+                        {"upright": true} where photos are upright by their EXIF orientation
     splits              for each: images, labels (whether it has them), skipped (names of pictures
                         left out), shards (file, images, bytes, sha256, pixels)
 
@@ -26,6 +27,7 @@ REMAKE = "Make the shards again: psp prepare CARD RAW -o FOLDER --overwrite"
 
 KEYS = ("format", "version", "dataset", "card", "source", "conversion", "splits")
 CONVERSION_KEYS = ("store", "reencode", "max_side")
+KNOWN_CONVERSION_KEYS = (*CONVERSION_KEYS, "upright")  # since 0.2.0, where photos are upright
 SPLIT_KEYS = ("images", "labels", "skipped", "shards")
 SHARD_KEYS = ("file", "images", "bytes", "sha256", "pixels")
 
@@ -90,7 +92,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def _check_all_keys(path: Path, manifest: Mapping[str, Any]) -> None:
     check_keys(path, manifest.keys(), KEYS)
-    check_keys(path, manifest["conversion"].keys(), CONVERSION_KEYS, "conversion.")
+    check_keys(path, manifest["conversion"].keys(), KNOWN_CONVERSION_KEYS, "conversion.")
     for name, split in manifest["splits"].items():
         check_keys(path, split.keys(), SPLIT_KEYS, f"splits.{name}.")
         for entry in split["shards"]:

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from psp.data.card import Card, NewerCardError, card_from_json
 from psp.data.manifest import (
-    CONVERSION_KEYS,
+    KNOWN_CONVERSION_KEYS,
     MANIFEST,
     REMAKE,
     ShardError,
@@ -135,7 +135,7 @@ class ShardSplit:
         data = self.image_bytes(index)
         if self.raw:
             return self._array(index, data, 3)
-        return decode_image(data, self._where(index))
+        return decode_image(data, self._where(index), turn=bool(self.conversion.get("upright")))
 
     def label(self, index: int) -> NDArray[np.uint8]:
         """Return label `index` as uint8 (H, W) class ids, 255 = ignore.
@@ -221,7 +221,7 @@ def _read_header(path: Path, entry: dict[str, Any]) -> _Header:
             check_keys(path, file.attrs.keys(), ATTRIBUTES)
             check_keys(path, file.keys(), MEMBERS, "/")
             conversion = json.loads(file.attrs["conversion"])
-            check_keys(path, conversion.keys(), CONVERSION_KEYS, "conversion.")
+            check_keys(path, conversion.keys(), KNOWN_CONVERSION_KEYS, "conversion.")
             names = [name.decode() for name in file["name"][:]]
             return _Header(
                 path,

@@ -27,6 +27,7 @@ class Sample:
     label: bytes  # a gray PNG of class ids, or the ids; empty if the picture has no label
     size: tuple[int, int]  # height, width
     pixels: NDArray[np.int64]  # label histogram (classes + 1,), the last entry is ignore
+    notes: tuple[str, ...] = ()  # what is to be counted and said: "turned with its photo"
 
 
 class Staged(NamedTuple):
@@ -38,6 +39,7 @@ class Staged(NamedTuple):
     lengths: tuple[int, int, int]  # bytes of image, label, histogram
     crc32: tuple[int, int]  # of image, label
     size: tuple[int, int]  # height, width
+    notes: tuple[str, ...]
 
 
 def stage(folder: Path, shard: str, sample: Sample) -> Staged:
@@ -62,4 +64,5 @@ def stage(folder: Path, shard: str, sample: Sample) -> Staged:
         (len(sample.image), len(sample.label), len(pixels)),
         (zlib.crc32(sample.image), zlib.crc32(sample.label)),
         sample.size,
+        sample.notes,
     )

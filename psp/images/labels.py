@@ -8,9 +8,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from psp.images.headers import PNG
+from psp.images.orientation import orientation_of
 from psp.images.reading import FORMATS, PictureError, open_picture, palette_bmp
 
 PALETTE = 3  # color type in a PNG's IHDR
+
+
+def label_orientation(data: bytes, where: str) -> int:
+    """Return the EXIF orientation of a label file, 1 to 8; 1 is upright. Raises PictureError."""
+    return orientation_of(open_picture(data, where, label=True))
 
 
 def decode_label(data: bytes, where: str) -> NDArray[np.uint8] | NDArray[np.uint16]:

@@ -9,19 +9,22 @@ from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
 from psp.images.headers import PNG, png_bits
+from psp.images.orientation import orientation_of, upright
 from psp.images.reading import FORMATS, PictureError, ignore_warnings, open_picture
 
 MAX_16 = np.iinfo(np.uint16).max
 
 
-def decode_image(data: bytes, where: str) -> NDArray[np.uint8]:
+def decode_image(data: bytes, where: str, *, turn: bool = False) -> NDArray[np.uint8]:
     """Return a data set's picture file as uint8 (H, W, 3) RGB.
 
     Gray is repeated, a palette applied, transparency dropped, CMYK converted, 16 bits reduced to 8.
-    The EXIF orientation is ignored, because the data sets' masks ignore it. Raises PictureError,
-    which starts with `where`.
+    With `turn` it is upright by its EXIF orientation, as own photos are; official sets' masks
+    ignore it. Raises PictureError, which starts with `where`.
     """
-    return to_rgb(open_picture(data, where), where, data)
+    picture = open_picture(data, where)
+    pixels = to_rgb(picture, where, data)
+    return upright(pixels, orientation_of(picture)) if turn else pixels
 
 
 def as_rgb(picture: object) -> NDArray[np.uint8]:
@@ -38,8 +41,10 @@ def as_rgb(picture: object) -> NDArray[np.uint8]:
         raise PictureError(f"image: broken picture: {' '.join(str(error).split())}") from None
 
 
-def check_image(data: bytes, where: str) -> tuple[int, int]:
-    """Check that a picture file can be decoded to its end; return its height and width.
+def check_image(data: bytes, where: str) -> tuple[int, int, int]:
+    """Check that a picture file can be decoded to its end; return height, width and orientation.
+
+    The size is that of the stored pixels, the orientation that of the EXIF data (1: upright).
 
     Raises PictureError if `decode_image` would. All bits of a JPEG are decoded, because that is
     where errors show, but the inverse transform, which cannot fail, is done at 1/8 of the size.
@@ -54,7 +59,7 @@ def check_image(data: bytes, where: str) -> tuple[int, int]:
     picture = open_picture(data, where, before_loading=shrink)
     if picture.mode not in ("RGB", "L", "CMYK"):
         to_rgb(picture, where, data)
-    return height, width
+    return height, width, orientation_of(picture)
 
 
 def to_rgb(picture: Image.Image, where: str, data: bytes = b"") -> NDArray[np.uint8]:

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from psp.images.orientation import orientation_of, upright
 from psp.images.pictures import to_rgb
 from psp.images.reading import (
     FORMATS,
     SUFFIXES,
     PictureError,
     UnknownKindError,
-    ignore_warnings,
     open_picture,
 )
 
@@ -69,18 +69,6 @@ _FORMATS = (
     "XPM",
     "TGA",
 )
-_ORIENTATION = 0x0112
-# What undoes an EXIF orientation: whether rows and columns change places, then the flips of rows
-# and of columns. Source: Exif 2.3, tag 274.
-_TURNS = {
-    2: (False, False, True),
-    3: (False, True, True),
-    4: (False, True, False),
-    5: (True, False, False),
-    6: (True, False, True),
-    7: (True, True, True),
-    8: (True, True, False),
-}
 
 
 def decode_photo(data: bytes, where: str) -> NDArray[np.uint8]:
@@ -95,30 +83,13 @@ def decode_photo(data: bytes, where: str) -> NDArray[np.uint8]:
         if data.startswith((b"\xff\xd8", b"\x89PNG")):  # OpenCV fills damaged ones with gray
             raise
         return _opencv(data, where)
-    turn = _TURNS.get(_orientation(picture))
-    pixels = to_rgb(picture, where, data)
-    return pixels if turn is None else _turned(pixels, turn)
-
-
-def _turned(pixels: NDArray[np.uint8], turn: tuple[bool, bool, bool]) -> NDArray[np.uint8]:
-    swap, rows, columns = turn
-    upright = pixels.swapaxes(0, 1) if swap else pixels
-    upright = upright[::-1] if rows else upright
-    return np.ascontiguousarray(upright[:, ::-1] if columns else upright)
+    return upright(to_rgb(picture, where, data), orientation_of(picture))
 
 
 @cache
 def _formats() -> tuple[str, ...]:
     Image.init()
     return tuple(name for name in _FORMATS if name in Image.OPEN)  # an older Pillow has fewer
-
-
-def _orientation(picture: Image.Image) -> int:
-    try:
-        with ignore_warnings():
-            return int(picture.getexif().get(_ORIENTATION, 1))
-    except Exception:  # unreadable EXIF data: the pixels are fine, so it is not turned
-        return 1
 
 
 def _opencv(data: bytes, where: str) -> NDArray[np.uint8]:

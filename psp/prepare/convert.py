@@ -1,6 +1,6 @@
 """Check and convert one pair of files. Only here raw label values are mapped to class ids."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,26 @@ from psp.data.staging import Sample, Staged, stage
 from psp.errors import PspError
 from psp.files import read_bytes
 from psp.images.encoding import encode_jpeg, encode_label, encode_png
-from psp.images.labels import decode_color_label, decode_label, histogram, label_palette
+from psp.images.headers import JPEG_END
+from psp.images.labels import (
+    decode_color_label,
+    decode_label,
+    histogram,
+    label_orientation,
+    label_palette,
+)
+from psp.images.orientation import UPRIGHT, swaps_sides, upright
 from psp.images.pictures import check_image, decode_image
 from psp.prepare.layouts.layout import Pair
 
 UNKNOWN = -1  # in the lookup table: a raw value that is not in the card
+# What is counted, and said at the end.
+TURNED = "masks were turned with their photos (EXIF), as their sizes say"
+HALF_TURN = (
+    "photos are turned by their EXIF orientation; whether their masks were drawn on the upright "
+    "photo cannot be seen from the sizes: taken as upright"
+)
+NO_END = "JPEGs lack their end mark, but no pixel"
 JPEG = b"\xff\xd8\xff"
 SHRUNKEN_JPEG = 95  # quality of a JPEG that was shrunk and encoded again
 
@@ -34,10 +49,14 @@ class Conversion:
     store: str = "encoded"
     reencode: int | None = None
     max_side: int | None = None
+    upright: bool = False  # turn photos by their EXIF orientation, and their masks with them
 
     def to_dict(self) -> dict[str, Any]:
         """Return the choices as JSON can hold them."""
-        return asdict(self)
+        choices = asdict(self)
+        if not self.upright:
+            del choices["upright"]  # as for the official sets
+        return choices
 
     def remarks(self) -> list[str]:
         """Return notes for the user on pictures that are not stored unchanged."""
@@ -74,7 +93,7 @@ class Converter:
         colors = ((r << 16) | (g << 8) | b for r, g, b in card.palette)
         self.color_to_id = {color: index for index, color in enumerate(colors)}
         self.byte_table = self.table[:256].astype(np.uint8)  # UNKNOWN is refused separately
-        self.keeps_files = conversion == Conversion()
+        self.keeps_files = replace(conversion, upright=False) == Conversion()
         cv2.setNumThreads(1)  # each core has a process
 
     def __call__(self, task: tuple[str, Pair]) -> Staged | BadPairError:
@@ -88,19 +107,28 @@ class Converter:
 
     def _sample(self, pair: Pair) -> Sample | BadPairError:
         problems: list[str] = []
+        notes: list[str] = []
+        orientation = UPRIGHT
         data = image = size = raw = None
         try:
             data = read_bytes(pair.image)
-            if self.keeps_files:
-                size = check_image(data, str(pair.image))
-            else:
-                image = decode_image(data, str(pair.image))
+            turn = self.conversion.upright
+            if self.keeps_files or turn:
+                height, width, tag = check_image(data, str(pair.image))
+                orientation = tag if turn else UPRIGHT
+                size = (width, height) if swaps_sides(orientation) else (height, width)
+            if not self.keeps_files:
+                image = decode_image(data, str(pair.image), turn=turn)
                 size = (image.shape[0], image.shape[1])
+            if data.startswith(JPEG) and not data.rstrip(b"\0").endswith(JPEG_END):
+                notes.append(NO_END)
         except PspError as error:
             problems.append(str(error))
         if pair.label is not None:
             try:
                 raw = self._raw_label(pair, pair.label)
+                if size is not None:
+                    raw = self._upright(raw, pair.label, orientation, size, notes)
             except PspError as error:
                 problems.append(str(error))
         if raw is not None and size is not None and raw.shape != size:
@@ -124,7 +152,36 @@ class Converter:
         if label is not None:
             stored = label.tobytes() if self.conversion.store == "raw" else encode_label(label)
         pixels = np.append(counts[: len(self.card.classes)], counts[IGNORE])
-        return Sample(pair.name, data, stored, size, pixels)
+        return Sample(pair.name, data, stored, size, pixels, tuple(notes))
+
+    def _upright(
+        self,
+        raw: NDArray[Any],
+        path: Path,
+        orientation: int,
+        size: tuple[int, int],
+        notes: list[str],
+    ) -> NDArray[Any]:
+        """Turn a mask as its photo of `size` is turned: by its own tag, or where its size says so.
+
+        A mask without a tag is taken to be drawn on the upright photo; only a quarter turn shows in
+        its size. `notes` gets what was assumed.
+        """
+        if not self.conversion.upright or path.suffix == ".mat":
+            return raw
+        data = read_bytes(path)
+        if b"eXIf" in data or b"Raw profile type exif" in data:  # seldom
+            own = label_orientation(data, str(path))
+            if own != UPRIGHT:
+                return upright(raw, own)
+        if orientation == UPRIGHT:
+            return raw
+        if swaps_sides(orientation) and raw.shape != size and raw.shape[::-1] == size:
+            notes.append(TURNED)
+            return upright(raw, orientation)
+        if not swaps_sides(orientation) or size[0] == size[1]:
+            notes.append(HALF_TURN)
+        return raw
 
     def _raw_label(self, pair: Pair, path: Path) -> NDArray[Any]:
         data = read_bytes(path)

@@ -5,6 +5,7 @@ them are collected, and at the end their number decides whether the output is ke
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -153,6 +154,8 @@ def _convert(
     workers = min(workers, 1 + len(todo) // 16)
     arguments = (plan.card, plan.conversion, partial)
 
+    notes = Counter[str]()
+
     def add_problems(new: list[Problem]) -> None:
         problems.extend(new)
         for problem in new if skip_bad else ():  # else the error at the end has them
@@ -167,6 +170,7 @@ def _convert(
                 bad += new
                 add_problems(new)
             else:
+                notes.update(result.notes)
                 yield result
             done += 1
             report(Progress(done, total, "pairs"))
@@ -196,6 +200,8 @@ def _convert(
         if entry is not None:
             entries[shard.split.name].append(entry)
     _check_problems(plan, partial, problems, skip_bad)
+    for note, count in sorted(notes.items()):
+        report(Notice(f"{count} {note}"))
     manifest = _manifest(plan, entries, problems)
     write_json(partial / MANIFEST, manifest)
     statistics = read_statistics(partial).to_dict()

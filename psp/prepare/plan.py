@@ -9,7 +9,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -166,6 +166,8 @@ def make_plan(
             f"--sbd: card {card.name} has no split{needed} that needs it. Leave out --sbd"
         )
     root = find_download(raw, layout)
+    # Own photos are upright everywhere; official sets stay as their authors have them.
+    conversion = replace(conversion, upright=layout.has_folders)
     plan = Plan(card, conversion, {}, [], [], shard_bytes)
     incomplete: list[str] = []  # errors, or remarks if the download may be incomplete
     missing = plan.missing

@@ -203,7 +203,7 @@ def test_long_notes_in_a_png_do_not_matter(rng, kind):
     }
     data = png_with(plain, kind, contents[kind])
     assert np.array_equal(decode_image(data, "p.png"), pixels)
-    assert check_image(data, "p.png") == (9, 8)
+    assert check_image(data, "p.png") == (9, 8, 1)
     short = png_with(plain, b"tEXt", b"Title\0a photo")
     assert checked_png(short) is short
 

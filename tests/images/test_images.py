@@ -155,6 +155,8 @@ def test_any_flipped_byte_of_a_label_png_is_refused_or_harmless(rng):
 
 def test_not_a_picture_is_said(rng):
     with error_naming(PictureError, "x: ", "not a picture"):
+        decode_image(b"no picture at all", "x")
+    with error_naming(PictureError, "x: ", "a web page"):
         decode_image(b"<html>404</html>", "x")
 
 
@@ -170,7 +172,7 @@ def test_checking_a_jpeg_finds_what_decoding_it_does(rng, mode, progressive):
     """The check does the inverse transform at 1/8; it must still find every broken file."""
     pixels = np.kron(rng.integers(0, 256, (9, 7, 3), dtype=np.uint8), np.ones((9, 9, 1), np.uint8))
     data = file(Image.fromarray(pixels).convert(mode), "JPEG", progressive=progressive)
-    assert check_image(data, "x") == (81, 63)
+    assert check_image(data, "x")[:2] == (81, 63)
     refused = 0
     for number in range(400):
         broken = bytearray(data)
@@ -186,6 +188,6 @@ def test_checking_a_jpeg_finds_what_decoding_it_does(rng, mode, progressive):
                 results.append(None)
         assert (results[0] is None) == (results[1] is None), number
         if results[0] is not None:
-            assert results[0] == results[1].shape[:2]
+            assert results[0][:2] == results[1].shape[:2]
         refused += results[0] is None
     assert refused > 150
