@@ -44,7 +44,8 @@ def score_split(
         for done, sample in enumerate(samples, start=1):
             total += sample.confusion(classes)
             report(done)
-    return np.asarray(total.cpu().numpy())
+    confusion: NDArray[np.int64] = total.cpu().numpy()
+    return confusion
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ Counts = NDArray[np.int64]
 
 def hits(confusion: Counts) -> Counts:
     """Return each class's pixels that were predicted correctly."""
-    return np.asarray(np.diag(confusion))
+    return np.diag(confusion)
 
 
 def labeled_pixels(confusion: Counts) -> Counts:
@@ -52,13 +52,13 @@ def iou(confusion: Counts) -> Floats:
     """Return each class's intersection over union; NaN where neither labeled nor predicted."""
     hit = hits(confusion)
     with np.errstate(invalid="ignore"):
-        return np.asarray(hit / (labeled_pixels(confusion) + predicted_pixels(confusion) - hit))
+        return hit / (labeled_pixels(confusion) + predicted_pixels(confusion) - hit)
 
 
 def accuracy(confusion: Counts) -> Floats:
     """Return each class's share of correctly predicted pixels (recall); NaN where not labeled."""
     with np.errstate(invalid="ignore"):
-        return np.asarray(hits(confusion) / labeled_pixels(confusion))
+        return hits(confusion) / labeled_pixels(confusion)
 
 
 def boundary_f(borders: Counts) -> Floats:

@@ -129,8 +129,8 @@ def dice(logits: Tensor, target: Tensor) -> Tensor:
 class Losses(NamedTuple):
     """`total` is what is minimized, a scalar; `terms` each term that is on, without its factor.
 
-    All are float32; the terms are detached. Of the paper's (section 3.3),
-    total = main + aux_weight * aux.
+    All are float32; the terms are detached. With no other term on,
+    total = main + aux_weight * aux (paper, section 3.3).
     """
 
     total: Tensor

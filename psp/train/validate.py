@@ -2,7 +2,6 @@
 
 import time
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -54,7 +53,10 @@ def _confusion(state: TrainingState) -> Counts | None:
     finally:
         training_mode(state.network, state.config.start)
     counts = state.ranks.sum_counts(own)
-    return None if counts is None else np.asarray(counts.numpy())
+    if counts is None:
+        return None
+    confusion: Counts = counts.numpy()
+    return confusion
 
 
 def _own_counts(state: TrainingState) -> Tensor | None:
