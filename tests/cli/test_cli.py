@@ -177,6 +177,8 @@ def test_a_signal_ends_training_with_a_checkpoint_and_the_command_to_go_on(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # The suite itself may run under nohup, which ignores SIGHUP for all it starts.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     for line in process.stderr:
         if line.startswith("step 2"):
