@@ -91,6 +91,14 @@ def plugin(tmp_path_factory, monkeypatch):
     monkeypatch.syspath_prepend(PLUGIN)
 
 
+@pytest.fixture
+def no_plugin(tmp_path_factory, monkeypatch):
+    """tests/plugin as not installed, even where it is."""
+    site = tmp_path_factory.mktemp("site")
+    write_metadata(site, entry_points=False)
+    monkeypatch.syspath_prepend(site)
+
+
 @pytest.fixture(scope="session")
 def journey(tmp_path_factory):
     """The four commands, run one after the other on a few painted scenes.

@@ -7,7 +7,7 @@ import re
 import shlex
 import sys
 import tomllib
-from importlib.metadata import distribution, requires
+from importlib.metadata import PackageNotFoundError, distribution, requires
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,22 @@ def test_no_module_comes_from_the_checkout():
         if name.split(".")[0] == "psp" and module.__file__:
             path = Path(module.__file__)
             assert "site-packages" in path.parts, f"{name} comes from {path}"
+
+
+def test_the_parts_of_a_package_that_pip_installed_are_found():
+    """Where tests/plugin is installed, as in .ci/run; the fixture `plugin` imitates that."""
+    from psp.plugins import known_names, load_named
+
+    text = (CHECKOUT / "tests/plugin/pyproject.toml").read_text(encoding="utf-8")
+    project = tomllib.loads(text)["project"]
+    try:
+        distribution(project["name"])
+    except PackageNotFoundError:
+        pytest.skip("tests/plugin is not installed")
+    for group, points in project["entry-points"].items():
+        for name in points:
+            assert name in known_names({}, group)
+            assert load_named({}, group, name, name) is not None
 
 
 def test_the_cards_are_in_the_package():

@@ -6,8 +6,12 @@ from pathlib import Path
 PLUGIN = Path(__file__).parents[1] / "plugin"
 
 
-def write_metadata(site):
-    """Write what importlib.metadata reads of an installed package: its name and entry points."""
+def write_metadata(site, *, entry_points=True):
+    """Write what importlib.metadata reads of an installed package: its name and entry points.
+
+    Without them, it hides those of the package where it is really installed: of two packages of one
+    name, the first on the path counts.
+    """
     project = tomllib.loads((PLUGIN / "pyproject.toml").read_text())["project"]
     info = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     info.mkdir()
@@ -15,6 +19,6 @@ def write_metadata(site):
         f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
     )
     lines = []
-    for group, points in project["entry-points"].items():
+    for group, points in project["entry-points"].items() if entry_points else ():
         lines += [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())]
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n")

@@ -84,7 +84,7 @@ def test_the_layout_of_another_package_is_found_by_its_entry_point(plugin, besid
     assert "beside" in known_names(LAYOUTS, GROUP)
 
 
-def test_without_that_package_its_layout_is_unknown(tmp_path, beside_raw):
+def test_without_that_package_its_layout_is_unknown(no_plugin, tmp_path, beside_raw):
     with error_naming(PspError, "card mine", "'beside'", *LAYOUTS):
         prepare(card(tmp_path, "beside"), beside_raw, tmp_path / "out")
 

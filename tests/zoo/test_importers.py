@@ -53,7 +53,7 @@ def test_the_importer_of_another_package_is_found_by_its_entry_point(
         import_weights(npz, tmp_path / "other.safetensors", SCENES)
 
 
-def test_without_that_package_its_files_are_not_recognized(npz, tmp_path):
+def test_without_that_package_its_files_are_not_recognized(no_plugin, npz, tmp_path):
     with error_naming(PspError, npz):
         import_weights(npz, tmp_path / "w.safetensors", SCENES)
 
