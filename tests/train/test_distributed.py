@@ -293,7 +293,7 @@ def test_a_stop_of_one_rank_stops_all_and_any_number_goes_on(place):
         stop=lambda: next(stops, True),
         report=events.append,
     )
-    assert any("it began on 2 ranks and goes on with 1" in getattr(e, "text", "") for e in events)
+    assert any("it began on 2 ranks and continues on 1" in getattr(e, "text", "") for e in events)
     last = run(torchrun(2, *again, "--device", "cpu"), place, check=0)
     assert f"resumed at step {reached + 5} of 30" in last.stderr
     assert losses(place / "run") == pytest.approx(losses(place / "whole"), rel=3e-3)
@@ -405,9 +405,8 @@ def test_what_runs_away_or_does_not_fit_is_said_once(place, spoil):
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     expected = {
         "finite": "at step 2 (pictures: ",
-        "memory": "error: rank 1: out of memory on cpu with 4 pictures of 137. What fits: --batch "
-        "4; or the same batch in parts: --set accumulate=2 (batch norm then sees 4 pictures); or "
-        "--crop 89",
+        "memory": "error: rank 1: out of memory on cpu with 4 pictures of 137. Use --batch "
+        "auto (the same batch, computed in parts that fit); or --batch 4; or a --crop below 137",
     }
     assert len(errors) == 1 and expected[spoil] in errors[0], done.stderr
     assert not list(place.glob("run/checkpoints/*"))
