@@ -101,6 +101,15 @@ def test_convnexts_maps_lie_on_every_eighth_pixel():
         assert rows == list(range(max(0, 8 * index - 7), min(57, 8 * index + 9)))
 
 
+def test_padding_does_not_blow_up_the_gradients_of_a_new_convnext():
+    """Zeros reach layer norms, which divide by next to nothing if nothing is added before."""
+    backbone = network("convnext_tiny").backbone.eval()
+    _, five = backbone(torch.randn(1, 3, 41, 41))
+    five.square().sum().backward()
+    bias, weight = (backbone.get_parameter(f"features.0.0.{kind}") for kind in ("bias", "weight"))
+    assert bias.grad.norm() < 10 * weight.grad.norm()
+
+
 def test_stochastic_depth_leaves_blocks_out_only_while_training():
     backbone = lively(network("convnext_tiny").backbone)
     images = torch.randn(2, 3, 41, 41)

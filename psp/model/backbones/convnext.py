@@ -107,6 +107,10 @@ class DilatedConvNeXt(Backbone):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 assert module.bias is not None
                 nn.init.zeros_(module.bias)
+        # Padding is zero. With a bias of zero the norm after the stem would divide zero by almost
+        # nothing there, and the gradient of the bias would be a thousand times too large.
+        stem = self.features[0].get_submodule("0").get_parameter("bias")
+        nn.init.uniform_(stem, -0.1, 0.1)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Map (B, 3, H, W) to stage 4 (B, 384, h, w) and stage 5 (B, 768, h, w), h = ceil(H/8)."""
