@@ -37,6 +37,8 @@ from psp.predict.writers.registry import DEFAULT, WRITERS, find_writers
 from psp.ranks import Share, local_device, rank_share, share_from, within
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     import torch
 
     from psp.predict.pipeline import PredictRequest, PredictResult
@@ -113,7 +115,7 @@ def predict_command(
     silent = quiet or not rank.first
     inputs, listed = _inputs_and_list(images, rank)
     pictures = find_pictures(inputs, listed)
-    writers = find_writers(_writer_names(write, probabilities))
+    unread = _say_unread([*inputs, *listed], silent)
     source = _find_model(model, weights, silent)
     from psp.predict.pipeline import PredictRequest
 
@@ -123,7 +125,7 @@ def predict_command(
         out=out or default_out([] if listed else inputs),
         numbering=out is None,
         overwrite=overwrite,
-        writers=writers,
+        writers=find_writers(_writer_names(write, probabilities)),
         share=within(share_from(part), rank) if part else rank,
         procedure=procedure_of(scales, multi_scale, flip, crop, base_size, procedure),
         device=_pick_device(device),
@@ -131,7 +133,17 @@ def predict_command(
         window_batch=window_batch,
         compiled=compiled,
     )
-    _show_result(_predict(request, silent, verbose), request, source, rank, as_json, quiet)
+    _show_result(_predict(request, silent, verbose), request, source, rank, as_json, quiet, unread)
+
+
+def _say_unread(inputs: list[Path], silent: bool) -> "Counter[str]":
+    from psp.cli.console import say
+    from psp.predict.inputs import describe_unread, unread_photos
+
+    unread = unread_photos(inputs)
+    if unread and not silent:
+        say(describe_unread(unread))
+    return unread
 
 
 def _predict(request: "PredictRequest", silent: bool, verbose: bool) -> "PredictResult":
@@ -190,22 +202,24 @@ def _show_result(
     rank: Share,
     as_json: bool,
     quiet: bool,
+    unread: "Counter[str]",
 ) -> None:
-    """Print where the results are. If pictures have failed, say so, and exit with code 3."""
+    """Print where the results are; exit with code 3 if some failed or were not readable."""
     from psp.cli.console import say
 
     if as_json:
-        _print_json(result, request.share)
+        _print_json(result, request.share, unread)
     elif rank.first:
         print(printable(str(result.out)))
     if rank.first and not quiet:
         _say_result(result, request, source)
     if result.failed:
         say(f"{_pictures(result.failed)} failed, listed above")
+    if result.failed or unread:
         raise typer.Exit(3)
 
 
-def _print_json(result: "PredictResult", share: Share) -> None:
+def _print_json(result: "PredictResult", share: Share, unread: "Counter[str]") -> None:
     from psp.files import json_line
 
     record = {
@@ -214,6 +228,7 @@ def _print_json(result: "PredictResult", share: Share) -> None:
         "predicted": list(result.predicted),
         "skipped": list(result.skipped),
         "failed": [{"name": name, "error": error} for name, error in result.failed],
+        "unread": dict(unread),  # photos of kinds that psp does not read, by suffix
     }
     print(json_line(record))
 

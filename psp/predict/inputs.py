@@ -7,13 +7,13 @@ names to paths. It depends only on the files that exist, so several processes ge
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from os.path import abspath, commonpath
 from pathlib import Path
 
 from psp.errors import PspError
 from psp.predict.folder import is_predictions
-from psp.predict.photos import PHOTO_SUFFIXES
+from psp.predict.photos import PHOTO_SUFFIXES, UNREAD_SUFFIXES
 
 
 def find_pictures(inputs: Sequence[Path], listed: Sequence[Path] = ()) -> dict[str, Path]:
@@ -43,6 +43,25 @@ def find_pictures(inputs: Sequence[Path], listed: Sequence[Path] = ()) -> dict[s
     }
 
 
+def unread_photos(inputs: Iterable[Path]) -> Counter[str]:
+    """Count by suffix the photos in folders that psp cannot read, such as .heic and raw files.
+
+    One that has a readable picture of the same name beside it is not counted: it is the same photo.
+    """
+    counts: Counter[str] = Counter()
+    for folder in (path for path in inputs if path.is_dir()):
+        read = {path.with_suffix("") for path in _walk(folder)}
+        for path in _walk(folder, UNREAD_SUFFIXES):
+            counts[path.suffix.lower()] += path.with_suffix("") not in read
+    return +counts
+
+
+def describe_unread(counts: Counter[str]) -> str:
+    """Return one sentence on what `unread_photos` counted, and what to do."""
+    kinds = " and ".join(f"{count} {suffix}" for suffix, count in sorted(counts.items()))
+    return f"{kinds}: psp does not read this kind of photo. Convert them to JPEG or PNG"
+
+
 def read_list(data: bytes) -> list[Path]:
     """Return the paths in a list: one per line, or separated as by `find -print0`."""
     separator = b"\0" if b"\0" in data else b"\n"
@@ -65,6 +84,8 @@ def _expand(path: Path) -> list[Path]:
     if path.is_dir():
         files = list(_walk(path))
         if not files:
+            if unread := unread_photos([path]):
+                raise PspError(f"{path}: {describe_unread(unread)}.")
             kinds = ", ".join(sorted(PHOTO_SUFFIXES))
             raise PspError(f"{path}: no pictures in this folder ({kinds}).")
         return files
@@ -89,9 +110,10 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yield the pictures in a folder and its sub-folders, except hidden ones and psp's own results.
+def _walk(folder: Path, suffixes: Collection[str] = PHOTO_SUFFIXES) -> Iterator[Path]:
+    """Yield the files of these suffixes in a folder and its sub-folders.
 
+    Hidden ones are left out, and psp's own results.
     Links to folders are followed, except those that lead back to a folder above. A broken link is
     yielded: reading it will raise the error.
     """
@@ -111,7 +133,7 @@ def _walk(folder: Path) -> Iterator[Path]:
                 real = os.path.realpath(entry.path)
                 if real not in above:
                     waiting.append((Path(entry.path), (*above, real)))
-            elif Path(entry.name).suffix.lower() in PHOTO_SUFFIXES and (
+            elif Path(entry.name).suffix.lower() in suffixes and (
                 entry.is_symlink() or entry.is_file()
             ):
                 yield Path(entry.path)

@@ -1,10 +1,10 @@
 """Decoding of users' photos: any picture file that Pillow or OpenCV reads, turned upright.
 
-Pictures of data sets are read by `psp.images.pictures`, which accepts fewer formats and ignores an
-EXIF orientation, as the data sets' masks do.
+Pictures of data sets are read by `psp.images.pictures`, which accepts fewer formats.
 """
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -51,6 +51,36 @@ PHOTO_SUFFIXES = SUFFIXES | {
     ".xbm",
     ".xpm",
 }
+# What phones and cameras write besides, which neither Pillow nor OpenCV reads. A camera's raw file
+# can look like a TIFF, whose picture is then a small preview.
+UNREAD_SUFFIXES = frozenset(
+    {
+        ".3fr",
+        ".arw",
+        ".cr2",
+        ".cr3",
+        ".dng",
+        ".erf",
+        ".heic",
+        ".heics",
+        ".heif",
+        ".hif",
+        ".iiq",
+        ".jxl",
+        ".kdc",
+        ".nef",
+        ".nrw",
+        ".orf",
+        ".pef",
+        ".raf",
+        ".raw",
+        ".rw2",
+        ".srw",
+        ".x3f",
+    }
+)
+CONVERT = "psp does not read this kind of photo. Convert it to JPEG or PNG"
+_HEIC = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1", b"ftypmsf1", b"ftypheim")
 # Formats that Pillow may try. TGA is the last, because its files do not begin with a signature.
 _FORMATS = (
     *FORMATS,
@@ -77,6 +107,8 @@ def decode_photo(data: bytes, where: str) -> NDArray[np.uint8]:
     Gray is repeated, a palette applied, transparency dropped, CMYK converted, 16 bits reduced to 8;
     of several frames the first is taken. Raises PictureError, whose message starts with `where`.
     """
+    if Path(where).suffix.lower() in UNREAD_SUFFIXES:
+        raise PictureError(f"{where}: {CONVERT}.")
     try:
         picture = open_picture(data, where, _formats())
     except UnknownKindError:
@@ -108,6 +140,8 @@ def _opencv(data: bytes, where: str) -> NDArray[np.uint8]:
     finally:
         log.setLogLevel(level)
     if picture is None or not picture.size:
+        if data[4:12] in _HEIC:  # some phones name it .jpg
+            raise PictureError(f"{where}: it is a HEIC file. {CONVERT}.")
         raise PictureError(f"{where}: not a picture (it starts with {data[:8]!r}).")
     if picture.dtype == np.uint16:
         picture = np.right_shift(picture, 8)

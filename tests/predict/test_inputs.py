@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from psp.errors import PspError
-from psp.predict.inputs import default_out, find_pictures, read_list
+from psp.predict.inputs import default_out, find_pictures, read_list, unread_photos
 
 
 def save(path):
@@ -54,6 +54,18 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     assert set(find_pictures([tmp_path / "photos"])) == {"a", "more/b", "gone"}
     os.mkfifo(tmp_path / "photos/pipe.jpg")  # whose reading would never end
     assert set(find_pictures([tmp_path / "photos"])) == {"a", "more/b", "gone"}
+
+
+def test_photos_of_unread_kinds_are_counted_unless_a_readable_one_is_beside(tmp_path):
+    for name in ("a.jpg", "c/b.jpg"):
+        save(tmp_path / name)
+    for name in ("a.CR2", "d.nef", "c/e.HEIC", "c/f.heic", ".g.heic", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    assert unread_photos([tmp_path]) == {".nef": 1, ".heic": 2}
+    assert set(find_pictures([tmp_path])) == {"a", "c/b"}
+    (tmp_path / "c/b.jpg").unlink()
+    with pytest.raises(PspError, match=r"c: 2 \.heic: .*Convert"):
+        find_pictures([tmp_path / "c"])
 
 
 def test_patterns(tmp_path, monkeypatch):

@@ -173,3 +173,13 @@ def test_data_sets_and_photos_see_the_same_pixels(rng):
     ):
         data = file(picture.convert(mode), kind)
         assert np.array_equal(decode_photo(data, "x"), decode_image(data, "x"))
+
+
+@pytest.mark.parametrize("name", ["photo.heic", "photo.jpg", "photo.DNG"])
+def test_a_kind_of_photo_that_is_not_read_is_named(rng, name):
+    """HEIC by its content too; a raw file although Pillow would show the preview in it."""
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + bytes(400)
+    pixels = Image.fromarray(rng.integers(0, 256, (9, 7, 3), dtype=np.uint8))
+    data = file(pixels, "TIFF") if name.endswith("DNG") else heic
+    with pytest.raises(PictureError, match=f"{name}: .*Convert it to JPEG or PNG"):
+        decode_photo(data, name)
