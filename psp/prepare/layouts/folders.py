@@ -54,9 +54,9 @@ def _listed(entry: Entry, all_pairs: dict[str, Pair], images: Path, masks: Path 
     image gives a pair of files that do not exist, so that they are reported as missing.
     """
     parts = PurePosixPath(entry.name).parts
-    pair = _found(parts, all_pairs)
+    pair = _longest_tail(parts, all_pairs)
     if pair is not None and entry.mask is not None and masks is not None:
-        other = _found(PurePosixPath(entry.mask).parts, all_pairs)
+        other = _longest_tail(PurePosixPath(entry.mask).parts, all_pairs)
         label = other.label if other else masks / f"{entry.mask}.png"
         return replace(pair, label=label)
     if pair is not None:
@@ -65,7 +65,7 @@ def _listed(entry: Entry, all_pairs: dict[str, Pair], images: Path, masks: Path 
     return Pair(name, images / f"{name}.jpg", masks / f"{name}.png" if masks else None)
 
 
-def _found(parts: tuple[str, ...], all_pairs: dict[str, Pair]) -> Pair | None:
+def _longest_tail(parts: tuple[str, ...], all_pairs: dict[str, Pair]) -> Pair | None:
     """Return the pair whose name is the end of a path, the longest such end."""
     tails = ("/".join(parts[start:]) for start in range(len(parts)))
     return next((all_pairs[tail] for tail in tails if tail in all_pairs), None)
