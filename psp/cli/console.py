@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich import markup
-from rich.console import Console, Group
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.live import Live
 from rich.progress import (
     BarColumn,
@@ -25,6 +25,7 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -34,8 +35,30 @@ from psp.train.run_log import STEPS, Event, Step, Validation, describe
 
 SECONDS_BETWEEN_LINES = 10  # of progress, where stderr is not a terminal
 
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+# What a terminal obeys (C0 and C1 but the line feed), and what turns the direction of writing.
+_OBEYED = [*range(10), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F)]
+_SHOWN = {code: ascii(chr(code))[1:-1] for code in [*_OBEYED, *range(0x2066, 0x206A)]}
+
+
+class _Console(Console):
+    """A console that shows control characters of names, titles and messages: none is obeyed.
+
+    Such texts can come from files of strangers: weights, shards, cards, lists.
+    """
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """Render as rich does; what rich itself says to the terminal stays as it is."""
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(segment.text.translate(_SHOWN), segment.style)
+
+
+out = _Console(soft_wrap=True, highlight=False)
+err = _Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 def escape(text: object) -> str:

@@ -48,7 +48,7 @@ def export(
         from psp.zoo.onnx_graph import onnx_graph
     except ImportError as error:
         raise PspError(
-            f"psp export needs {error.name}, which is not installed: pip install 'pspnet[onnx]'"
+            f"psp export needs {error.name}, which is not installed: pip install onnx onnxruntime"
         ) from None
     network, header = load_network(weights)
     size = size or (header.crop, header.crop)
