@@ -214,8 +214,11 @@ def _show_result(
     if rank.first and not quiet:
         _say_result(result, request, source)
     if result.failed:
-        say(f"{_pictures(result.failed)} failed, listed above")
-    if result.failed or unread:
+        from psp.predict.folder import RECORDS
+
+        say(f"{_pictures(result.failed)} failed, listed above and in {RECORDS}")
+    # torchrun ends the other ranks in the middle of their work when one does not end with 0.
+    if (result.failed or unread) and rank.total == 1:
         raise typer.Exit(3)
 
 

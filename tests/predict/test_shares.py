@@ -40,6 +40,8 @@ def test_more_shares_than_pictures(journey, psp, photos):
 @pytest.mark.slow
 @pytest.mark.ranks
 def test_ranks_of_torchrun_share_a_folder(journey, psp, photos, tmp_path):
+    """And a broken picture of one rank does not end the other."""
+    (photos / "aaa.png").write_bytes(b"\x89PNG")  # the first one
     command = [
         sys.executable,
         "-m",
@@ -66,10 +68,12 @@ def test_ranks_of_torchrun_share_a_folder(journey, psp, photos, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(tmp_path / "photos-predicted")
-    psp("predict", photos, "-m", journey.folder / "run", "-o", "one", check=0)
+    assert "1 picture failed, listed above and in predictions.jsonl" in done.stderr
+    psp("predict", photos, "-m", journey.folder / "run", "-o", "one", check=3)
     one, ranks = tree(tmp_path / "one"), tree(tmp_path / "photos-predicted")
     assert {name: ranks[name] for name in one} == one
-    assert len(ranks["predictions/1-of-2.jsonl"]) == len(ranks["predictions/2-of-2.jsonl"]) == 4
+    assert len(ranks["predictions/1-of-2.jsonl"]) == 5
+    assert len(ranks["predictions/2-of-2.jsonl"]) == 4
 
 
 def test_ranks_within_shares_do_everything_once():
