@@ -5,8 +5,6 @@ stdout, progress and remarks to stderr. Exit codes: 0 done; 1 a bug; 2 an error 
 fix, in one line; 3 done, but some inputs failed and are listed; 128 + n stopped by signal n.
 """
 
-import errno
-import os
 import signal
 import sys
 from collections.abc import Callable
@@ -27,13 +25,11 @@ from psp.cli.predict import predict_command
 from psp.cli.prepare import prepare_command
 from psp.cli.recipe import recipe_app
 from psp.cli.stopping import leave
+from psp.cli.streams import open_standard_streams, results_written
 from psp.cli.train import train_command
 from psp.cli.verify import verify_command
 from psp.errors import PspError
 from psp.version import __version__
-
-# Errors of writing that name no file: of what a command prints.
-OUTPUT_LOST = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE}
 
 
 class Commands(TyperGroup):
@@ -107,19 +103,10 @@ psp --help                     all commands; psp train --help: its options"""
 
 def main() -> None:
     """Entry point of `psp` and `python -m psp`."""
+    open_standard_streams()
     try:
-        try:
+        with results_written():
             app(prog_name="psp")
-        finally:
-            sys.stdout.flush()  # here, where it can fail like every other writing
-    except OSError as error:
-        if debugging() or error.errno not in OUTPUT_LOST:
-            raise
-        # When Python ends, it would write once more what it still holds.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if error.errno == errno.EPIPE:  # whoever reads it has seen enough, such as `head`
-            sys.exit(128 + signal.SIGPIPE)
-        sys.exit(_user_error(f"the output cannot be written: {error.strerror}.").exit_code)
     except SystemExit as end:
         torch = sys.modules.get("torch")
         if torch and torch.distributed.is_available() and torch.distributed.is_initialized():
