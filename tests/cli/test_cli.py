@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from helpers.trees import run_psp
@@ -250,16 +249,3 @@ def test_progress_works_in_other_threads():
     thread.start()
     thread.join()
     assert counts == [1]
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
-@pytest.mark.parametrize(
-    "command", [["cards"], ["models", "--json"], ["inspect", "--help"], ["--help"]]
-)
-def test_output_onto_a_full_disk_is_one_line(command):
-    with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "psp", *command], stdout=full, stderr=subprocess.PIPE, text=True
-        )
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1 and "the output cannot be written: No space" in done.stderr

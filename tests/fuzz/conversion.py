@@ -7,6 +7,7 @@ import traceback
 import warnings
 
 from psp.errors import PspError
+from psp.events import Notice
 
 SECONDS = 30  # after which a variant counts as hanging
 MEMORY = 700 << 20  # bytes that a tree of a few small pictures may add to the largest so far
@@ -69,7 +70,8 @@ def attempt(prepare, tree, out, options):
     remarks = []
 
     def report(event):
-        remarks.extend(getattr(event, "remarks", ()))
+        if isinstance(event, Notice):
+            remarks.append(event.text)
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with warnings.catch_warnings(record=True) as warned:

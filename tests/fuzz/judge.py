@@ -231,7 +231,9 @@ IMAGE_SUFFIXES = {
 def listing(path):
     """The names in a list: the last part of every line, without a picture's file type."""
     names = []
-    for line in path.read_bytes().decode("utf-8-sig").splitlines():
+    data = path.read_bytes()
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    for line in data.decode(encoding).splitlines():
         last = Path(line.strip().replace("\\", "/"))
         names.append(last.stem if last.suffix.lower() in IMAGE_SUFFIXES else last.name)
     return names

@@ -417,7 +417,7 @@ HOOK = """
 import os, time
 from psp.cli import main
 from psp.evaluate.count import PredictedSample
-counts = PredictedSample.counts
+confusion = PredictedSample.confusion
 def slow(self, classes):
     open(f"at-{os.environ['RANK']}", "w").close()
     if os.environ["RANK"] in os.environ.get("STUCK", ""):
@@ -425,8 +425,8 @@ def slow(self, classes):
     if os.environ["RANK"] in os.environ.get("BUG", ""):
         raise ZeroDivisionError("a bug")
     time.sleep(1.5)
-    return counts(self, classes)
-PredictedSample.counts = slow
+    return confusion(self, classes)
+PredictedSample.confusion = slow
 main()
 """
 
