@@ -25,7 +25,7 @@ from psp.cli.predict import predict_command
 from psp.cli.prepare import prepare_command
 from psp.cli.recipe import recipe_app
 from psp.cli.stopping import leave
-from psp.cli.streams import open_standard_streams, results_written
+from psp.cli.streams import results_written, standard_streams
 from psp.cli.train import train_command
 from psp.cli.verify import verify_command
 from psp.errors import PspError
@@ -103,9 +103,8 @@ psp --help                     all commands; psp train --help: its options"""
 
 def main() -> None:
     """Entry point of `psp` and `python -m psp`."""
-    open_standard_streams()
     try:
-        with results_written():
+        with standard_streams(), results_written():
             app(prog_name="psp")
     except SystemExit as end:
         torch = sys.modules.get("torch")

@@ -36,7 +36,8 @@ class _Remarks:
         return getattr(self._stream, name)
 
 
-def open_standard_streams() -> None:
+@contextmanager
+def standard_streams() -> Iterator[None]:
     """Give a closed standard stream the null device, and let no failing stderr end a command.
 
     Otherwise the next file that is opened gets the stream's number, and what a library prints goes
@@ -49,7 +50,17 @@ def open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest free number: this one
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
-    sys.stderr = _Remarks(sys.stderr)
+    stderr = sys.stderr
+    sys.stderr = remarks = _Remarks(stderr)
+    try:
+        yield
+    finally:
+        if sys.stderr is remarks:
+            sys.stderr = stderr
+        try:
+            stderr.flush()
+        except OSError:  # Python would try again when it ends, and change the exit code
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 @contextmanager

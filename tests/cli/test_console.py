@@ -17,7 +17,7 @@ EVIL = "sky\x1b]0;title\x07\x1b[2J\x9b31m\u202edone"
 def test_no_escape_of_a_name_reaches_the_terminal(console, kind, monkeypatch):
     """Also where the console itself colors its output."""
     written = io.StringIO()
-    monkeypatch.setattr(console, "file", written)
+    monkeypatch.setattr(console, "_file", written)
     monkeypatch.setattr(console, "_color_system", 1)
     if kind == "table":
         table: Table | str | Text = number_table("class", "IoU")
@@ -33,6 +33,6 @@ def test_no_escape_of_a_name_reaches_the_terminal(console, kind, monkeypatch):
 
 def test_lines_colors_and_words_stay(monkeypatch):
     written = io.StringIO()
-    monkeypatch.setattr(out, "file", written)
+    monkeypatch.setattr(out, "_file", written)
     out.print(Text("zwei\nZeilen · β 中", "red"))
     assert written.getvalue() == "zwei\nZeilen · β 中\n"
