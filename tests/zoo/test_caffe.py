@@ -13,6 +13,8 @@ from psp.model.pspnet import build
 from psp.zoo.import_weights import import_weights
 from psp.zoo.importers.caffe import read_caffemodel
 
+pytestmark = pytest.mark.slow  # whole networks are read
+
 VOC = find_card("voc2012")
 
 

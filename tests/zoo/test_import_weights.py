@@ -17,6 +17,8 @@ from psp.model.weights import load_network, read_weights
 from psp.zoo.import_weights import import_weights
 from psp.zoo.importers.semseg import read_semseg
 
+pytestmark = pytest.mark.slow  # whole networks are read
+
 VOC = find_card("voc2012")
 
 

@@ -14,6 +14,8 @@ from psp.zoo.import_weights import import_weights
 from psp.zoo.importers.csail import read_csail
 from psp.zoo.importers.mmseg import read_mmseg
 
+pytestmark = pytest.mark.slow  # whole networks are read
+
 VOC = find_card("voc2012")
 CONFIG = """
 model = dict(

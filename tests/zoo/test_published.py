@@ -23,6 +23,8 @@ from psp.zoo.catalog import entries
 from psp.zoo.find import find_model
 from psp.zoo.published import obtain
 
+pytestmark = pytest.mark.slow  # whole networks are read
+
 VOC = find_card("voc2012")
 
 
