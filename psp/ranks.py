@@ -6,7 +6,6 @@ where every share is a call of its own, on whatever machine, that needs no conta
 
 import os
 import re
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -93,7 +92,7 @@ def launch_name() -> str | None:
     if name is None:
         return None
     # torchrun's own name is "none" unless one is given, or --standalone: then its process counts.
-    return f"{socket.gethostname()}-{os.getppid()}" if name in ("", "none") else name
+    return f"{os.uname().nodename}-{os.getppid()}" if name in ("", "none") else name
 
 
 def within(share: Share, rank: Share) -> Share:

@@ -1,7 +1,6 @@
 """How a command ends before it is done: by a signal, or by an error on one of several ranks."""
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import sys
@@ -21,6 +20,8 @@ def leave(code: int) -> NoReturn:
     torch's threads may still be talking to other ranks. A normal exit of Python frees what they
     use, and then sometimes aborts or hangs.
     """
+    import multiprocessing  # here, so that `psp --help` does not wait for it
+
     for loader in multiprocessing.active_children():
         loader.terminate()
     sys.stdout.flush()
