@@ -126,9 +126,10 @@ class Converter:
             problems.append(str(error))
         if pair.label is not None:
             try:
-                raw = self._raw_label(pair, pair.label)
+                stored_label = read_bytes(pair.label)
+                raw = self._raw_label(pair, pair.label, stored_label)
                 if size is not None:
-                    raw = self._upright(raw, pair.label, orientation, size, notes)
+                    raw = self._upright(raw, pair.label, stored_label, orientation, size, notes)
             except PspError as error:
                 problems.append(str(error))
         if raw is not None and size is not None and raw.shape != size:
@@ -158,6 +159,7 @@ class Converter:
         self,
         raw: NDArray[Any],
         path: Path,
+        data: bytes,
         orientation: int,
         size: tuple[int, int],
         notes: list[str],
@@ -169,7 +171,6 @@ class Converter:
         """
         if not self.conversion.upright or path.suffix == ".mat":
             return raw
-        data = read_bytes(path)
         if b"eXIf" in data or b"Raw profile type exif" in data:  # seldom
             own = label_orientation(data, str(path))
             if own != UPRIGHT:
@@ -183,8 +184,7 @@ class Converter:
             notes.append(HALF_TURN)
         return raw
 
-    def _raw_label(self, pair: Pair, path: Path) -> NDArray[Any]:
-        data = read_bytes(path)
+    def _raw_label(self, pair: Pair, path: Path, data: bytes) -> NDArray[Any]:
         if path.suffix == ".mat":
             # Loading scipy takes 0.1 s in every process, and few data sets need it.
             from psp.prepare.matlab import read_label
