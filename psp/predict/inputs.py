@@ -50,10 +50,14 @@ def unread_photos(inputs: Iterable[Path]) -> Counter[str]:
     """
     counts: Counter[str] = Counter()
     for folder in (path for path in inputs if path.is_dir()):
-        read = {path.with_suffix("") for path in _walk(folder)}
-        for path in _walk(folder, UNREAD_SUFFIXES):
-            counts[path.suffix.lower()] += path.with_suffix("") not in read
-    return +counts
+        files = list(_walk(folder, PHOTO_SUFFIXES | UNREAD_SUFFIXES))
+        unread = [path for path in files if path.suffix.lower() in UNREAD_SUFFIXES]
+        if unread:  # seldom, and a folder may hold a million pictures
+            read = {path.with_suffix("") for path in set(files).difference(unread)}
+            counts.update(
+                path.suffix.lower() for path in unread if path.with_suffix("") not in read
+            )
+    return counts
 
 
 def describe_unread(counts: Counter[str]) -> str:
