@@ -123,6 +123,25 @@ def _probe(x: Tensor) -> Tensor:
     return x + 1
 
 
+@contextmanager
+def picture_fits(
+    where: str, size: tuple[int, int], crop: int, device: torch.device
+) -> Iterator[None]:
+    """Name the picture of `size` (height, width) for which the memory is not enough.
+
+    Raises PspError then; other errors pass.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not memory_ran_out(error):
+            raise
+        raise PspError(
+            f"{where}: not enough memory on {device} for this picture of {size[1]}x{size[0]} with "
+            f"windows of {crop}. Try a smaller --crop, or --device cpu"
+        ) from None
+
+
 def memory_ran_out(error: BaseException) -> bool:
     """Whether an exception means that the device's memory is not enough.
 

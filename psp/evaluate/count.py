@@ -15,7 +15,7 @@ from torch import Tensor
 from psp.data.card import IGNORE
 from psp.data.manifest import REMAKE
 from psp.data.shards import ShardSplit
-from psp.device import memory_ran_out
+from psp.device import picture_fits
 from psp.errors import PspError
 from psp.images.reading import ignore_warnings
 from psp.model.inference import SlidingWindow
@@ -89,16 +89,9 @@ def predict_samples(
     ):
         for index, image, target in samples:
             where = f"{split.folder}: sample '{split.names[index]}'"
-            try:
+            height, width = image.shape[:2]
+            with picture_fits(where, (height, width), procedure.crop, model.device):
                 prediction = model.label_map(image, procedure)
-            except Exception as error:
-                if not memory_ran_out(error):
-                    raise
-                raise PspError(
-                    f"{where}: not enough memory on {model.device} for this picture of "
-                    f"{image.shape[1]}x{image.shape[0]} with windows of {procedure.crop}. Try a "
-                    "smaller --crop, or --device cpu"
-                ) from None
             yield PredictedSample(index, where, prediction, target)
 
 

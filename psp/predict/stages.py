@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from psp.device import memory_ran_out
+from psp.device import picture_fits
 from psp.errors import PspError
 from psp.files import NameFaultError, read_bytes, write
 from psp.images.encoding import encode_png
@@ -183,19 +183,12 @@ class Network:
         """
         assert item.image is not None
         height, width = item.image.shape[:2]
-        try:
+        device = self.sliding_window.device
+        with picture_fits(str(item.path), (height, width), self.procedure.crop, device):
             if self.probabilities:
                 self._predict_probabilities(item, item.image)
             else:
                 item.labels = _to_host(self.sliding_window.label_map(item.image, self.procedure))
-        except Exception as error:
-            if not memory_ran_out(error):
-                raise
-            raise PspError(
-                f"{item.path}: not enough memory on {self.sliding_window.device} for this picture "
-                f"of {width}x{height} with windows of {self.procedure.crop}. Try a smaller --crop, "
-                "or --device cpu"
-            ) from None
 
     def _predict_probabilities(self, item: Picture, image: NDArray[np.uint8]) -> None:
         height, width = image.shape[:2]
