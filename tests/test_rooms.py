@@ -28,6 +28,7 @@ GROUND = {
     "plugins",
     "settings",
     "images",
+    "annotations",
     "render",
 }
 MAY_IMPORT = {

@@ -1,0 +1,89 @@
+"""From a picture's record to its pixels: which class each pixel was given."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from psp.annotations.records import (
+    IGNORED,
+    LARGE_FIRST,
+    UNDRAWN,
+    AnnotatedPicture,
+    MaskFile,
+    Shape,
+)
+from psp.errors import PspError
+from psp.files import read_bytes
+from psp.images.labels import decode_color_label, decode_label
+
+
+def paint(
+    picture: AnnotatedPicture, height: int, width: int, names: Sequence[str], order: str
+) -> NDArray[np.int16]:
+    """Return the picture's classes, int16 (H, W): positions in `names`, UNDRAWN or IGNORED.
+
+    Shapes are painted in their order, a later one over an earlier one; with `order` LARGE_FIRST
+    the smallest lies on top. Raises PspError, naming file and item, for a class that is not in
+    `names`, a shape that cannot be painted, and a mask of another size.
+    """
+    index = {name: position for position, name in enumerate(names)}
+    if isinstance(picture.drawn, MaskFile):
+        return _from_file(picture.drawn, height, width, index)
+    return _from_shapes(picture, picture.drawn, height, width, index, order)
+
+
+def _from_shapes(
+    picture: AnnotatedPicture,
+    shapes: Sequence[Shape],
+    height: int,
+    width: int,
+    index: dict[str, int],
+    order: str,
+) -> NDArray[np.int16]:
+    covers = []
+    for shape in shapes:
+        where = f"{picture.source}: {shape.item}" if shape.item else str(picture.source)
+        if shape.label not in index:
+            raise PspError(f"{where}: '{shape.label}' is no class of this set")
+        try:
+            covers.append((index[shape.label], *shape.region.cover(height, width)))
+        except ValueError as error:
+            raise PspError(f"{where}: {error}") from None
+    if order == LARGE_FIRST:  # equal areas keep the order of the file
+        covers.sort(key=lambda cover: -int(np.count_nonzero(cover[3])))
+    painted = np.full((height, width), UNDRAWN, np.int16)
+    for value, top, left, mask in covers:
+        part = painted[top : top + mask.shape[0], left : left + mask.shape[1]]
+        part[mask] = value
+    return painted
+
+
+def _from_file(mask: MaskFile, height: int, width: int, index: dict[str, int]) -> NDArray[np.int16]:
+    data = read_bytes(mask.path)
+    if mask.kind == "values":
+        raw = decode_label(data, str(mask.path)).astype(np.int32)
+    else:
+        raw = decode_color_label(data, str(mask.path))
+    if mask.kind == "segments":
+        raw = (raw >> 16) | (raw & 0xFF00) | ((raw & 0xFF) << 16)
+    if raw.shape != (height, width):
+        raise PspError(
+            f"{mask.path}: {raw.shape[1]}x{raw.shape[0]} pixels, but its picture has "
+            f"{width}x{height}. They do not belong together: replace one of them"
+        )
+    values, inverse = np.unique(raw, return_inverse=True)
+    ids = np.empty(len(values), np.int16)
+    for position, value in enumerate(values.tolist()):
+        if value in mask.ignored:
+            ids[position] = IGNORED
+        elif value in mask.undrawn:
+            ids[position] = UNDRAWN
+        elif value not in mask.names:
+            shown = f"color #{value:06x}" if mask.kind == "colors" else f"value {value}"
+            raise PspError(f"{mask.path}: {shown} is none of the export's classes")
+        elif mask.names[value] not in index:
+            raise PspError(f"{mask.path}: '{mask.names[value]}' is no class of this set")
+        else:
+            ids[position] = index[mask.names[value]]
+    return ids[inverse].reshape(height, width)
