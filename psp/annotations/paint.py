@@ -14,33 +14,24 @@ from psp.annotations.records import (
     Shape,
 )
 from psp.errors import PspError
-from psp.files import read_bytes
 from psp.images.labels import decode_color_label, decode_label
 
 
-def paint(
-    picture: AnnotatedPicture, height: int, width: int, names: Sequence[str], order: str
-) -> NDArray[np.int16]:
-    """Return the picture's classes, int16 (H, W): positions in `names`, UNDRAWN or IGNORED.
-
-    Shapes are painted in their order, a later one over an earlier one; with `order` LARGE_FIRST
-    the smallest lies on top. Raises PspError, naming file and item, for a class that is not in
-    `names`, a shape that cannot be painted, and a mask of another size.
-    """
-    index = {name: position for position, name in enumerate(names)}
-    if isinstance(picture.drawn, MaskFile):
-        return _from_file(picture.drawn, height, width, index)
-    return _from_shapes(picture, picture.drawn, height, width, index, order)
-
-
-def _from_shapes(
+def paint_shapes(
     picture: AnnotatedPicture,
     shapes: Sequence[Shape],
     height: int,
     width: int,
-    index: dict[str, int],
+    names: Sequence[str],
     order: str,
 ) -> NDArray[np.int16]:
+    """Return what was drawn, int16 (H, W): positions in `names`, or UNDRAWN.
+
+    A later shape lies over an earlier one; with `order` LARGE_FIRST the smallest lies on top. Raises
+    PspError, naming file and item, for a class that is not in `names` and for a shape that cannot
+    be painted.
+    """
+    index = {name: position for position, name in enumerate(names)}
     covers = []
     for shape in shapes:
         where = f"{picture.source}: {shape.item}" if shape.item else str(picture.source)
@@ -59,19 +50,19 @@ def _from_shapes(
     return painted
 
 
-def _from_file(mask: MaskFile, height: int, width: int, index: dict[str, int]) -> NDArray[np.int16]:
-    data = read_bytes(mask.path)
+def read_mask(mask: MaskFile, data: bytes, names: Sequence[str]) -> NDArray[np.int16]:
+    """Return a mask file's classes, int16 (H, W): positions in `names`, UNDRAWN or IGNORED.
+
+    `data` is what the file holds. Raises PspError, naming the file, for a value that stands for no
+    class, and for a class that is not in `names`.
+    """
+    index = {name: position for position, name in enumerate(names)}
     if mask.kind == "values":
         raw = decode_label(data, str(mask.path)).astype(np.int32)
     else:
         raw = decode_color_label(data, str(mask.path))
     if mask.kind == "segments":
         raw = (raw >> 16) | (raw & 0xFF00) | ((raw & 0xFF) << 16)
-    if raw.shape != (height, width):
-        raise PspError(
-            f"{mask.path}: {raw.shape[1]}x{raw.shape[0]} pixels, but its picture has "
-            f"{width}x{height}. They do not belong together: replace one of them"
-        )
     values, inverse = np.unique(raw, return_inverse=True)
     ids = np.empty(len(values), np.int16)
     for position, value in enumerate(values.tolist()):
@@ -86,4 +77,4 @@ def _from_file(mask: MaskFile, height: int, width: int, index: dict[str, int]) -
             raise PspError(f"{mask.path}: '{mask.names[value]}' is no class of this set")
         else:
             ids[position] = index[mask.names[value]]
-    return ids[inverse].reshape(height, width)
+    return ids[inverse].reshape(raw.shape)

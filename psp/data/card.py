@@ -13,7 +13,11 @@ from typing import Any
 from psp.errors import PspError, nearest
 
 IGNORE = 255  # the label of pixels that are not scored; hence a card has at most 255 classes
-LATER = ("leaderboard", "class_order")  # keys that cards in shards of psp 0.1.0 do not have
+LATER = (
+    "leaderboard",
+    "class_order",
+    "exports",
+)  # keys that cards in shards of psp 0.1.0 do not have
 
 
 class NewerCardError(PspError):
@@ -77,6 +81,32 @@ class Folders:
 
 
 @dataclass(frozen=True)
+class Exports:
+    """What the layout `exports` reads: own photos with masks, or exports of labeling tools.
+
+    `sources` and `images` are paths as the card has them, relative to its file. `labels` maps each
+    class name that the exports use to a class id, or to 255 for what is not trained on. `undrawn`
+    is the id of pixels that no shape covers. Pictures without any shape are left out, unless
+    `empty` is set. `order` is that of painting, of annotations/records.py. `val_fraction` of the
+    groups of pictures that belong together are for validation, where the exports have no splits;
+    `group_by` is "auto", "none" or a regular expression. Longer pictures than `max_side` pixels are
+    shrunk to it.
+    """
+
+    sources: tuple[str, ...]
+    labels: Mapping[str, int]
+    images: str = ""
+    video: str = ""
+    undrawn: int = IGNORE
+    empty: bool = False
+    order: str = "file-order"
+    val_fraction: float = 0.15
+    group_by: str = "auto"
+    seed: int = 0
+    max_side: int | None = None
+
+
+@dataclass(frozen=True)
 class LeaderboardFiles:
     """What the label files for a benchmark's server look like.
 
@@ -101,7 +131,7 @@ class Card:
     classes: tuple[ClassEntry, ...]
     ignore_from: tuple[int, ...]
     splits: tuple[SplitEntry, ...]
-    labels: str = "values"  # what the pixels of a label file are: "values" or "colors"
+    labels: str = "values"  # what the pixels of a label file are: "values", "colors" or "names"
     drop: tuple[str, ...] = ()  # names of pictures to leave out
     origin: Origin | None = None
     folders: Folders | None = None
@@ -112,6 +142,7 @@ class Card:
     leaderboard: LeaderboardFiles | None = None
     # The order of classes in other programs' networks of this data set: importer → "alphabetical".
     class_order: Mapping[str, str] = field(default_factory=dict)
+    exports: Exports | None = None
 
     @property
     def palette(self) -> tuple[tuple[int, int, int], ...]:
@@ -182,6 +213,9 @@ def card_from_dict(stored: Mapping[str, Any]) -> Card:
         value["origin"] = Origin(**{**origin, "address": tuple(origin["address"])})
     if value["folders"] is not None:
         value["folders"] = Folders(**_known(Folders, value["folders"], "folders."))
+    if value.get("exports") is not None:
+        exports = _known(Exports, value["exports"], "exports.")
+        value["exports"] = Exports(**{**exports, "sources": tuple(exports["sources"])})
     if value.get("leaderboard") is not None:
         leaderboard = _known(LeaderboardFiles, value["leaderboard"], "leaderboard.")
         value["leaderboard"] = LeaderboardFiles(**leaderboard)

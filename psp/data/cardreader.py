@@ -9,11 +9,15 @@ from psp.data.card import (
     IGNORE,
     Card,
     ClassEntry,
+    Exports,
     Folders,
     LeaderboardFiles,
     Origin,
     SplitEntry,
 )
+from psp.data.cardexports import KEYS as EXPORTS_KEYS
+from psp.data.cardexports import read_exports
+from psp.data.colors import with_made_colors
 from psp.errors import PspError, nearest
 from psp.settings.sources import resolve
 
@@ -35,13 +39,15 @@ class CardReader:
     def __init__(self, path: Path) -> None:
         self.where = f"card {path}"
         self.colors = False  # whether labels are colors, so that 'from' lists colors
+        self.names = False  # whether labels are names of classes, so that 'from' lists names
 
     def fail(self, message: str) -> PspError:
         return PspError(f"{self.where}: {message}")
 
     def card(self, value: dict[str, Any]) -> Card:
-        needed = {"name": str, "title": str, "layout": str, "classes": list, "splits": dict}
+        needed = {"name": str, "layout": str, "classes": list, "splits": dict}
         optional = {
+            "title": str,
             "ignore_from": list,
             "labels": str,
             "drop": list,
@@ -51,16 +57,22 @@ class CardReader:
             "recipes": dict,
             "leaderboard": dict,
             "class_order": dict,
+            "exports": dict,
         }
         self.keys(value, needed, optional, "")
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", value["name"]):
             raise self.fail(f"name '{value['name']}' must be lower-case letters, digits, - and _.")
         labels = value.get("labels", "values")
-        if labels not in ("values", "colors"):
-            raise self.fail(f"labels '{labels}' must be 'values' or 'colors'.")
-        self.colors = labels == "colors"
-        classes = tuple(self.entry(item, index) for index, item in enumerate(value["classes"]))
-        ignored = self.raw_values(value.get("ignore_from", []), "ignore_from")
+        if labels not in ("values", "colors", "names"):
+            raise self.fail(f"labels '{labels}' must be 'values', 'colors' or 'names'.")
+        self.colors, self.names = labels == "colors", labels == "names"
+        items = value["classes"]
+        if not self.colors:  # there, a color says which pixels are meant
+            items = with_made_colors(items, self.color)
+        classes = tuple(self.entry(item, index) for index, item in enumerate(items))
+        exports = self.exports(value, items, classes)
+        ignored = value.get("ignore_from", [])
+        ignored = () if self.names else self.raw_values(ignored, "ignore_from")
         self.check_unique(classes, ignored)
         splits = tuple(self.split(name, item) for name, item in value["splits"].items())
         if not splits:
@@ -69,7 +81,7 @@ class CardReader:
         name, recipes, sources = self.recipes(value)
         return Card(
             name=value["name"],
-            title=value["title"],
+            title=value.get("title", value["name"]),
             layout=value["layout"],
             classes=classes,
             ignore_from=ignored,
@@ -84,7 +96,27 @@ class CardReader:
             sources=sources,
             leaderboard=self.leaderboard(value.get("leaderboard")),
             class_order=self.class_order(value.get("class_order", {})),
+            exports=exports,
         )
+
+    def exports(
+        self, value: dict[str, Any], items: list[Any], classes: tuple[ClassEntry, ...]
+    ) -> Exports | None:
+        """Return the table [exports]; the names in 'from' say what its labels mean."""
+        if "exports" not in value:
+            if self.names:
+                raise self.fail("labels 'names' are those of a table [exports]. Add it.")
+            return None
+        if not self.names:
+            raise self.fail("[exports] needs labels = 'names'.")
+        self.keys(value["exports"], {"sources": list}, EXPORTS_KEYS, "exports: ")
+        ignored = self.texts(value.get("ignore_from", []), "ignore_from")
+        meant = [
+            self.texts(item.get("from", [item["name"]]), f"class {index}: from")
+            for index, item in enumerate(items)
+        ]
+        names = [entry.name for entry in classes]
+        return read_exports(value["exports"], names, meant, ignored, self.fail)
 
     def entry(self, item: Any, index: int) -> ClassEntry:
         if not isinstance(item, dict):
@@ -92,12 +124,13 @@ class CardReader:
         where = f"class {index} '{item.get('name', '?')}': "
         needed: dict[str, type] = {"name": str, "color": str}
         source: dict[str, type] = {"from": list}
-        # If labels are colors, 'from' is optional: by default it is the class's own color.
-        self.keys(
-            item, needed if self.colors else needed | source, source if self.colors else {}, where
-        )
+        # If labels are colors or names, 'from' is optional: by default the class's own.
+        free = self.colors or self.names
+        self.keys(item, needed if free else needed | source, source if free else {}, where)
         packed = self.color(item["color"], f"{where}color")
-        raw = self.raw_values(item["from"], f"{where}from") if "from" in item else (packed,)
+        raw = (packed,) if self.colors else (index,)
+        if "from" in item and not self.names:
+            raw = self.raw_values(item["from"], f"{where}from")
         return ClassEntry(item["name"], (packed >> 16, packed >> 8 & 255, packed & 255), raw)
 
     def color(self, text: Any, where: str) -> int:
