@@ -27,9 +27,9 @@ def paint_shapes(
 ) -> NDArray[np.int16]:
     """Return what was drawn, int16 (H, W): positions in `names`, or UNDRAWN.
 
-    A later shape lies over an earlier one; with `order` LARGE_FIRST the smallest lies on top. Raises
-    PspError, naming file and item, for a class that is not in `names` and for a shape that cannot
-    be painted.
+    A later shape lies over an earlier one; with `order` LARGE_FIRST the smallest lies on top.
+    Raises PspError, naming file and item, for a class that is not in `names` and for a shape that
+    cannot be painted.
     """
     index = {name: position for position, name in enumerate(names)}
     covers = []

@@ -128,7 +128,7 @@ class CardReader:
         free = self.colors or self.names
         self.keys(item, needed if free else needed | source, source if free else {}, where)
         packed = self.color(item["color"], f"{where}color")
-        raw = (packed,) if self.colors else (index,)
+        raw: tuple[int, ...] = (packed,) if self.colors else (index,)
         if "from" in item and not self.names:
             raw = self.raw_values(item["from"], f"{where}from")
         return ClassEntry(item["name"], (packed >> 16, packed >> 8 & 255, packed & 255), raw)
