@@ -75,6 +75,7 @@ class AnnotatedPicture:
     size: tuple[int, int] | None = None  # width and height, as the export states them
     split: str = ""  # "train", "val", "test", or "" if the export has no splits
     drawn: tuple[Shape, ...] | MaskFile = ()
+    seen: frozenset[str] | None = None  # the classes in a mask file, where reading it showed them
     embedded: bool = False  # `source` holds the picture itself (labelme's imageData)
     problem: str = ""
 
