@@ -52,7 +52,7 @@ ONLY = {
     "rich": {"cli"},
     "h5py": {"data.shards", "data.shard_writer", "prepare.matlab"},
     "scipy": {"prepare.matlab"},
-    "PIL": {"images", "render", "predict.photos"},
+    "PIL": {"images", "render", "predict.photos", "annotations"},
     "safetensors": {"model.weights", "zoo.tensors"},
     "torchvision": set(),  # the tests compare with it
     "onnx": {"zoo.onnx_graph"},

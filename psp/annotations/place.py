@@ -85,19 +85,23 @@ class Place:
         except UnicodeDecodeError:
             raise PspError(f"{path}: is not UTF-8 text. Export it again") from None
 
-    def json(self, name: str) -> Any:
-        """Return what a JSON file holds; it is read once. Raises PspError that names file and line.
+    def json(self, name: str, *, keep: bool = True) -> Any:
+        """Return what a JSON file holds. Raises PspError that names file and line.
 
-        Raises it too for what JSON does not have (NaN) and for nesting without end.
+        Raises it too for nesting without end. The file is read once; one of many, which is not
+        needed again, is not to be kept. NaN, as Python writes it, is read.
         """
-        if name not in self._json:
-            path = self.path(name)
-            try:
-                self._json[name] = json.loads(self.text(name))
-            except json.JSONDecodeError as error:
-                raise PspError(
-                    f"{path}: broken JSON in line {error.lineno}: {error.msg}. Export it again"
-                ) from None
-            except (RecursionError, ValueError) as error:
-                raise PspError(f"{path}: no annotation file: {error}") from None
-        return self._json[name]
+        if name in self._json:
+            return self._json[name]
+        path = self.path(name)
+        try:
+            value = json.loads(self.text(name))
+        except json.JSONDecodeError as error:
+            raise PspError(
+                f"{path}: broken JSON in line {error.lineno}: {error.msg}. Export it again"
+            ) from None
+        except (RecursionError, ValueError) as error:
+            raise PspError(f"{path}: no annotation file: {error}") from None
+        if keep:
+            self._json[name] = value
+        return value

@@ -1,0 +1,79 @@
+"""The pictures of an export: found by the names that annotation files write for them."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from psp.annotations.place import Place
+from psp.images.reading import SUFFIXES
+
+PICTURES = tuple(sorted(SUFFIXES | {".heic", ".heif", ".avif"}))
+
+
+class Pictures:
+    """All picture files at a place, found by name, whatever folder the annotation writes."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._files = frozenset(place.files)
+        self._by_name: dict[str, list[str]] = defaultdict(list)
+        self._by_stem: dict[str, list[str]] = defaultdict(list)
+        for name in place.named(*PICTURES):
+            last = PurePosixPath(name.lower())
+            self._by_name[last.name].append(name)
+            self._by_stem[last.stem].append(name)
+
+    def find(self, wanted: str, near: str = "", split: str = "") -> Path | None:
+        """Return the file that is meant by a name or path, or None if none is there.
+
+        `near` is the folder of the annotation file, from where paths count first; then come the
+        place itself, and files whose path ends alike. A file of another type counts if none has the
+        name itself. Among several, those in a folder named like the split are meant. Raises
+        ValueError if still several are left.
+        """
+        parts = path_parts(wanted)
+        if not parts:
+            return None
+        for folder in dict.fromkeys((near, "")):
+            exact = "/".join([folder, *parts] if folder else parts)
+            if exact in self._files and exact.lower().endswith(PICTURES):
+                return self._place.path(exact)
+        last = PurePosixPath(parts[-1].lower())
+        stem = last.stem if last.suffix in PICTURES else last.name
+        candidates = self._by_name.get(last.name) or self._by_stem.get(stem, [])
+        best = _nearest(candidates, parts, near, split)
+        if len(best) > 1:
+            raise ValueError(f"its picture may be {best[0]} or {best[1]}: give one of them alone")
+        return self._place.path(best[0]) if best else None
+
+
+def path_parts(wanted: str) -> list[str]:
+    r"""Return the parts of a path as any system writes it: `C:\photos\a.jpg`, `../photos/a.jpg`."""
+    parts = wanted.replace("\\", "/").split("/")
+    return [part for part in parts if part not in ("", ".", "..") and not part.endswith(":")]
+
+
+def stem_of(wanted: str) -> str:
+    """Return a picture's path without its file type, if it has one that pictures have."""
+    path = "/".join(path_parts(wanted))
+    suffix = PurePosixPath(path).suffix
+    return path[: -len(suffix)] if suffix.lower() in PICTURES else path
+
+
+def _nearest(candidates: Sequence[str], parts: list[str], near: str, split: str) -> Sequence[str]:
+    """Return those of some files that agree best with a path, a folder and a split."""
+    if len(candidates) < 2:
+        return candidates
+
+    def agreement(name: str) -> tuple[bool, int, bool]:
+        folders = name.lower().split("/")[:-1]
+        tail = 0
+        for own, other in zip(reversed(folders), reversed(parts[:-1]), strict=False):
+            if own != other.lower():
+                break
+            tail += 1
+        inside = not near or name.startswith(f"{near}/")
+        return not split or split in folders, tail, inside
+
+    best = max(agreement(name) for name in candidates)
+    return [name for name in candidates if agreement(name) == best]
