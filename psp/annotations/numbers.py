@@ -33,7 +33,7 @@ def size(width: object, height: object, of: str = "the picture") -> tuple[int, i
 
     Raises ValueError if they are no size of a picture.
     """
-    if width is None and height is None:
+    if width is None or height is None:
         return None
     sides = whole(width, f"{of}'s width"), whole(height, f"{of}'s height")
     if not (0 < sides[0] <= FARTHEST and 0 < sides[1] <= FARTHEST):

@@ -32,21 +32,24 @@ def paint_shapes(
     cannot be painted.
     """
     index = {name: position for position, name in enumerate(names)}
-    covers = []
-    for shape in shapes:
+
+    def cover(shape: Shape) -> tuple[int, int, NDArray[np.bool_]]:
         where = f"{picture.source}: {shape.item}" if shape.item else str(picture.source)
         if shape.label not in index:
             raise PspError(f"{where}: '{shape.label}' is no class of this set")
         try:
-            covers.append((index[shape.label], *shape.region.cover(height, width)))
+            return shape.region.cover(height, width)
         except ValueError as error:
             raise PspError(f"{where}: {error}") from None
+
+    # Masks are made twice rather than kept: hundreds of large ones do not fit into the memory.
     if order == LARGE_FIRST:  # equal areas keep the order of the file
-        covers.sort(key=lambda cover: -int(np.count_nonzero(cover[3])))
+        shapes = sorted(shapes, key=lambda shape: -int(np.count_nonzero(cover(shape)[2])))
     painted = np.full((height, width), UNDRAWN, np.int16)
-    for value, top, left, mask in covers:
+    for shape in shapes:
+        top, left, mask = cover(shape)
         part = painted[top : top + mask.shape[0], left : left + mask.shape[1]]
-        part[mask] = value
+        part[mask] = index[shape.label]
     return painted
 
 

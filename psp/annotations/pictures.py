@@ -1,5 +1,6 @@
 """The pictures of an export: found by the names that annotation files write for them."""
 
+import posixpath
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -35,8 +36,8 @@ class Pictures:
         if not parts:
             return None
         for folder in dict.fromkeys((near, "")):
-            exact = "/".join([folder, *parts] if folder else parts)
-            if exact in self._files and exact.lower().endswith(PICTURES):
+            exact = posixpath.normpath("/".join((folder or ".", wanted.replace("\\", "/"))))
+            if exact.lower().endswith(PICTURES) and self._is_there(exact):
                 return self._place.path(exact)
         last = PurePosixPath(parts[-1].lower())
         stem = last.stem if last.suffix in PICTURES else last.name
@@ -45,6 +46,11 @@ class Pictures:
         if len(best) > 1:
             raise ValueError(f"its picture may be {best[0]} or {best[1]}: give one of them alone")
         return self._place.path(best[0]) if best else None
+
+    def _is_there(self, name: str) -> bool:
+        if name in self._files:
+            return True
+        return name.startswith("../") and self._place.path(name).is_file()
 
 
 def path_parts(wanted: str) -> list[str]:

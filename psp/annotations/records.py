@@ -76,7 +76,7 @@ class AnnotatedPicture:
     split: str = ""  # "train", "val", "test", or "" if the export has no splits
     drawn: tuple[Shape, ...] | MaskFile = ()
     seen: frozenset[str] | None = None  # the classes in a mask file, where reading it showed them
-    embedded: bool = False  # `source` holds the picture itself (labelme's imageData)
+    embedded: bool = False  # `source` holds the picture itself, which counts before `image`
     problem: str = ""
 
 

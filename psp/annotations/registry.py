@@ -5,7 +5,9 @@ from psp.annotations.place import Place
 from psp.plugins import load_named
 
 GROUP = "psp.annotations"  # the entry points of other packages' formats
-FORMATS: dict[str, str] = {}
+FORMATS: dict[str, str] = {
+    "labelme": "psp.annotations.labelme:LABELME",
+}
 
 
 def recognize(place: Place) -> dict[str, Format]:

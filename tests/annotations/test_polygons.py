@@ -133,7 +133,7 @@ def test_what_is_no_number_is_refused(value):
     with pytest.raises(ValueError, match="width"):
         number(value, "width")
     with pytest.raises(ValueError, match="size|width"):
-        size(value, 5)
+        size(value or "", 5)
 
 
 def test_whole_numbers_may_be_written_as_fractions():

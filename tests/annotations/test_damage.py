@@ -1,0 +1,66 @@
+"""Annotation files with odd values everywhere: one line that names the file, never a traceback."""
+
+import contextlib
+import json
+
+import numpy as np
+import pytest
+from helpers.exports import first_problem
+from helpers.mutations import damaged
+from PIL import Image
+
+from psp.annotations.format import ReadOptions
+from psp.annotations.place import Place
+from psp.annotations.registry import recognize
+from psp.errors import PspError
+
+ROUNDS = 150
+
+LABELME = {
+    "version": "5.5.0",
+    "shapes": [
+        {"label": "car", "points": [[1, 2], [20.5, 3], [9, 30.9]], "shape_type": "polygon"},
+        {"label": "sky", "points": [[1, 2], [20.5, 3]], "shape_type": "circle", "group_id": None},
+        {"label": "sky", "points": [[1, 2], [2, 3]], "shape_type": "mask", "mask": "iVBORw0KGgoA"},
+    ],
+    "imagePath": "a.png",
+    "imageData": None,
+    "imageHeight": 40,
+    "imageWidth": 60,
+}  # fmt: skip
+FILES = {"labelme": ("a.json", LABELME)}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_odd_values_are_reported_in_one_line(tmp_path, name):
+    rng = np.random.default_rng(11)
+    file, value = FILES[name]
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    Image.new("RGB", (60, 40)).save(tmp_path / "a.png")
+    path.write_text(json.dumps(value))
+    assert list(recognize(Place(tmp_path))) == [name]
+    format = recognize(Place(tmp_path))[name]
+    reported = 0
+    for _ in range(ROUNDS):
+        path.write_text(damaged(value, rng))
+        recognize(Place(tmp_path))
+        message = ""
+        try:
+            message = first_problem(format.read(Place(tmp_path), ReadOptions()))
+        except PspError as error:
+            message = str(error)
+        if message:
+            reported += 1
+            assert str(tmp_path) in message
+            assert len(message.splitlines()) == 1 and len(message) < 600
+    assert reported > ROUNDS // 8
+
+
+def test_any_bytes_are_looked_at_without_an_error(tmp_path, rng):
+    for number, suffix in enumerate((".json", ".yaml", ".txt", ".xml") * 5):
+        (tmp_path / f"{number}{suffix}").write_bytes(rng.bytes(300))
+    (tmp_path / "empty.json").write_bytes(b"")
+    for format in recognize(Place(tmp_path)).values():
+        with contextlib.suppress(PspError):
+            format.read(Place(tmp_path), ReadOptions())
