@@ -24,6 +24,11 @@ class Notice:
     text: str
 
 
+@dataclass(frozen=True)
+class Incomplete(Notice):
+    """A notice that the result lacks pictures of the input: the exit code is then 3."""
+
+
 Report = Callable[[Progress | Notice], None]
 
 

@@ -63,14 +63,16 @@ def sheet(
     """Return rows of pictures, each `height` pixels high, under `titles`, with a legend below."""
     gap, head = 8, 30
     scaled = [[_to_height(picture, height) for picture in row] for row in rows]
-    widths = [max(row[i].width for row in scaled) for i in range(len(titles))]
+    widths = [  # the last row may have fewer pictures
+        max(row[i].width for row in scaled if i < len(row)) for i in range(len(titles))
+    ]
     width = max(sum(widths) + gap * (len(widths) + 1), key.shape[1])
     total = head + len(rows) * (height + gap) + key.shape[0]
     page = Image.new("RGB", (width, total), PAPER)
     draw = ImageDraw.Draw(page)
     for index, row in enumerate(scaled):
         x = gap
-        for picture, column in zip(row, widths, strict=True):
+        for picture, column in zip(row, widths, strict=False):
             page.paste(picture, (x, head + index * (height + gap)))
             x += column + gap
     x = gap

@@ -42,3 +42,5 @@ def test_a_sheet_holds_all_rows():
     assert page.shape[0] == 30 + 2 * 38 + key.shape[0]
     assert page.shape[1] >= 2 * 60
     assert (page == 9).all(axis=2).sum() >= 2 * 30 * 36
+    short = sheet([[small, small], [large]], ["one", "two"], 30, key)
+    assert short.shape[0] == page.shape[0]

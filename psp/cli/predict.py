@@ -37,10 +37,9 @@ from psp.predict.writers.registry import DEFAULT, WRITERS, find_writers
 from psp.ranks import Share, local_device, rank_share, share_from, within
 
 if TYPE_CHECKING:
-    from collections import Counter
-
     import torch
 
+    from psp.images.kinds import LeftOut
     from psp.predict.pipeline import PredictRequest, PredictResult
     from psp.runs import Model
 
@@ -109,13 +108,12 @@ def predict_command(
     The same command again does only what is not finished yet. With --part, several machines share
     one folder of results.
     """
-    from psp.predict.inputs import default_out, find_pictures
+    from psp.predict.inputs import default_out
 
     rank = rank_share()
     silent = quiet or not rank.first
     inputs, listed = _inputs_and_list(images, rank)
-    pictures = find_pictures(inputs, listed)
-    unread = _say_unread([*inputs, *listed], silent)
+    pictures, left_out = _find_pictures(inputs, listed, silent)
     source = _find_model(model, weights, silent)
     from psp.predict.pipeline import PredictRequest
 
@@ -133,17 +131,23 @@ def predict_command(
         window_batch=window_batch,
         compiled=compiled,
     )
-    _show_result(_predict(request, silent, verbose), request, source, rank, as_json, quiet, unread)
+    result = _predict(request, silent, verbose)
+    _show_result(result, request, source, rank, as_json, quiet, left_out)
 
 
-def _say_unread(inputs: list[Path], silent: bool) -> "Counter[str]":
+def _find_pictures(
+    inputs: list[Path], listed: list[Path], silent: bool
+) -> tuple[dict[str, Path], "LeftOut"]:
+    """Return the pictures by name, and what else is in the folders, which is said."""
     from psp.cli.console import say
-    from psp.predict.inputs import describe_unread, unread_photos
+    from psp.images.kinds import LeftOut
+    from psp.predict.inputs import find_pictures
 
-    unread = unread_photos(inputs)
-    if unread and not silent:
-        say(describe_unread(unread))
-    return unread
+    left_out = LeftOut()
+    pictures = find_pictures(inputs, listed, left_out)
+    if str(left_out) and not silent:
+        say(str(left_out))
+    return pictures, left_out
 
 
 def _predict(request: "PredictRequest", silent: bool, verbose: bool) -> "PredictResult":
@@ -202,13 +206,13 @@ def _show_result(
     rank: Share,
     as_json: bool,
     quiet: bool,
-    unread: "Counter[str]",
+    left_out: "LeftOut",
 ) -> None:
     """Print where the results are; exit with code 3 if some failed or were not readable."""
     from psp.cli.console import say
 
     if as_json:
-        _print_json(result, request.share, unread)
+        _print_json(result, request.share, left_out)
     elif rank.first:
         print(printable(str(result.out)))
     if rank.first and not quiet:
@@ -218,11 +222,11 @@ def _show_result(
 
         say(f"{_pictures(result.failed)} failed, listed above and in {RECORDS}")
     # torchrun ends the other ranks in the middle of their work when one does not end with 0.
-    if (result.failed or unread) and rank.total == 1:
+    if (result.failed or left_out.pictures) and rank.total == 1:
         raise typer.Exit(3)
 
 
-def _print_json(result: "PredictResult", share: Share, unread: "Counter[str]") -> None:
+def _print_json(result: "PredictResult", share: Share, left_out: "LeftOut") -> None:
     from psp.files import json_line
 
     record = {
@@ -231,7 +235,7 @@ def _print_json(result: "PredictResult", share: Share, unread: "Counter[str]") -
         "predicted": list(result.predicted),
         "skipped": list(result.skipped),
         "failed": [{"name": name, "error": error} for name, error in result.failed],
-        "unread": dict(unread),  # photos of kinds that psp does not read, by suffix
+        "unread": left_out.pictures,  # of kinds that psp does not read, by suffix
     }
     print(json_line(record))
 

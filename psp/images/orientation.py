@@ -22,10 +22,20 @@ _TURNS = {
 
 
 def orientation_of(picture: Image.Image) -> int:
-    """Return a loaded picture's orientation, 1 to 8; 1 is upright. Pillow turns TIFFs itself."""
+    """Return a loaded picture's orientation, 1 to 8; 1 is upright.
+
+    Pillow turns TIFFs itself, and libheif HEIC. Of an AVIF it is that of the file's transforms,
+    which Pillow puts into the EXIF data; what XMP says besides is to be ignored.
+    """
+    if picture.format == "HEIF":
+        return UPRIGHT
     try:
         with ignore_warnings():
-            orientation = int(picture.getexif().get(_TAG, UPRIGHT))
+            exif = picture.getexif()
+            if picture.format == "AVIF":
+                exif = Image.Exif()
+                exif.load(picture.info.get("exif", b""))
+            orientation = int(exif.get(_TAG, UPRIGHT))
     except Exception:  # unreadable EXIF data: the pixels are fine, so it is not turned
         return UPRIGHT
     return orientation if orientation in _TURNS else UPRIGHT

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
 from psp.images.headers import PNG, png_bits
+from psp.images.heif import has_avif, is_heif, open_heif
 from psp.images.orientation import orientation_of, upright
 from psp.images.reading import FORMATS, PictureError, ignore_warnings, open_picture
 
@@ -24,6 +25,7 @@ def decode_image(data: bytes, where: str, *, turn: bool = False) -> NDArray[np.u
     """
     picture = open_picture(data, where)
     pixels = to_rgb(picture, where, data)
+    turn = turn or picture.format == "AVIF"  # whose transforms are part of the picture
     return upright(pixels, orientation_of(picture)) if turn else pixels
 
 
@@ -54,7 +56,8 @@ def check_image(data: bytes, where: str) -> tuple[int, int, int]:
     def shrink(picture: Image.Image) -> None:
         nonlocal height, width
         height, width = picture.height, picture.width
-        picture.draft("L", (max(1, width // 8), max(1, height // 8)))
+        if picture.format in ("JPEG", "MPO"):  # of a HEIC it would decode the thumbnail alone
+            picture.draft("L", (max(1, width // 8), max(1, height // 8)))
 
     picture = open_picture(data, where, before_loading=shrink)
     if picture.mode not in ("RGB", "L", "CMYK"):
@@ -123,7 +126,12 @@ def used_bits(picture: Image.Image, values: NDArray[Any], data: bytes) -> int:
 def picture_size(path: Path) -> tuple[int, int]:
     """Return a picture file's height and width from its header. Raises PictureError."""
     try:
-        with Image.open(path, formats=FORMATS) as picture:
+        with path.open("rb") as file:
+            if is_heif(file.read(64)):
+                picture: Image.Image = open_heif(path.read_bytes())
+                return picture.height, picture.width
+        formats = (*FORMATS, "AVIF") if has_avif() else FORMATS
+        with Image.open(path, formats=formats) as picture:
             return picture.height, picture.width
     except Exception as error:  # Pillow raises many types, as in open_picture
         raise PictureError(f"{path}: broken picture: {' '.join(str(error).split())}") from None

@@ -23,10 +23,21 @@ from psp.images.headers import (
     tiff_fault,
     tiff_label_fault,
 )
+from psp.images.heif import (
+    AVIF_SUFFIXES,
+    HEIF_SUFFIXES,
+    has_avif,
+    has_heif,
+    is_avif,
+    is_heif,
+    open_heif,
+)
+from psp.images.kinds import why_unread
 from psp.workers import available_memory
 
 SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".gif"}
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", *HEIF_SUFFIXES, *AVIF_SUFFIXES}
 )
 # The only formats that Pillow may detect, whatever the file's name: for EPS it runs Ghostscript.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
@@ -64,7 +75,7 @@ def open_picture(
         with ignore_warnings():
             if data.startswith(PNG) and "PNG" in formats:
                 data = checked_png(data)
-            picture: Image.Image = Image.open(io.BytesIO(data), formats=formats)
+            picture = _opened(data, where, formats, label)
             _check_memory(picture, where)
             if picture.format == "BMP":
                 picture = palette_bmp(data) or picture
@@ -84,12 +95,27 @@ def open_picture(
     except UnidentifiedImageError:
         if data.startswith(TIFF):  # one of a kind that Pillow has no mode for
             raise PictureError(f"{where}: {_unknown_tiff(data)}.") from None
-        what = placeholder(data[:100]) or f"not a picture (it starts with {data[:8]!r})."
+        what = placeholder(data[:100]) or why_unread(data, where)
+        what = what or f"not a picture (it starts with {data[:8]!r})."
         raise UnknownKindError(f"{where}: {what}") from None
     except PictureError:
         raise
     except Exception as error:  # for broken files Pillow's readers raise many types
         raise PictureError(f"{where}: broken picture: {' '.join(str(error).split())}") from None
+
+
+def _opened(data: bytes, where: str, formats: tuple[str, ...], label: bool) -> Image.Image:
+    """Open a file by its first bytes; only its header is read. Raises what Pillow raises."""
+    kind = "HEIC" if is_heif(data) else "AVIF" if is_avif(data) else None
+    if kind and label:
+        raise PictureError(
+            f"{where}: a label must be a PNG: {kind} is lossy, its values near borders are others."
+        )
+    if kind == "HEIC" and has_heif():
+        return open_heif(data)
+    if kind == "AVIF" and has_avif():
+        formats = ("AVIF",)
+    return Image.open(io.BytesIO(data), formats=formats)
 
 
 def _check_memory(picture: Image.Image, where: str) -> None:

@@ -14,24 +14,25 @@ from psp.errors import PspError
 from psp.files import read_bytes
 from psp.images.encoding import encode_jpeg, encode_label, encode_png
 from psp.images.headers import JPEG_END
+from psp.images.heif import is_avif, is_heif
 from psp.images.labels import (
     decode_color_label,
     decode_label,
     histogram,
-    label_orientation,
     label_palette,
 )
-from psp.images.orientation import UPRIGHT, swaps_sides, upright
+from psp.images.orientation import UPRIGHT, swaps_sides
 from psp.images.pictures import check_image, decode_image
 from psp.prepare.layouts.layout import Pair
+from psp.prepare.turning import upright_mask
 
 UNKNOWN = -1  # in the lookup table: a raw value that is not in the card
-# What is counted, and said at the end.
-TURNED = "masks were turned with their photos (EXIF), as their sizes say"
-HALF_TURN = (
-    "photos are turned by their EXIF orientation; whether their masks were drawn on the upright "
-    "photo cannot be seen from the sizes: taken as upright"
+_HEIF = "png"  # how HEIC and AVIF are stored, so that reading shards needs no extra
+HEIF_AS_PNG = (  # counted, and said at the end
+    "HEIC or AVIF pictures were decoded and are stored as PNG: lossless, 8 bits a color; "
+    "--reencode jpeg:95 takes less space"
 )
+# What is counted, and said at the end.
 NO_END = "JPEGs lack their end mark, but no pixel"
 JPEG = b"\xff\xd8\xff"
 SHRUNKEN_JPEG = 95  # quality of a JPEG that was shrunk and encoded again
@@ -54,8 +55,9 @@ class Conversion:
     def to_dict(self) -> dict[str, Any]:
         """Return the choices as JSON can hold them."""
         choices = asdict(self)
-        if not self.upright:
-            del choices["upright"]  # as for the official sets
+        if self.upright:
+            return {**choices, "heif": _HEIF}
+        del choices["upright"]  # as for the official sets
         return choices
 
     def remarks(self) -> list[str]:
@@ -108,16 +110,16 @@ class Converter:
     def _sample(self, pair: Pair) -> Sample | BadPairError:
         problems: list[str] = []
         notes: list[str] = []
-        orientation = UPRIGHT
+        orientation, turn = UPRIGHT, self.conversion.upright
         data = image = size = raw = None
         try:
             data = read_bytes(pair.image)
-            turn = self.conversion.upright
-            if self.keeps_files or turn:
+            boxed = is_heif(data) or is_avif(data)  # which are upright when they are decoded
+            if (self.keeps_files or turn) and not boxed:
                 height, width, tag = check_image(data, str(pair.image))
                 orientation = tag if turn else UPRIGHT
                 size = (width, height) if swaps_sides(orientation) else (height, width)
-            if not self.keeps_files:
+            if not self.keeps_files or boxed:
                 image = decode_image(data, str(pair.image), turn=turn)
                 size = (image.shape[0], image.shape[1])
             if data.startswith(JPEG) and not data.rstrip(b"\0").endswith(JPEG_END):
@@ -128,8 +130,8 @@ class Converter:
             try:
                 stored_label = read_bytes(pair.label)
                 raw = self._raw_label(pair, pair.label, stored_label)
-                if size is not None:
-                    raw = self._upright(raw, pair.label, stored_label, orientation, size, notes)
+                if size is not None and turn and pair.label.suffix != ".mat":
+                    raw = upright_mask(raw, stored_label, str(pair.label), orientation, size, notes)
             except PspError as error:
                 problems.append(str(error))
         if raw is not None and size is not None and raw.shape != size:
@@ -147,6 +149,8 @@ class Converter:
             return BadPairError(problems)
         assert data is not None and size is not None
         if image is not None:
+            if self._stores_png(data):
+                notes.append(HEIF_AS_PNG)
             data, label, size = self._reencoded(data, image, label)
             counts = counts if label is None else histogram(label)
         stored = b""
@@ -154,35 +158,6 @@ class Converter:
             stored = label.tobytes() if self.conversion.store == "raw" else encode_label(label)
         pixels = np.append(counts[: len(self.card.classes)], counts[IGNORE])
         return Sample(pair.name, data, stored, size, pixels, tuple(notes))
-
-    def _upright(
-        self,
-        raw: NDArray[Any],
-        path: Path,
-        data: bytes,
-        orientation: int,
-        size: tuple[int, int],
-        notes: list[str],
-    ) -> NDArray[Any]:
-        """Turn a mask as its photo of `size` is turned: by its own tag, or where its size says so.
-
-        A mask without a tag is taken to be drawn on the upright photo; only a quarter turn shows in
-        its size. `notes` gets what was assumed.
-        """
-        if not self.conversion.upright or path.suffix == ".mat":
-            return raw
-        if b"eXIf" in data or b"Raw profile type exif" in data:  # seldom
-            own = label_orientation(data, str(path))
-            if own != UPRIGHT:
-                return upright(raw, own)
-        if orientation == UPRIGHT:
-            return raw
-        if swaps_sides(orientation) and raw.shape != size and raw.shape[::-1] == size:
-            notes.append(TURNED)
-            return upright(raw, orientation)
-        if not swaps_sides(orientation) or size[0] == size[1]:
-            notes.append(HALF_TURN)
-        return raw
 
     def _raw_label(self, pair: Pair, path: Path, data: bytes) -> NDArray[Any]:
         if path.suffix == ".mat":
@@ -284,6 +259,12 @@ class Converter:
         gray = cv2.cvtColor(colors[None], cv2.COLOR_RGB2GRAY)
         return {int(value) for value in gray.ravel()}
 
+    def _stores_png(self, data: bytes) -> bool:
+        """Whether a file is a HEIC or AVIF that is to be stored as PNG."""
+        conversion = self.conversion
+        plain = conversion.store == "encoded" and conversion.reencode is None
+        return plain and (is_heif(data) or is_avif(data))
+
     def _reencoded(
         self, data: bytes, image: NDArray[np.uint8], label: NDArray[np.uint8] | None
     ) -> tuple[bytes, NDArray[np.uint8] | None, tuple[int, int]]:
@@ -300,6 +281,8 @@ class Converter:
             data = image.tobytes()
         elif conversion.reencode is not None and not jpeg:
             data = encode_jpeg(image, conversion.reencode)
+        elif self._stores_png(data):
+            data = encode_png(image)
         elif shrunken:
             data = encode_jpeg(image, SHRUNKEN_JPEG) if jpeg else encode_png(image)
         return data, label, (image.shape[0], image.shape[1])

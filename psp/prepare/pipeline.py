@@ -19,7 +19,7 @@ from psp.data.shard_writer import shard_entry, write_shard
 from psp.data.staging import Staged
 from psp.data.statistics import read_statistics
 from psp.errors import PspError
-from psp.events import Notice, Progress, Report, ignore
+from psp.events import Incomplete, Notice, Progress, Report, ignore
 from psp.files import write_json
 from psp.prepare import plausibility
 from psp.prepare.convert import BadPairError, Conversion, Converter
@@ -110,6 +110,7 @@ def _prepare(
             write_json(partial / AUDIT, {"dataset": source.card.name, "missing": error.files})
             raise PspError(f"{error} (all of them: {partial / AUDIT})") from None
         raise
+    _say_unused(plan, report)
     if is_occupied(out):
         if not overwrite:
             manifest = read_existing(out, plan.source, plan.newest)
@@ -133,11 +134,15 @@ def _prepare(
     return manifest
 
 
+def _say_unused(plan: Plan, report: Report) -> None:
+    """Say which files in the folders of pictures and masks are not used."""
+    for text, others in zip(plan.unused, filter(str, plan.left_out.values()), strict=True):
+        report(Incomplete(text) if others.pictures else Notice(text))
+
+
 def _required_bytes(plan: Plan) -> int:
     """Return how many bytes the shards take, together with the staging files of two of them."""
-    total = plan.bytes
-    if plan.conversion.store == "raw":
-        total = sum(plan.stored_bytes(item) for items in plan.splits.values() for item in items)
+    total = sum(plan.stored_bytes(item) for items in plan.splits.values() for item in items)
     return total + min(total, 2 * plan.shard_bytes)
 
 
@@ -205,7 +210,8 @@ def _convert(
     manifest = _manifest(plan, entries, problems)
     write_json(partial / MANIFEST, manifest)
     statistics = read_statistics(partial).to_dict()
-    findings = {"remarks": plan.remarks, "missing": plan.missing, "problems": problems}
+    remarks = [*plan.remarks, *plan.unused]
+    findings = {"remarks": remarks, "missing": plan.missing, "problems": problems}
     write_json(partial / AUDIT, {**statistics, **findings})
     return manifest
 

@@ -9,12 +9,14 @@ import json
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 
 from psp.data.card import Card, SplitEntry
 from psp.errors import PspError
+from psp.images.heif import AVIF_SUFFIXES, HEIF_SUFFIXES
+from psp.images.kinds import LeftOut
 from psp.images.pictures import picture_size
 from psp.images.reading import PictureError
 from psp.prepare.convert import Conversion
@@ -64,6 +66,12 @@ class Plan:
     remarks: list[str]
     missing: list[str]  # files that should be there
     shard_bytes: int
+    left_out: dict[Path, LeftOut] = field(default_factory=dict)  # files not used, by folder
+
+    @property
+    def unused(self) -> list[str]:
+        """One line for each folder in which there are files that are not used."""
+        return [f"{path}: {others}" for path, others in self.left_out.items() if str(others)]
 
     @property
     def images(self) -> dict[str, int]:
@@ -111,6 +119,8 @@ class Plan:
         """Return about how many bytes a pair will take in a shard."""
         if self.conversion.store == "raw":
             return 4 * self._area(item)
+        if item.pair.image.suffix.lower() in HEIF_SUFFIXES | AVIF_SUFFIXES:
+            return 2 * self._area(item) + item.label_bytes  # about what a photo takes as PNG
         return item.image_bytes + item.label_bytes
 
     def _area(self, item: Item) -> int:
@@ -173,7 +183,8 @@ def make_plan(
     missing = plan.missing
     for split in card.splits:
         located = layout.pairs(source, root, split)
-        plan.remarks.extend(located.remarks)
+        plan.remarks.extend(text for text in located.remarks if text not in plan.remarks)
+        plan.left_out.update(located.left_out)  # splits may share a folder
         if located.pairs is None:
             continue
         pairs = _without_dropped(located.pairs, card, plan.remarks)
@@ -200,7 +211,9 @@ def make_plan(
         if items:
             plan.splits[split] = items
     if incomplete and not allow_incomplete:
-        message = _missing_message(raw, missing, incomplete, official=not layout.has_folders)
+        message = _missing_message(
+            raw, missing, incomplete, plan.unused, official=not layout.has_folders
+        )
         raise MissingError(message, missing)
     plan.remarks.extend(incomplete)
     if not plan.splits:
@@ -209,18 +222,19 @@ def make_plan(
             remedy = (
                 f"The card expects them in {card.folders.images}, masks in {card.folders.masks}."
             )
-        raise PspError(f"{raw}: no pictures of {card.name} found. {remedy}")
+        there = f" ({'; '.join(plan.unused)})" if plan.unused else ""
+        raise PspError(f"{raw}: no pictures of {card.name} found{there}. {remedy}")
     plan.remarks.extend(_shared_pictures(plan.splits))
     return plan
 
 
 def _missing_message(
-    raw: Path, missing: list[str], incomplete: list[str], *, official: bool
+    raw: Path, missing: list[str], incomplete: list[str], unused: list[str], *, official: bool
 ) -> str:
     message = f"{missing[0]}: missing" if missing else f"{raw}: {incomplete[0]}"
     if len(missing) > 1:
         message += f" and {len(missing) - 1} more files"
-    more = "; ".join(incomplete if missing else incomplete[1:])
+    more = "; ".join([*(incomplete if missing else incomplete[1:]), *unused])
     message += f" ({more})" if more else ""
     if official:
         remedy = " Unpack the download again, or use"

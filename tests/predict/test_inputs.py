@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from psp.errors import PspError
-from psp.predict.inputs import default_out, find_pictures, read_list, unread_photos
+from psp.images.kinds import LeftOut
+from psp.predict.inputs import default_out, find_pictures, read_list
 
 
 def save(path):
@@ -59,12 +60,13 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
 def test_photos_of_unread_kinds_are_counted_unless_a_readable_one_is_beside(tmp_path):
     for name in ("a.jpg", "c/b.jpg"):
         save(tmp_path / name)
-    for name in ("a.CR2", "d.nef", "c/e.HEIC", "c/f.heic", ".g.heic", "notes.txt"):
+    for name in ("a.CR2", "d.nef", "c/e.JXL", "c/f.jxl", ".g.jxl", "notes.txt"):
         (tmp_path / name).write_bytes(b"")
-    assert unread_photos([tmp_path]) == {".nef": 1, ".heic": 2}
-    assert set(find_pictures([tmp_path])) == {"a", "c/b"}
+    left_out = LeftOut()
+    assert set(find_pictures([tmp_path], left_out=left_out)) == {"a", "c/b"}
+    assert left_out.pictures == {".nef": 1, ".jxl": 2}
     (tmp_path / "c/b.jpg").unlink()
-    with pytest.raises(PspError, match=r"c: 2 \.heic: .*Convert"):
+    with pytest.raises(PspError, match=r"c: .*2 \.jxl .*convert"):
         find_pictures([tmp_path / "c"])
 
 

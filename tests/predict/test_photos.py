@@ -175,11 +175,27 @@ def test_data_sets_and_photos_see_the_same_pixels(rng):
         assert np.array_equal(decode_photo(data, "x"), decode_image(data, "x"))
 
 
-@pytest.mark.parametrize("name", ["photo.heic", "photo.jpg", "photo.DNG"])
-def test_a_kind_of_photo_that_is_not_read_is_named(rng, name):
-    """HEIC by its content too; a raw file although Pillow would show the preview in it."""
-    heic = b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + bytes(400)
-    pixels = Image.fromarray(rng.integers(0, 256, (9, 7, 3), dtype=np.uint8))
-    data = file(pixels, "TIFF") if name.endswith("DNG") else heic
-    with pytest.raises(PictureError, match=f"{name}: .*Convert it to JPEG or PNG"):
-        decode_photo(data, name)
+def test_a_raw_file_is_named_although_pillow_would_show_the_preview_in_it(rng):
+    data = file(Image.fromarray(rng.integers(0, 256, (9, 7, 3), dtype=np.uint8)), "TIFF")
+    with pytest.raises(PictureError, match=r"photo\.DNG: .*raw.*convert it to JPEG or PNG"):
+        decode_photo(data, "photo.DNG")
+
+
+KINDS = {
+    "JPEG XL": b"\xff\x0a" + bytes(90),
+    "video": b"\0\0\0\x20ftypisom" + bytes(90),
+    "archive": b"PK\3\4" + bytes(90),
+    "document": b"%PDF-1.4\n" + bytes(90),
+    "drawing": b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>',
+    "camera raw": b"\0\0\0\x18ftypcrx \0\0\0\1crx isom" + bytes(90),
+    "HEIC": b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + bytes(400),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_picture_is_named_by_its_content(kind, monkeypatch):
+    for module in ("kinds", "reading"):
+        monkeypatch.setattr(f"psp.images.{module}.has_heif", lambda: False)
+    for read in (decode_photo, decode_image):
+        with pytest.raises(PictureError, match=rf"photo\.jpg: .*{kind}"):
+            read(KINDS[kind], "photo.jpg")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from psp.data.card import Folders, SplitEntry
+from psp.images.kinds import LeftOut
 from psp.prepare.layouts.layout import (
     Layout,
     Pair,
@@ -29,22 +30,25 @@ def pairs(source: Source, root: Path, split: SplitEntry) -> SplitPairs:
     if split.list is None and split.fraction is None and not images.is_dir():
         return SplitPairs([] if split.required else None)
     remarks: list[str] = []
+    left_out: dict[Path, LeftOut] = {}
     all_pairs = {
         pair.name: pair
-        for pair in match_stems(images, masks, folders.image_suffix, folders.mask_suffix, remarks)
+        for pair in match_stems(
+            images, masks, folders.image_suffix, folders.mask_suffix, remarks, left_out
+        )
     }
     if split.fraction is not None:
         for other in source.card.splits:  # pictures in lists are not in the fractions
             for entry in read_list(root / other.list) if other.list else []:
                 all_pairs.pop(_listed(entry, all_pairs, images, masks).name, None)
         names = _fraction(all_pairs, source, split, folders)
-        return SplitPairs([all_pairs[name] for name in sorted(names)], remarks)
+        return SplitPairs([all_pairs[name] for name in sorted(names)], remarks, left_out)
     if split.list is None:
-        return SplitPairs(list(all_pairs.values()), remarks)
+        return SplitPairs(list(all_pairs.values()), remarks, left_out)
     if not split.required and not (root / split.list).exists():
         return SplitPairs(None)
     pairs = [_listed(entry, all_pairs, images, masks) for entry in read_list(root / split.list)]
-    return SplitPairs(sorted(pairs, key=lambda pair: pair.name), remarks)
+    return SplitPairs(sorted(pairs, key=lambda pair: pair.name), remarks, left_out)
 
 
 def _listed(entry: Entry, all_pairs: dict[str, Pair], images: Path, masks: Path | None) -> Pair:

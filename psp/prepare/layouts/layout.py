@@ -8,6 +8,7 @@ from pathlib import Path
 
 from psp.data.card import Card, SplitEntry
 from psp.errors import PspError
+from psp.images.kinds import LeftOut, is_litter, sort_files
 from psp.images.reading import SUFFIXES
 from psp.prepare.layouts.matching import match
 
@@ -42,11 +43,13 @@ class Source:
 class SplitPairs:
     """The pairs of a split, sorted by name, and remarks for the user on how they were found.
 
-    `pairs` is None if the download does not have this split.
+    `pairs` is None if the download does not have this split. `left_out` counts the files in its
+    folders that are not used, by folder.
     """
 
     pairs: list[Pair] | None
     remarks: list[str] = field(default_factory=list)
+    left_out: dict[Path, LeftOut] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,20 +107,22 @@ def match_stems(
     image_suffix: str = "",
     label_suffix: str = "",
     remarks: list[str] | None = None,
+    left_out: dict[Path, LeftOut] | None = None,
 ) -> list[Pair]:
     """Pair the pictures below two folders by path and name without file type, sorted by name.
 
     With `remarks`, other ways of naming masks are tried too (matching.py), and said there. In one
-    folder for both, files with the labels' suffix are no pictures.
+    folder for both, files with the labels' suffix are no pictures. `left_out` gets the files that
+    are not used, by folder.
 
     The suffixes are removed from the names first; files without them are not part of the data set.
     A file without a partner is paired with a path that does not exist, so that it is reported as
     missing. Raises PspError if two files in a folder have the same name.
     """
-    pictures = picture_stems(images, image_suffix)
+    pictures = picture_stems(images, image_suffix, left_out)
     if labels is None:
         return [Pair(name, pictures[name], None) for name in sorted(pictures)]
-    masks = picture_stems(labels, label_suffix)
+    masks = picture_stems(labels, label_suffix, left_out)
     if label_suffix and not image_suffix and images.resolve() == labels.resolve():
         taken = set(masks.values())
         pictures = {name: path for name, path in pictures.items() if path not in taken}
@@ -142,11 +147,19 @@ def match_stems(
     ]
 
 
-def picture_stems(folder: Path, suffix: str = "") -> dict[str, Path]:
-    """Return the pictures below a folder: path without suffix and file type → file."""
+def picture_stems(
+    folder: Path, suffix: str = "", left_out: dict[Path, LeftOut] | None = None
+) -> dict[str, Path]:
+    """Return the pictures below a folder: path without suffix and file type → file.
+
+    `left_out` gets the files below it that are no pictures that psp reads.
+    """
+    others = LeftOut()
+    if left_out is not None:
+        left_out[folder] = others
     stems: dict[str, Path] = {}
-    for below, path in _files_below(folder):
-        if path.suffix.lower() not in SUFFIXES or not path.stem.endswith(suffix):
+    for below, path in _files_below(folder, others):
+        if not path.stem.endswith(suffix):
             continue
         if len(path.stem) == len(suffix):
             raise PspError(f"{path}: its name is only the suffix '{suffix}'. Rename it.")
@@ -175,8 +188,8 @@ def _not_text() -> str:
     )
 
 
-def _files_below(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield all files below a folder, sorted, each with the path of its folder ("" or "a/b/").
+def _files_below(folder: Path, left_out: LeftOut) -> Iterator[tuple[str, Path]]:
+    """Yield the pictures below a folder, sorted, each with the path of its folder ("" or "a/b/").
 
     Links to folders are followed, but each folder is read only once.
     """
@@ -192,13 +205,16 @@ def _files_below(folder: Path) -> Iterator[tuple[str, Path]]:
                 children = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
             raise PspError(f"{path}: cannot be read: {error.strerror}.") from None
+        files = []
         for entry in children:
-            if entry.name.startswith("."):
+            if is_litter(entry.name):
                 continue  # such as macOS's ._photo.jpg
             if os.path.isdir(entry.path):  # noqa: PTH112 - entry.is_dir() raises for circular links
                 yield from enter(Path(entry.path), f"{below}{entry.name}/")
             else:
-                yield below, Path(entry.path)
+                files.append(Path(entry.path))
+        for file in sort_files(files, SUFFIXES, left_out):
+            yield below, file
 
     if folder.is_dir():
         yield from enter(folder, "")
