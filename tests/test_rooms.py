@@ -29,6 +29,7 @@ GROUND = {
     "settings",
     "images",
     "annotations",
+    "lists",
     "render",
 }
 MAY_IMPORT = {

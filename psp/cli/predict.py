@@ -112,7 +112,7 @@ def predict_command(
 
     rank = rank_share()
     silent = quiet or not rank.first
-    inputs, listed = _inputs_and_list(images, rank)
+    inputs, listed = _inputs_and_list(images, rank, silent)
     pictures, left_out = _find_pictures(inputs, listed, silent)
     source = _find_model(model, weights, silent)
     from psp.predict.pipeline import PredictRequest
@@ -252,7 +252,9 @@ def _say_result(result: "PredictResult", request: "PredictRequest", model: "Mode
     say(f"{model.path.parent if model.run else model.path}: {how}")
 
 
-def _inputs_and_list(images: list[Path], rank: Share) -> tuple[list[Path], list[Path]]:
+def _inputs_and_list(
+    images: list[Path], rank: Share, silent: bool
+) -> tuple[list[Path], list[Path]]:
     """Return the inputs but `-`, and the files listed on standard input if `-` is one of them."""
     inputs = [path for path in images if path != STANDARD_INPUT]
     if len(inputs) == len(images):
@@ -265,9 +267,14 @@ def _inputs_and_list(images: list[Path], rank: Share) -> tuple[list[Path], list[
         )
     if sys.stdin.isatty():
         raise PspError("-: expects a list of files, e.g. from: ls photos/*.jpg | psp predict -")
-    listed = read_list(sys.stdin.buffer.read())
+    remarks: list[str] = []
+    listed = read_list(sys.stdin.buffer.read(), remarks)
     if not listed:
         raise PspError("-: the list on standard input is empty.")
+    for remark in remarks if not silent else ():
+        from psp.cli.console import say
+
+        say(remark)
     return inputs, listed
 
 

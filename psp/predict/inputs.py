@@ -13,8 +13,12 @@ from pathlib import Path
 
 from psp.errors import PspError
 from psp.images.kinds import LeftOut, is_litter, sort_files
+from psp.lists.read import parse_list
+from psp.lists.text import is_wide
 from psp.predict.folder import is_predictions
 from psp.predict.photos import PHOTO_SUFFIXES
+
+LIST_SUFFIXES = frozenset({".txt", ".csv", ".tsv", ".lst"})
 
 
 def find_pictures(
@@ -48,11 +52,24 @@ def find_pictures(
     }
 
 
-def read_list(data: bytes) -> list[Path]:
-    """Return the paths in a list: one per line, or separated as by `find -print0`."""
-    separator = b"\0" if b"\0" in data else b"\n"
-    lines = [line.removesuffix(b"\r") for line in data.split(separator)]
-    return [Path(os.fsdecode(line)) for line in lines if line.strip()]
+def read_list(data: bytes, remarks: list[str] | None = None) -> list[Path]:
+    """Return the pictures in a list: a table of any kind, or names as of `find -print0`.
+
+    A line that is a file's name is that file. `remarks` gets a line about columns that are not
+    used, such as that of the masks. Raises PspError for cells that are not understood.
+    """
+    if b"\0" in data and not is_wide(data):
+        return [Path(os.fsdecode(name)) for name in data.split(b"\0") if name.strip()]
+    if not data.strip():
+        return []
+    entries = parse_list(data, "-", exists=os.path.lexists, remarks=remarks, pictures_only=True)
+    return [_listed_file(entry.cell) for entry in entries]
+
+
+def _listed_file(cell: str) -> Path:
+    """Return a list's cell as a path, with forward slashes if only so it is there."""
+    forward = Path(cell.replace("\\", "/"))
+    return forward if not os.path.lexists(cell) and os.path.lexists(forward) else Path(cell)
 
 
 def default_out(inputs: Sequence[Path]) -> Path:
@@ -76,6 +93,10 @@ def _none(where: str, left_out: LeftOut) -> str:
 def _expand(path: Path, left_out: LeftOut) -> list[Path]:
     """Return the pictures of one input."""
     if path.is_file():
+        if path.suffix.lower() in LIST_SUFFIXES:
+            raise PspError(
+                f"{path}: not a picture. If it is a list of pictures: psp predict - < {path}"
+            )
         return [path]
     if path.is_dir():
         others = LeftOut()

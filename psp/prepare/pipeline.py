@@ -24,6 +24,7 @@ from psp.files import write_json
 from psp.prepare import plausibility
 from psp.prepare.convert import BadPairError, Conversion, Converter
 from psp.prepare.layouts.layout import Pair, Source
+from psp.prepare.missing import MissingError
 from psp.prepare.output import (
     AUDIT,
     OccupiedError,
@@ -39,7 +40,7 @@ from psp.prepare.output import (
     read_existing,
     read_note,
 )
-from psp.prepare.plan import MissingError, Plan, PlannedShard, make_plan
+from psp.prepare.plan import Plan, PlannedShard, make_plan
 from psp.workers import map_in_processes, warm_up
 
 SHARD_MB = 256
@@ -211,7 +212,7 @@ def _convert(
     write_json(partial / MANIFEST, manifest)
     statistics = read_statistics(partial).to_dict()
     remarks = [*plan.remarks, *plan.unused]
-    findings = {"remarks": remarks, "missing": plan.missing, "problems": problems}
+    findings = {"remarks": remarks, "missing": list(plan.missing), "problems": problems}
     write_json(partial / AUDIT, {**statistics, **findings})
     return manifest
 

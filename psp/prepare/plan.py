@@ -21,8 +21,9 @@ from psp.images.pictures import picture_size
 from psp.images.reading import PictureError
 from psp.prepare.convert import Conversion
 from psp.prepare.layouts.layout import Pair, Source
-from psp.prepare.layouts.matching import nearest_files
+from psp.prepare.layouts.places import folders_there
 from psp.prepare.layouts.registry import find_download, find_layout
+from psp.prepare.missing import MissingError, located, missing_message
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Plan:
     conversion: Conversion
     splits: dict[SplitEntry, list[Item]]
     remarks: list[str]
-    missing: list[str]  # files that should be there
+    missing: dict[str, str]  # files that should be there, and the line of a list that says so
     shard_bytes: int
     left_out: dict[Path, LeftOut] = field(default_factory=dict)  # files not used, by folder
 
@@ -152,14 +153,6 @@ class Plan:
         yield group
 
 
-class MissingError(PspError):
-    """Files of the data set are missing; `files` has all of their paths."""
-
-    def __init__(self, message: str, files: list[str]) -> None:
-        super().__init__(message)
-        self.files = files
-
-
 def make_plan(
     source: Source, conversion: Conversion, shard_bytes: int, allow_incomplete: bool
 ) -> Plan:
@@ -178,29 +171,35 @@ def make_plan(
     root = find_download(raw, layout)
     # Own photos are upright everywhere; official sets stay as their authors have them.
     conversion = replace(conversion, upright=layout.has_folders)
-    plan = Plan(card, conversion, {}, [], [], shard_bytes)
+    plan = Plan(card, conversion, {}, [], {}, shard_bytes)
+    official = not layout.has_folders and card.origin is not None
     incomplete: list[str] = []  # errors, or remarks if the download may be incomplete
     missing = plan.missing
     for split in card.splits:
-        located = layout.pairs(source, root, split)
-        plan.remarks.extend(text for text in located.remarks if text not in plan.remarks)
-        plan.left_out.update(located.left_out)  # splits may share a folder
-        if located.pairs is None:
+        found = located(layout, source, root, split, official)
+        plan.remarks.extend(text for text in found.remarks if text not in plan.remarks)
+        plan.left_out.update(found.left_out)  # splits may share a folder
+        if found.pairs is None:
             continue
-        pairs = _without_dropped(located.pairs, card, plan.remarks)
-        items, absent = _existing(pairs)
+        pairs = _without_dropped(found.pairs, card, plan.remarks)
+        items, absent, without_picture = _existing(pairs)
         if not split.required and not items:
             if pairs:
                 plan.remarks.append(f"split '{split.name}': left out, its files are missing")
             continue
-        missing += [str(path) for path in absent]
+        missing |= absent
         if absent:
-            incomplete.append(f"split '{split.name}': {len(absent)} files are missing")
+            what = f"{len(absent)} files are missing"
+            if without_picture:
+                what += f"; {without_picture} masks have no picture"
+            incomplete.append(f"split '{split.name}': {what}")
         expected = split.images
         if expected is not None and len(items) != expected:
             incomplete.append(
                 f"split '{split.name}' has {len(items)} of the {expected} images of {card.name}"
             )
+        elif not items and absent:
+            pass  # said above
         elif not items and split.fraction is not None:
             incomplete.append(
                 f"split '{split.name}': its fraction, {split.fraction:g} of so few pictures, is "
@@ -211,40 +210,20 @@ def make_plan(
         if items:
             plan.splits[split] = items
     if incomplete and not allow_incomplete:
-        message = _missing_message(
-            raw, missing, incomplete, plan.unused, official=not layout.has_folders
-        )
-        raise MissingError(message, missing)
+        message = missing_message(raw, missing, incomplete, plan.unused, official=official)
+        raise MissingError(message, list(missing))
     plan.remarks.extend(incomplete)
     if not plan.splits:
         remedy = "Give the folder of the unpacked download."
         if card.folders:
             remedy = (
                 f"The card expects them in {card.folders.images}, masks in {card.folders.masks}."
+                f"{folders_there(root)}"
             )
         there = f" ({'; '.join(plan.unused)})" if plan.unused else ""
         raise PspError(f"{raw}: no pictures of {card.name} found{there}. {remedy}")
     plan.remarks.extend(_shared_pictures(plan.splits))
     return plan
-
-
-def _missing_message(
-    raw: Path, missing: list[str], incomplete: list[str], unused: list[str], *, official: bool
-) -> str:
-    message = f"{missing[0]}: missing" if missing else f"{raw}: {incomplete[0]}"
-    if len(missing) > 1:
-        message += f" and {len(missing) - 1} more files"
-    more = "; ".join([*(incomplete if missing else incomplete[1:]), *unused])
-    message += f" ({more})" if more else ""
-    if official:
-        remedy = " Unpack the download again, or use"
-    elif missing:
-        path = Path(missing[0])
-        there = path.parent.iterdir() if path.parent.is_dir() else ()
-        remedy = f"{nearest_files(path, there)} Rename the files to match, or use"
-    else:
-        remedy = " Change the card's splits, or use"
-    return f"{message}.{remedy} what is there with --allow-incomplete"
 
 
 def _without_dropped(pairs: list[Pair], card: Card, remarks: list[str]) -> list[Pair]:
@@ -255,20 +234,24 @@ def _without_dropped(pairs: list[Pair], card: Card, remarks: list[str]) -> list[
     return [pair for pair in pairs if pair.name not in card.drop]
 
 
-def _existing(pairs: list[Pair]) -> tuple[list[Item], list[Path]]:
-    """Return the pairs whose files exist, and the paths of missing files."""
-    items, absent = [], []
+def _existing(pairs: list[Pair]) -> tuple[list[Item], dict[str, str], int]:
+    """Return the pairs whose files exist, and the missing files with the lines that name them.
+
+    Also how many masks there are without their picture.
+    """
+    items, absent, without_picture = [], {}, 0
     for pair in pairs:
         image = _status(pair.image)
         label = _status(pair.label) if pair.label is not None else (0, 0)
         if image is None:
-            absent.append(pair.image)
+            absent[str(pair.image)] = pair.listed
+            without_picture += pair.label is not None and label is not None
         if label is None:
             assert pair.label is not None
-            absent.append(pair.label)
+            absent[str(pair.label)] = pair.listed
         if image is not None and label is not None:
             items.append(Item(pair, image[0], label[0], image[1], label[1]))
-    return items, absent
+    return items, absent, without_picture
 
 
 def _status(path: Path) -> tuple[int, int] | None:

@@ -98,6 +98,25 @@ def test_what_psp_wrote_is_no_input(tmp_path):
 def test_lists(tmp_path):
     assert read_list(b"a b.jpg\r\n\n/x/\xc3\xa9.png") == [Path("a b.jpg"), Path("/x/\u00e9.png")]
     assert read_list(b"a\nb.jpg\0c.jpg\0") == [Path("a\nb.jpg"), Path("c.jpg")]
+
+
+def test_tables_on_standard_input_are_read_as_such(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    remarks = []
+    table = "image,mask,split\na.jpg,m/a.png,train\nb c.jpg,m/b.png,val\n"
+    for data in (table.encode(), table.replace(",", ";").encode("utf-16")):
+        assert read_list(data, remarks) == [Path("a.jpg"), Path("b c.jpg")]
+    assert len(remarks) == 2 and "'mask'" in remarks[0] and "'split'" in remarks[0]
+    (tmp_path / "x, y.jpg").touch()
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/e.jpg").touch()
+    assert read_list(b"x, y.jpg\nd\\e.jpg\n") == [Path("x, y.jpg"), Path("d/e.jpg")]
+    assert read_list(b"\xff.jpg\n") == [Path(os.fsdecode(b"\xff.jpg"))]  # a name in no encoding
+    with pytest.raises(PspError, match=r"-: line 1.*'north'"):
+        read_list(b"a.jpg,north\nb.jpg,south\n")
+    (tmp_path / "photos.csv").touch()
+    with pytest.raises(PspError, match=r"photos\.csv.*psp predict - <"):
+        find_pictures([tmp_path / "photos.csv"])
     save(tmp_path / "x/a.jpg")
     listed = [tmp_path / "x", tmp_path / "y/gone.jpg"]
     assert set(find_pictures([], listed)) == {"x/a", "y/gone"}

@@ -9,9 +9,9 @@ from PIL import Image
 from psp.data.cardfile import find_card, read_card
 from psp.data.shards import ShardSplit
 from psp.errors import PspError
+from psp.lists.read import read_list
 from psp.prepare.convert import Conversion
 from psp.prepare.layouts.layout import Source
-from psp.prepare.layouts.lists import read_list
 from psp.prepare.pipeline import prepare
 from psp.prepare.plan import make_plan
 
@@ -174,3 +174,76 @@ def test_a_mask_with_renumbered_colors_is_refused(voc_raw, tmp_path):
     save(renumbered, [palette[value] for value in used])
     with error_naming(PspError, path, "palette", "official file"):
         prepare(find_card("voc2012"), voc_raw, tmp_path / "out", allow_incomplete=True)
+
+
+def planned(tmp_path, folders, splits="train = { fraction = 1.0 }"):
+    """Return the plan of folders of photos and masks that `town` made."""
+    card = own_card(tmp_path, splits=splits, folders=folders)
+    return make_plan(Source(tmp_path / "town", card), Conversion(), 10**9, False)
+
+
+def town(tmp_path, rng, *places):
+    """Make a photo or mask at each place below town/."""
+    for place in places:
+        mask = "mask" in place or place.startswith("ann")
+        pixels = rng.integers(0, 3, (8, 9), dtype=np.uint8) if mask else noise(rng, 8, 9)
+        save_picture(tmp_path / "town" / place, pixels)
+
+
+BOTH = 'images = "photos"\nmasks = "masks"'
+
+
+@pytest.mark.parametrize(
+    ("places", "folders", "said"),
+    [
+        (["photos/a.jpg", "ann/a.png"], BOTH, "ann"),
+        (["photos/a.jpg", "photos/a_mask.png"], BOTH, "beside"),
+        (["photos/a.jpg", "photos/a_mask.png"], BOTH.replace('"masks"', '"photos"'), "addition"),
+        (["photos/a.jpg", "photos/a.png"], BOTH.replace('"masks"', '"photos"'), "JPEGs"),
+        (["Photos/a.jpg", "Masks/a.png"], BOTH, ""),
+    ],
+)
+def test_masks_are_looked_for_where_the_card_does_not_say(tmp_path, rng, places, folders, said):
+    town(tmp_path, rng, *places)
+    plan = planned(tmp_path, folders)
+    (items,) = plan.splits.values()
+    found = [(item.pair.image, item.pair.label) for item in items]
+    assert found == [tuple(tmp_path / "town" / place for place in places)]
+    assert any(said in remark for remark in plan.remarks) or not said
+
+
+@pytest.mark.parametrize(
+    ("places", "texts"),
+    [
+        (["photos/a.jpg", "ann1/a.png", "ann2/a.png"], ["ann1", "ann2", "[folders]"]),
+        (["bilder/a.jpg", "masks/a.png"], ["photos", "no such folder", "bilder"]),
+        (["photos/a.jpg", "masks/a.png", "masks/b.png"], ["b.png", "1 masks have no picture"]),
+    ],
+)
+def test_what_is_not_found_is_named_with_what_is_there(tmp_path, rng, places, texts):
+    town(tmp_path, rng, *places)
+    with error_naming(PspError, *texts) as error:
+        planned(tmp_path, BOTH)
+    assert "ownload" not in str(error.value)
+
+
+def test_the_masks_that_a_list_names_are_taken_and_only_its_pictures_need_one(tmp_path, rng):
+    town(tmp_path, rng, "photos/a.jpg", "photos/b.JPG", "photos/c.jpg")
+    town(tmp_path, rng, "masks/a_mask.gif", "masks/b_mask.gif")
+    listed = tmp_path / "town/all.csv"
+    splits = 'train = { list = "all.csv" }'
+    listed.write_text("mask,image\nmasks/b_mask.gif,photos/a.jpg\nmasks/a_mask.gif,photos/b.jpg\n")
+    (items,) = planned(tmp_path, BOTH, splits).splits.values()
+    labels = [item.pair.label.name for item in items]
+    assert labels == ["b_mask.gif", "a_mask.gif"]
+    listed.write_text("a\nB\n")
+    plan = planned(tmp_path, BOTH, splits)
+    (items,) = plan.splits.values()
+    assert [item.pair.label.name for item in items] == ["a_mask.gif", "b_mask.gif"]
+    assert any("capital" in remark for remark in plan.remarks)
+    listed.write_text("a\n/home/other/photos/d.jpg\n")
+    with error_naming(PspError, "photos/d.jpg", "all.csv, line 2", "nearest"):
+        planned(tmp_path, BOTH, splits)
+    listed.write_text("a.jpg\nphotos/a.jpg\n")
+    with error_naming(PspError, "all.csv", "lines 1 and 2", "a.jpg"):
+        planned(tmp_path, BOTH, splits)

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +10,6 @@ from psp.data.card import Card, SplitEntry
 from psp.errors import PspError
 from psp.images.kinds import LeftOut, is_litter, sort_files
 from psp.images.reading import SUFFIXES
-from psp.prepare.layouts.matching import match
 
 MAX_ENTRIES = 2000  # how many entries of a folder are read to recognize it
 
@@ -21,6 +20,7 @@ class Pair:
 
     `variable` is the variable of a MATLAB file with the label, such as "GTcls.Segmentation", and
     `names` the one with the class names, which are then compared with the card's ("": none).
+    `listed` is the line of a list that names the pair, such as "train.csv, line 3", for messages.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Pair:
     label: Path | None
     variable: str = ""
     names: str = ""
+    listed: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,41 +103,18 @@ def entries(folder: Path, depth: int = 1) -> Iterator[Path]:
 
 
 def match_stems(
-    images: Path,
-    labels: Path | None,
-    image_suffix: str = "",
-    label_suffix: str = "",
-    remarks: list[str] | None = None,
-    left_out: dict[Path, LeftOut] | None = None,
+    images: Path, labels: Path | None, image_suffix: str = "", label_suffix: str = ""
 ) -> list[Pair]:
     """Pair the pictures below two folders by path and name without file type, sorted by name.
-
-    With `remarks`, other ways of naming masks are tried too (matching.py), and said there. In one
-    folder for both, files with the labels' suffix are no pictures. `left_out` gets the files that
-    are not used, by folder.
 
     The suffixes are removed from the names first; files without them are not part of the data set.
     A file without a partner is paired with a path that does not exist, so that it is reported as
     missing. Raises PspError if two files in a folder have the same name.
     """
-    pictures = picture_stems(images, image_suffix, left_out)
+    pictures = picture_stems(images, image_suffix)
     if labels is None:
         return [Pair(name, pictures[name], None) for name in sorted(pictures)]
-    masks = picture_stems(labels, label_suffix, left_out)
-    if label_suffix and not image_suffix and images.resolve() == labels.resolve():
-        taken = set(masks.values())
-        pictures = {name: path for name, path in pictures.items() if path not in taken}
-    if remarks is not None:
-        matched, said = match(pictures, masks)
-        remarks.extend(said)
-        return [
-            Pair(
-                name,
-                image or images / f"{name}{image_suffix}.png",
-                mask or labels / f"{name}{label_suffix}.png",
-            )
-            for name, (image, mask) in matched.items()
-        ]
+    masks = picture_stems(labels, label_suffix)
     return [
         Pair(
             name,
@@ -148,17 +126,23 @@ def match_stems(
 
 
 def picture_stems(
-    folder: Path, suffix: str = "", left_out: dict[Path, LeftOut] | None = None
+    folder: Path,
+    suffix: str = "",
+    left_out: dict[Path, LeftOut] | None = None,
+    types: Collection[str] | None = None,
 ) -> dict[str, Path]:
-    """Return the pictures below a folder: path without suffix and file type → file.
+    """Return the pictures below a folder, of these file types: path without suffix and type → file.
 
-    `left_out` gets the files below it that are no pictures that psp reads.
+    `left_out` gets the files below it that are no pictures that psp reads. Raises PspError if two
+    files in a folder have the same name.
     """
     others = LeftOut()
     if left_out is not None:
         left_out[folder] = others
     stems: dict[str, Path] = {}
     for below, path in _files_below(folder, others):
+        if types is not None and path.suffix.lower() not in types:
+            continue
         if not path.stem.endswith(suffix):
             continue
         if len(path.stem) == len(suffix):

@@ -6,29 +6,63 @@ and said. A way that explains only some of them is a guess, and is not taken.
 """
 
 import difflib
+import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from psp.errors import PspError
 
-# What programs add to a picture's name for its mask.
-_ADDITIONS = (
-    "mask",
-    "masks",
-    "label",
-    "labels",
-    "seg",
-    "segmentation",
-    "gt",
-    "annotation",
-    "annotations",
-    "labelids",
-    "labeltrainids",
-    "matte",
-    "L",
+# What programs call a mask, and a picture: words at the beginning or the end of a name.
+_MASK_WORDS = frozenset(
+    {
+        "ann",
+        "anno",
+        "annot",
+        "annotation",
+        "annotations",
+        "ground_truth",
+        "groundtruth",
+        "gt",
+        "gtcoarse_labelids",
+        "gtfine_labelids",
+        "gtfine_labeltrainids",
+        "l",
+        "label",
+        "labelids",
+        "labels",
+        "labeltrainids",
+        "lbl",
+        "mask",
+        "masks",
+        "matte",
+        "seg",
+        "segmentation",
+        "segmentations",
+        "target",
+    }
+)
+_PICTURE_WORDS = frozenset(
+    {
+        "image",
+        "images",
+        "img",
+        "imgs",
+        "input",
+        "leftimg8bit",
+        "orig",
+        "original",
+        "photo",
+        "picture",
+        "rgb",
+        "sat",
+        "x",
+    }
 )
 _PICTURE_TYPES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+
+Key = Callable[[str], str]
+Keys = tuple[Key, Key]  # of a picture's name and of a mask's
 
 
 def match(
@@ -45,48 +79,124 @@ def match(
     lone = {name: path for name, path in pictures.items() if name not in pairs}
     free = {name: path for name, path in masks.items() if name not in pairs}
     remarks = []
-    if lone and free:
-        for what, key in _WAYS:
-            found = _pairs_by(key, lone, free)
-            if found is not None:
-                for name, mask in found.items():
-                    pairs[name] = (lone.pop(name), free.pop(mask))
-                first = next(iter(found))
-                shown = f"{pairs[first][0]} with {pairs[first][1]}"
-                remarks.append(f"{len(found)} pictures and masks were matched {what}: {shown}, …")
-                break
+    for what, keys in _ways(lone, free) if lone and free else ():
+        found = _pairs_by(keys, lone, free)
+        if found is not None:
+            for name, mask in found.items():
+                pairs[name] = (lone.pop(name), free.pop(mask))
+            first = min(found)
+            shown = f"{pairs[first][0]} with {pairs[first][1]}"
+            more = ", …" if len(found) > 1 else ""
+            remarks.append(f"{len(found)} pictures and masks were matched {what}: {shown}{more}")
+            others = _other_files(free, pictures, pairs)
+            if others:
+                remarks.append(
+                    f"{len(others)} more files of these pictures beside the masks are not used, "
+                    f"such as {next(iter(others.values()))}"
+                )
+                free = {name: path for name, path in free.items() if name not in others}
+            break
     pairs |= {name: (path, None) for name, path in lone.items()}
     pairs |= {name: (None, path) for name, path in free.items()}
     return dict(sorted(pairs.items())), remarks
 
 
+def told_apart(files: Mapping[str, Path]) -> tuple[dict[str, Path], dict[str, Path]] | None:
+    """Return the pictures and the masks among files of one folder; None if names do not tell.
+
+    A mask's name is that of a picture with a word for masks added; every file has a partner.
+    """
+    masks = {}
+    by_plain = {_plain(name): name for name in files}
+    for name, path in files.items():
+        key = _without(_MASK_WORDS)(name)
+        if key != _plain(name) and by_plain.get(key, name) != name:
+            masks[name] = path
+    pictures = {name: path for name, path in files.items() if name not in masks}
+    return (pictures, masks) if masks and len(masks) == len(pictures) else None
+
+
+def same_file(name: str, names: Collection[str]) -> str | None:
+    """Return the one of `names` that looks like `name`: but for accents' spelling, or capitals."""
+    if name in names:
+        return name
+    for key in (_same_letters, _plain):
+        found = [other for other in names if key(other) == key(name)]
+        if len(found) == 1:
+            return found[0]
+    return None
+
+
 def nearest_files(path: Path, existing: Iterable[Path]) -> str:
     """Return " The nearest there: a.png, b.png." for a missing file's name, or ""."""
-    names = {other.name: other for other in existing}
-    near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
+    names = [other.name for other in existing]
+    alike = [name for name in names if Path(name).stem.startswith(path.stem)][:3]
+    near = alike or difflib.get_close_matches(path.name, names[:2000], n=3, cutoff=0.5)
     return f" The nearest there: {', '.join(near)}." if near else ""
 
 
+def _ways(pictures: Mapping[str, Path], masks: Mapping[str, Path]) -> Iterable[tuple[str, Keys]]:
+    """Yield the ways of naming masks, in words and as keys that are equal for a pair."""
+    added = "by the addition in the masks' names"
+    yield "though one spells accents as one character and the other as two", (_same_letters,) * 2
+    yield "though capital letters differ", (_plain, _plain)
+    yield added, (_plain, _without(_MASK_WORDS))
+    yield "by the picture's file type in the masks' names", (_plain, _without_second_type)
+    words = (_without(_PICTURE_WORDS), _without(_MASK_WORDS))
+    yield "by what is left of their names without words such as image and mask", words
+    if found := _cores(pictures, masks):
+        yield "by the part of their names that differs from file to file", found
+    yield "by their numbers without leading zeros", (_numbers(words[0]), _numbers(words[1]))
+    yield "by their names without folders", (_file(_plain), _file(_plain))
+    yield f"{added}, without folders", (_file(_plain), _file(_without(_MASK_WORDS)))
+    yield (
+        "by what is left of their names without folders and such words",
+        (
+            _file(words[0]),
+            _file(words[1]),
+        ),
+    )
+
+
 def _pairs_by(
-    key: Callable[[str], str], lone: Mapping[str, Path], free: Mapping[str, Path]
+    keys: Keys, lone: Mapping[str, Path], free: Mapping[str, Path]
 ) -> dict[str, str] | None:
-    """Return the mask's name of each lone picture where `key` finds exactly one; else None."""
+    """Return the mask's name of each lone picture where the keys find exactly one; else None."""
     by_key: dict[str, list[str]] = {}
     for name in free:
-        by_key.setdefault(key(name), []).append(name)
-    found: dict[str, str] = {}
-    for name in lone:
-        candidates = by_key.get(key(name), [])
-        if len(candidates) > 1:
-            both = " and ".join(str(free[mask]) for mask in sorted(candidates)[:2])
+        by_key.setdefault(keys[1](name), []).append(name)
+    wanted = {name: keys[0](name) for name in lone}
+    if not all(key.rpartition("/")[2] and key in by_key for key in wanted.values()):
+        return None
+    if len(set(wanted.values())) < len(wanted):
+        return None
+    for name, key in wanted.items():
+        if len(by_key[key]) > 1:
+            both = " and ".join(str(free[mask]) for mask in sorted(by_key[key])[:2])
             raise PspError(
-                f"{lone[name]}: which mask is its own? {both} both may be. Remove or rename one"
+                f"{lone[name]}: which mask is its own? {both} both may be. Remove or rename one, "
+                "or give the card's [folders] a mask_suffix"
             )
-        if not candidates:
-            return None
-        found[name] = candidates[0]
-    one_each = len(set(found.values())) == len(found)
-    return found if one_each else None
+    return {name: by_key[key][0] for name, key in wanted.items()}
+
+
+def _other_files(
+    free: Mapping[str, Path],
+    pictures: Mapping[str, Path],
+    pairs: Mapping[str, tuple[Path | None, Path | None]],
+) -> dict[str, Path]:
+    """Return the files beside the masks that are another kind of file of a picture with a mask."""
+    of_pair = {mask.stem: name for name, (_, mask) in pairs.items() if mask is not None}
+    stems = {_without(_MASK_WORDS)(stem) for stem in of_pair}
+    stems |= {_without(_PICTURE_WORDS)(Path(name).name) for name in pictures if name in pairs}
+    several = re.compile(rf"[_\-. ](?:{'|'.join(_MASK_WORDS)})[_\-. ]*\d+$")  # masks of one picture
+    found = {}
+    for name, path in free.items():
+        plain = _plain(path.stem)
+        starts = (plain[: sign.start()] for sign in re.finditer(r"[_\-. ]", plain))
+        if not several.search(plain) and any(start in stems for start in starts):
+            found[name] = path
+    return found
 
 
 def _same_letters(name: str) -> str:
@@ -94,28 +204,60 @@ def _same_letters(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _same_but_for_case(name: str) -> str:
+def _plain(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _without_addition(name: str) -> str:
-    """Take off what is added for a mask, at the end or the beginning: a_mask, mask-a."""
-    folder, slash, stem = _same_but_for_case(name).rpartition("/")
-    for addition in sorted((word.casefold() for word in _ADDITIONS), key=len, reverse=True):
-        for sign in "_-. ":
-            stem = stem.removesuffix(sign + addition).removeprefix(addition + sign)
-    return folder + slash + stem
+def _without(words: Collection[str]) -> Key:
+    """Return a key that takes off words at the end or the beginning: a_mask, mask-a, label1."""
+    longest = sorted(words, key=len, reverse=True)
+    any_word = "|".join(map(re.escape, longest))
+    ending = re.compile(rf"[_\-. ]+(?:{any_word})$|(?<=\d)(?:{any_word})$")
+    beginning = re.compile(rf"^(?:{any_word})(?:[_\-. ]+|(?=\d))")
+
+    def key(name: str) -> str:
+        folder, slash, stem = _plain(name).rpartition("/")
+        plain = beginning.sub("", ending.sub("", stem))
+        return folder + slash + (plain or stem)
+
+    return key
 
 
 def _without_second_type(name: str) -> str:
     """Take off the picture's own type in a mask's name: a.jpg.png."""
-    plain = _same_but_for_case(name)
+    plain = _plain(name)
     return next((plain.removesuffix(t) for t in _PICTURE_TYPES if plain.endswith(t)), plain)
 
 
-_WAYS: tuple[tuple[str, Callable[[str], str]], ...] = (
-    ("though one spells accents as one character and the other as two", _same_letters),
-    ("though capital letters differ", _same_but_for_case),
-    ("by the addition in the masks' names", _without_addition),
-    ("by the picture's file type in the masks' names", _without_second_type),
-)
+def _file(key: Key) -> Key:
+    return lambda name: key(name.rpartition("/")[2])
+
+
+def _numbers(key: Key) -> Key:
+    return lambda name: re.sub(r"(?<!\d)0+(?=\d)", "", key(name))
+
+
+def _cores(pictures: Mapping[str, Path], masks: Mapping[str, Path]) -> Keys | None:
+    """Return keys that take off what all pictures' names, and all masks', begin and end with.
+
+    Digits are never taken off: 10 of 100 names may begin with the same one.
+    """
+    keys = []
+    for names in (pictures, masks):
+        plain = [_plain(name) for name in names]
+        if len(plain) < 2:
+            return None
+        begin = re.sub(r"\d+$", "", _common_start(plain))
+        ends = _common_start([name[len(begin) :][::-1] for name in plain])[::-1]
+        keys.append(_between(begin, re.sub(r"^\d+", "", ends)))
+    return keys[0], keys[1]
+
+
+def _common_start(texts: Collection[str]) -> str:
+    one, two = min(texts), max(texts)  # what these share, all in between share
+    alike = (at for at, pair in enumerate(zip(one, two, strict=False)) if pair[0] != pair[1])
+    return one[: next(alike, min(len(one), len(two)))]
+
+
+def _between(begin: str, end: str) -> Key:
+    return lambda name: _plain(name).removeprefix(begin).removesuffix(end)

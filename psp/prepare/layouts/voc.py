@@ -9,6 +9,7 @@ from pathlib import Path
 
 from psp.data.card import SplitEntry
 from psp.errors import PspError
+from psp.images.reading import SUFFIXES
 from psp.prepare.layouts.layout import (
     Layout,
     Pair,
@@ -38,13 +39,22 @@ def pairs(source: Source, root: Path, split: SplitEntry) -> SplitPairs:
     listed = root / "ImageSets/Segmentation" / (split.list or f"{split.name}.txt")
     if not split.required and not listed.exists():
         return SplitPairs(None)
-    ids = read_ids(listed, lambda name: (root / f"JPEGImages/{name}.jpg").is_file())
+    ids = read_ids(listed, lambda name: _file(root / "JPEGImages", name, ".jpg").is_file())
     return SplitPairs([_pair(root, name, labels=split.labels) for name in sorted(ids)])
 
 
 def _pair(root: Path, name: str, *, labels: bool = True) -> Pair:
-    image = root / f"JPEGImages/{name}.jpg"
-    return Pair(name, image, root / f"SegmentationClass/{name}.png" if labels else None)
+    image = _file(root / "JPEGImages", name, ".jpg")
+    return Pair(name, image, _file(root / "SegmentationClass", name, ".png") if labels else None)
+
+
+def _file(folder: Path, name: str, usual: str) -> Path:
+    """Return the file of an id, of the usual file type if there is none of another."""
+    path = folder / f"{name}{usual}"
+    if path.is_file():
+        return path
+    others = (folder / f"{name}{suffix}" for suffix in sorted(SUFFIXES))
+    return next((other for other in others if other.is_file()), path)
 
 
 def _augmented(sbd: Path, root: Path) -> SplitPairs:
