@@ -2,10 +2,11 @@
 
 import posixpath
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 
 from psp.annotations.place import Place
+from psp.annotations.splits import folder_split
 from psp.images.reading import SUFFIXES
 
 PICTURES = tuple(sorted(SUFFIXES | {".heic", ".heif", ".avif"}))
@@ -14,15 +15,22 @@ PICTURES = tuple(sorted(SUFFIXES | {".heic", ".heif", ".avif"}))
 class Pictures:
     """All picture files at a place, found by name, whatever folder the annotation writes."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, without: Collection[Path] = ()) -> None:
+        """Know the pictures of a folder, or of the folder of a file, `without` its masks."""
+        if place.given.is_file():
+            place = Place(place.root)
+        masks = frozenset(without)
         self._place = place
-        self._files = frozenset(place.files)
+        self._files: set[str] = set()
         self._by_name: dict[str, list[str]] = defaultdict(list)
         self._by_stem: dict[str, list[str]] = defaultdict(list)
         for name in place.named(*PICTURES):
+            if place.path(name) in masks:
+                continue
             last = PurePosixPath(name.lower())
             self._by_name[last.name].append(name)
             self._by_stem[last.stem].append(name)
+            self._files.add(name)
 
     def find(self, wanted: str, near: str = "", split: str = "") -> Path | None:
         """Return the file that is meant by a name or path, or None if none is there.
@@ -37,7 +45,7 @@ class Pictures:
             return None
         for folder in dict.fromkeys((near, "")):
             exact = posixpath.normpath("/".join((folder or ".", wanted.replace("\\", "/"))))
-            if exact.lower().endswith(PICTURES) and self._is_there(exact):
+            if self._is_there(exact):
                 return self._place.path(exact)
         last = PurePosixPath(parts[-1].lower())
         stem = last.stem if last.suffix in PICTURES else last.name
@@ -50,7 +58,8 @@ class Pictures:
     def _is_there(self, name: str) -> bool:
         if name in self._files:
             return True
-        return name.startswith("../") and self._place.path(name).is_file()
+        is_picture = name.startswith("../") and name.lower().endswith(PICTURES)
+        return is_picture and self._place.path(name).is_file()
 
 
 def path_parts(wanted: str) -> list[str]:
@@ -79,7 +88,7 @@ def _nearest(candidates: Sequence[str], parts: list[str], near: str, split: str)
                 break
             tail += 1
         inside = not near or name.startswith(f"{near}/")
-        return not split or split in folders, tail, inside
+        return split in ("", *map(folder_split, folders)), tail, inside
 
     best = max(agreement(name) for name in candidates)
     return [name for name in candidates if agreement(name) == best]

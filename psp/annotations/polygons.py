@@ -42,6 +42,7 @@ class Polygon:
     def cover(self, height: int, width: int) -> tuple[int, int, Mask]:
         """See `Region`. Raises ValueError if all of it lies outside of the picture."""
         fill = _FILLS[self.fill]
+        _check_near(self.rings, height, width)
         box = _box(self.rings, height, width)
         mask = np.zeros(box.shape, bool)
         for ring in self.rings:
@@ -60,6 +61,7 @@ class Line:
 
     def cover(self, height: int, width: int) -> tuple[int, int, Mask]:
         """See `Region`. Raises ValueError if all of it lies outside of the picture."""
+        _check_near((self.points,), height, width)
         box = _box((self.points,), height, width, self.width)
         corners = _cut(self.points, box)
         return box.top, box.left, _draw(box, lambda d: d.line(corners, fill=1, width=self.width))
@@ -135,6 +137,21 @@ class _Box:
     top: int
     left: int
     shape: tuple[int, int]
+
+
+def _check_near(rings: Iterable[Points], height: int, width: int) -> None:
+    """Raise ValueError for a corner that is farther away from the picture than the picture's size.
+
+    Tools let a shape reach over the edge, but such a one was drawn on another, larger picture.
+    """
+    side = np.array([width, height])
+    for ring in rings:
+        far = ((ring < -side) | (ring > 2 * side)).any(axis=1)
+        if far.any():
+            x, y = ring[far][0]
+            raise ValueError(
+                f"its point ({x:g}, {y:g}) is far outside of the picture ({width}x{height})"
+            )
 
 
 def _box(rings: Iterable[Points], height: int, width: int, margin: int = 0) -> _Box:

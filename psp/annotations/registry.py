@@ -6,6 +6,8 @@ from psp.plugins import load_named
 
 GROUP = "psp.annotations"  # the entry points of other packages' formats
 FORMATS: dict[str, str] = {
+    "coco": "psp.annotations.coco:COCO",
+    "coco-panoptic": "psp.annotations.coco_panoptic:PANOPTIC",
     "labelme": "psp.annotations.labelme:LABELME",
 }
 

@@ -28,7 +28,27 @@ LABELME = {
     "imageHeight": 40,
     "imageWidth": 60,
 }  # fmt: skip
-FILES = {"labelme": ("a.json", LABELME)}
+COCO = {
+    "images": [{"id": 5, "file_name": "a.png", "width": 60, "height": 40}],
+    "annotations": [
+        {"image_id": 5, "category_id": 1, "segmentation": [[1, 2, 20.5, 3, 9, 30]], "iscrowd": 0},
+        {"image_id": 5, "category_id": 0, "segmentation": {"size": [40, 60], "counts": [0, 2400]}},
+        {"image_id": 5, "category_id": 0, "segmentation": {"size": [40, 60], "counts": "PXV2"}},
+    ],
+    "categories": [{"id": 0, "name": "a"}, {"id": 1, "name": "b", "color": [1, 2, 3]}],
+}
+PANOPTIC = {
+    "images": [{"id": 5, "file_name": "a.jpg", "width": 60, "height": 40}],
+    "annotations": [
+        {"image_id": 5, "file_name": "a.png", "segments_info": [{"id": 3, "category_id": 1}]}
+    ],
+    "categories": [{"id": 0, "name": "a"}, {"id": 1, "name": "b", "color": [1, 2, 3]}],
+}
+FILES = {
+    "labelme": ("a.json", LABELME),
+    "coco": ("instances.json", COCO),
+    "coco-panoptic": ("panoptic.json", PANOPTIC),
+}
 
 
 @pytest.mark.parametrize("name", FILES)

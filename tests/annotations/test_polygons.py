@@ -17,9 +17,8 @@ def ring(request):
     """Polygons of all sizes, some crossing themselves, some reaching out of the picture."""
     rng = np.random.default_rng(request.param)
     center = rng.uniform((0, 0), (WIDTH, HEIGHT))
-    return points(
-        (center + rng.normal(0, rng.uniform(2, 40), (int(rng.integers(3, 9)), 2))).tolist()
-    )
+    corners = center + rng.normal(0, rng.uniform(2, 40), (int(rng.integers(3, 9)), 2))
+    return points(np.clip(corners, (-WIDTH, -HEIGHT), (2 * WIDTH, 2 * HEIGHT)).tolist())
 
 
 def drawn(draw):
@@ -94,7 +93,7 @@ def test_ellipses_and_rectangles_turn_clockwise():
 
 
 def test_a_part_outside_is_cut_and_all_outside_is_refused():
-    mask = on_picture(Polygon((rectangle(-500_000, -7, 5, 4),)), HEIGHT, WIDTH)
+    mask = on_picture(Polygon((rectangle(-90, -7, 5, 4),)), HEIGHT, WIDTH)
     assert mask[:4, :5].all() and mask.sum() == 20
     far = rectangle(WIDTH + 1, 0, WIDTH + 9, 9)
     for region in (
@@ -104,6 +103,14 @@ def test_a_part_outside_is_cut_and_all_outside_is_refused():
         Ellipse(5, 99, 9, 9),
     ):
         with pytest.raises(ValueError, match="outside of the picture"):
+            region.cover(HEIGHT, WIDTH)
+
+
+@pytest.mark.parametrize("point", [(5000, 20), (-98, 20), (20, 123), (20, -62)])
+def test_a_point_far_outside_is_of_another_picture(point):
+    ring = points([[5, 5], [50, 9], point])
+    for region in (Polygon((ring,)), Line(ring, 10)):
+        with pytest.raises(ValueError, match="far outside"):
             region.cover(HEIGHT, WIDTH)
 
 
