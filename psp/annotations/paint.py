@@ -13,8 +13,10 @@ from psp.annotations.records import (
     MaskFile,
     Shape,
 )
+from psp.annotations.snapping import snap
 from psp.errors import PspError
 from psp.images.labels import decode_color_label, decode_label
+from psp.images.pictures import decode_image
 
 
 def paint_shapes(
@@ -60,7 +62,9 @@ def read_mask(mask: MaskFile, data: bytes, names: Sequence[str]) -> NDArray[np.i
     class, and for a class that is not in `names`.
     """
     index = {name: position for position, name in enumerate(names)}
-    if mask.kind == "values":
+    if mask.snap:
+        raw, _ = snap(decode_image(data, str(mask.path)), tuple(mask.names))
+    elif mask.kind == "values":
         raw = decode_label(data, str(mask.path)).astype(np.int32)
     else:
         raw = decode_color_label(data, str(mask.path))

@@ -48,7 +48,8 @@ class MaskFile:
 
     `kind` is "values" (gray values or palette indices), "colors" (65536 R + 256 G + B) or
     "segments" (R + 256 G + 65536 B, COCO panoptic). A value that is in none of `names` (→ class),
-    `ignored` and `undrawn` is an error of the file.
+    `ignored` and `undrawn` is an error of the file. With `snap`, a file that was saved as JPEG is
+    read, too: each pixel takes the nearest color of `names` (`kind` is "colors").
     """
 
     path: Path
@@ -56,6 +57,7 @@ class MaskFile:
     names: Mapping[int, str]
     ignored: frozenset[int] = frozenset()
     undrawn: frozenset[int] = frozenset()
+    snap: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

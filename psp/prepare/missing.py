@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from psp.annotations.matching import nearest_files
 from psp.data.card import SplitEntry
 from psp.errors import PspError
 from psp.lists.read import MissingListError
 from psp.prepare.layouts.layout import Layout, Source, SplitPairs
-from psp.prepare.layouts.matching import nearest_files
 
 UNPACK = "Unpack the download again"  # for official downloads
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from psp.annotations.matching import match, nearest_files
 from psp.errors import PspError
 from psp.prepare.layouts.lists import read_ids
-from psp.prepare.layouts.matching import match, nearest_files
 
 
 def written(tmp_path, text, encoding="utf-8"):

@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from psp.annotations.matching import match, same_file, told_apart
 from psp.data.card import Folders, SplitEntry
 from psp.errors import PspError
 from psp.images.kinds import LeftOut
 from psp.lists.read import Entry, read_list
 from psp.prepare.layouts.layout import Layout, Pair, Source, SplitPairs, picture_stems
-from psp.prepare.layouts.matching import match, same_file, told_apart
 from psp.prepare.layouts.places import find_masks, folders_there, in_any_case, in_one_folder
 
 _COLUMNS = re.compile(r"[,;|\t]|\.\w{3,4}\s")  # in a line: it is more than one name

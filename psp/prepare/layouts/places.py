@@ -4,13 +4,13 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from psp.annotations.matching import match, told_apart
 from psp.data.card import Folders
 from psp.errors import PspError
 from psp.images.heif import AVIF_SUFFIXES, HEIF_SUFFIXES
 from psp.images.kinds import LeftOut
 from psp.images.reading import SUFFIXES
 from psp.prepare.layouts.layout import picture_stems
-from psp.prepare.layouts.matching import match, told_apart
 
 FOLDERS, DEPTH = 300, 4  # how many folders are looked at, and how deep
 SHOWN = 8

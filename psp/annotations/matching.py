@@ -14,7 +14,7 @@ from pathlib import Path
 from psp.errors import PspError
 
 # What programs call a mask, and a picture: words at the beginning or the end of a name.
-_MASK_WORDS = frozenset(
+MASK_WORDS = frozenset(
     {
         "ann",
         "anno",
@@ -61,6 +61,8 @@ _PICTURE_WORDS = frozenset(
 )
 _PICTURE_TYPES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
+PLAIN_WAYS = 5  # of all: the first, which guess nothing
+
 Key = Callable[[str], str]
 Keys = tuple[Key, Key]  # of a picture's name and of a mask's
 
@@ -79,8 +81,11 @@ def match(
     lone = {name: path for name, path in pictures.items() if name not in pairs}
     free = {name: path for name, path in masks.items() if name not in pairs}
     remarks = []
-    for what, keys in _ways(lone, free) if lone and free else ():
-        found = _pairs_by(keys, lone, free)
+    ways = list(_ways(lone, free)) if lone and free else []
+    tries = [(what, keys, _pairs_by) for what, keys in ways]
+    tries += [(what, keys, _pairs_of_all_masks) for what, keys in ways[:PLAIN_WAYS]]
+    for what, keys, pairs_by in tries:
+        found = pairs_by(keys, lone, free)
         if found is not None:
             for name, mask in found.items():
                 pairs[name] = (lone.pop(name), free.pop(mask))
@@ -109,7 +114,7 @@ def told_apart(files: Mapping[str, Path]) -> tuple[dict[str, Path], dict[str, Pa
     masks = {}
     by_plain = {_plain(name): name for name in files}
     for name, path in files.items():
-        key = _without(_MASK_WORDS)(name)
+        key = _without(MASK_WORDS)(name)
         if key != _plain(name) and by_plain.get(key, name) != name:
             masks[name] = path
     pictures = {name: path for name, path in files.items() if name not in masks}
@@ -140,15 +145,15 @@ def _ways(pictures: Mapping[str, Path], masks: Mapping[str, Path]) -> Iterable[t
     added = "by the addition in the masks' names"
     yield "though one spells accents as one character and the other as two", (_same_letters,) * 2
     yield "though capital letters differ", (_plain, _plain)
-    yield added, (_plain, _without(_MASK_WORDS))
+    yield added, (_plain, _without(MASK_WORDS))
     yield "by the picture's file type in the masks' names", (_plain, _without_second_type)
-    words = (_without(_PICTURE_WORDS), _without(_MASK_WORDS))
+    words = (_without(_PICTURE_WORDS), _without(MASK_WORDS))
     yield "by what is left of their names without words such as image and mask", words
     if found := _cores(pictures, masks):
         yield "by the part of their names that differs from file to file", found
     yield "by their numbers without leading zeros", (_numbers(words[0]), _numbers(words[1]))
     yield "by their names without folders", (_file(_plain), _file(_plain))
-    yield f"{added}, without folders", (_file(_plain), _file(_without(_MASK_WORDS)))
+    yield f"{added}, without folders", (_file(_plain), _file(_without(MASK_WORDS)))
     yield (
         "by what is left of their names without folders and such words",
         (
@@ -180,6 +185,25 @@ def _pairs_by(
     return {name: by_key[key][0] for name, key in wanted.items()}
 
 
+def _pairs_of_all_masks(
+    keys: Keys, lone: Mapping[str, Path], free: Mapping[str, Path]
+) -> dict[str, str] | None:
+    """Return the mask's name of pictures if the keys find one picture of each mask; else None.
+
+    The other pictures have no mask yet.
+    """
+    by_key: dict[str, list[str]] = {}
+    for name in lone:
+        by_key.setdefault(keys[0](name), []).append(name)
+    found: dict[str, str] = {}
+    for mask in free:
+        candidates = by_key.get(keys[1](mask), [])
+        if len(candidates) != 1 or candidates[0] in found:
+            return None
+        found[candidates[0]] = mask
+    return found
+
+
 def _other_files(
     free: Mapping[str, Path],
     pictures: Mapping[str, Path],
@@ -187,9 +211,9 @@ def _other_files(
 ) -> dict[str, Path]:
     """Return the files beside the masks that are another kind of file of a picture with a mask."""
     of_pair = {mask.stem: name for name, (_, mask) in pairs.items() if mask is not None}
-    stems = {_without(_MASK_WORDS)(stem) for stem in of_pair}
+    stems = {_without(MASK_WORDS)(stem) for stem in of_pair}
     stems |= {_without(_PICTURE_WORDS)(Path(name).name) for name in pictures if name in pairs}
-    several = re.compile(rf"[_\-. ](?:{'|'.join(_MASK_WORDS)})[_\-. ]*\d+$")  # masks of one picture
+    several = re.compile(rf"[_\-. ](?:{'|'.join(MASK_WORDS)})[_\-. ]*\d+$")  # masks of one picture
     found = {}
     for name, path in free.items():
         plain = _plain(path.stem)
