@@ -1,8 +1,8 @@
 """Which mask belongs to which picture, by their names.
 
 First by the same path below their folders, without file type. Where that leaves pictures without a
-mask, one of the other ways in which programs name masks may explain all of them: it is then taken,
-and said. A way that explains only some of them is a guess, and is not taken.
+mask, one of the other ways in which programs name masks may explain all of them, or all masks that
+are left: it is then taken, and said. A way that leaves some of both is a guess, and is not taken.
 """
 
 import difflib
