@@ -5,6 +5,7 @@ without a traceback and exits with code 2; anything else that is raised is a bug
 """
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -26,6 +27,13 @@ def printable(text: str) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return " Did you mean 'x'?" for the known word closest to `word`, or "" if none is."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f" Did you mean '{close[0]}'?" if close else ""
+    """Return " Did you mean 'x'?" for the known word closest to `word`, or "" if none is.
+
+    A longer name that begins with the whole word, as town-resnet18 does with town, is the closest.
+    """
+    spellings = {name.casefold(): name for name in reversed(list(known))}
+    folded = word.casefold()
+    longer = [name for name in spellings if re.match(rf"{re.escape(folded)}[-_. /]", name)]
+    close = difflib.get_close_matches(folded, spellings, n=1, cutoff=0.5)
+    found = sorted(longer, key=len) or close
+    return f" Did you mean '{spellings[found[0]]}'?" if folded and found else ""

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from psp.errors import PspError
+from psp.names import named
 from psp.settings.config import TrainConfig, train_config
 from psp.settings.sources import settings_from
 
-RUNS = Path("runs")
+RUNS = Path("runs")  # where psp train puts runs by itself
+CONFIG = "config.json"  # the file that makes a folder a run
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Run:
     @property
     def config(self) -> Path:
         """The settings, the shards' folder, the command, versions and device."""
-        return self.folder / "config.json"
+        return self.folder / CONFIG
 
     @property
     def metrics(self) -> Path:
@@ -142,14 +144,9 @@ def sibling_runs(path: Path) -> list[str]:
     return [run.folder.name for run in _runs_in(path.parent)]
 
 
-def newest_run() -> Path:
-    """Return the run under runs/ with the newest weights. Raises PspError if there is none."""
-    trained = [run for run in _runs_in(RUNS) if run.weights("last").exists()]
-    if not trained:
-        raise PspError(
-            f"no trained run under {RUNS}/ here. Name one with -m MODEL, or train: psp train SHARDS"
-        )
-    return max(trained, key=lambda run: run.weights("last").stat().st_mtime_ns).folder
+def run_folder(name: str | Path) -> Path:
+    """Return the path that the name of a run means: what is there, else runs/NAME."""
+    return named(name, RUNS, CONFIG)
 
 
 def newest_named(default: Path) -> Path:

@@ -30,19 +30,32 @@ GROUND = {
     "images",
     "annotations",
     "lists",
+    "names",
     "render",
 }
 MAY_IMPORT = {
     "runs": set(),
+    "run_state": {"runs"},
     "data": set(),
     "model": set(),
     "prepare": {"data"},
     "evaluate": {"runs", "data", "model"},
-    "zoo": {"runs", "model", "data.card", "data.cardfile"},
+    "zoo": {"runs", "run_state", "model", "data.card", "data.cardfile"},
     "train": {"runs", "data", "model", "zoo", "evaluate"},  # a validation is an evaluation
     "predict": {"runs", "model", "zoo"},
     "demo": {"data"},
-    "cli": {"runs", "data", "model", "prepare", "evaluate", "zoo", "train", "predict", "demo"},
+    "cli": {
+        "runs",
+        "run_state",
+        "data",
+        "model",
+        "prepare",
+        "evaluate",
+        "zoo",
+        "train",
+        "predict",
+        "demo",
+    },
     "__main__": {"cli"},
     "psp": {"predict", "zoo"},  # the face
 }

@@ -1,20 +1,13 @@
 """The folder of a run: what its config.json says, and which run a command means."""
 
-import json
 import os
 
 import pytest
+from helpers.runs import make_run
 
 from psp.errors import PspError
-from psp.runs import Run, model_at, newest_named, run_of_launch, sibling_runs
+from psp.runs import model_at, newest_named, run_of_launch, sibling_runs
 from psp.settings.config import TrainConfig
-
-
-def make_run(folder, settings=None, **fields):
-    folder.mkdir(parents=True)
-    config = {"settings": settings or {}, "data": "shards", "data_fingerprint": "0", **fields}
-    (folder / "config.json").write_text(json.dumps(config))
-    return Run(folder)
 
 
 def test_settings_come_back_as_they_were(tmp_path):

@@ -40,7 +40,9 @@ def evaluate_command(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Shards to score on. Default: those the model was trained with.", metavar="DIR"
+            help="Shards to score on, a folder or a name under data/. Default: those the model "
+            "was trained with.",
+            metavar="DIR",
         ),
     ] = None,
     split: Annotated[
@@ -75,7 +77,7 @@ def evaluate_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Score a model: psp evaluate runs/voc2012-resnet50
+    """Score a model: psp evaluate voc2012-resnet50
 
     To share the work among 8 GPUs: torchrun --nproc-per-node 8 -m psp evaluate MODEL
     """

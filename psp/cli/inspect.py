@@ -17,7 +17,8 @@ def inspect_command(
     path: Annotated[
         Path,
         typer.Argument(
-            help="A folder of shards, a run, a weights file, or a name from psp models."
+            help="Shards, a run, a weights file (each by its path or name), or a name from psp "
+            "models."
         ),
     ],
     sheet: Annotated[
@@ -34,15 +35,7 @@ def inspect_command(
     debug: Debug = False,
 ) -> None:
     """Show what shards or a model hold: psp inspect data/voc2012 --sheet sheet.png"""
-    from psp.zoo.catalog import entries
-    from psp.zoo.find import is_published
-
-    if not path.exists() and not is_published(path):
-        raise PspError(
-            f"{path}: no such file or folder, and no published weights have this name."
-            f"{nearest(str(path), entries())} See: psp models. Or make shards: "
-            f"psp prepare CARD RAW -o {path}"
-        )
+    path = _found(path)
     if not path.is_dir() or (path / "config.json").is_file():
         if sheet is not None or split is not None:
             raise PspError(f"{path}: this is a model; --sheet and --split are for shards only.")
@@ -53,6 +46,31 @@ def inspect_command(
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise PspError(f"--sheet {sheet}: must end in .png")
     _inspect_shards(path, sheet, split, as_json)
+
+
+def _found(name: Path) -> Path:
+    """Return the path that a name means; one of published weights is returned as it is.
+
+    Raises PspError if there is nothing of that name, or both a run and shards.
+    """
+    from psp.data.find import known_shards, shards_folder
+    from psp.names import inside
+    from psp.runs import CONFIG, RUNS, run_folder
+    from psp.zoo.catalog import entries
+    from psp.zoo.find import is_published
+
+    run, shards = run_folder(name), shards_folder(name)
+    if run.exists() and shards.exists() and run != shards:
+        raise PspError(f"{name}: the run or the shards? Say: psp inspect {run}, or {shards}")
+    if run.exists() or is_published(name):
+        return run if run.exists() else name
+    if shards.exists():
+        return shards
+    near = nearest(name.name, [*known_shards(), *inside(RUNS, CONFIG), *entries()])
+    raise PspError(
+        f"{name}: no such file or folder, and no run, shards or published weights have this name."
+        f"{near} See: psp runs, psp models. Or make shards: psp prepare CARD RAW -o {name}"
+    )
 
 
 def _inspect_shards(folder: Path, sheet: Path | None, split: str | None, as_json: bool) -> None:

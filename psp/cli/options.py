@@ -31,9 +31,11 @@ def _set_debug(value: bool) -> bool:
     return value
 
 
-Shards = Annotated[Path, typer.Argument(help="A folder of shards, made by psp prepare.")]
+Shards = Annotated[
+    Path, typer.Argument(help="A folder of shards, made by psp prepare, or its name under data/.")
+]
 ModelName = Annotated[
-    Path, typer.Argument(help="A run's folder, a weights file, or a name from psp models.")
+    Path, typer.Argument(help="A run or its name, a weights file, or a name from psp models.")
 ]
 Debug = Annotated[
     bool,
@@ -113,13 +115,17 @@ def model_named(name: Path | None, which: str | None = None, quiet: bool = False
 
 
 def card_named(name: str) -> "Card":
-    """Return a shipped card, a card's file, or the card inside a folder of shards."""
+    """Return a shipped card, a card's file, or the card inside a folder of shards.
+
+    A shipped card goes before shards of the same name under data/, which were made from it.
+    """
     from psp.data.card import card_from_dict
-    from psp.data.cardfile import find_card
+    from psp.data.cardfile import find_card, shipped
+    from psp.data.find import find_shards, shards_folder
     from psp.data.manifest import read_manifest
 
-    if Path(name).is_dir():
-        return card_from_dict(read_manifest(Path(name))["card"])
+    if Path(name).is_dir() or (name not in shipped() and shards_folder(name).is_dir()):
+        return card_from_dict(read_manifest(find_shards(name))["card"])
     return find_card(name)
 
 

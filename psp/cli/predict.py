@@ -58,7 +58,8 @@ def predict_command(
         typer.Option(
             "-m",
             "--model",
-            help="A run, a weights file, or a name from psp models. Default: the newest run.",
+            help="A run or its name, a weights file, or a name from psp models. Default, on a "
+            "terminal: the newest finished run.",
         ),
     ] = None,
     out: Annotated[
@@ -103,14 +104,16 @@ def predict_command(
     verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
-    """Write label maps and overlays of pictures: psp predict photos/ -m runs/voc2012-resnet50
+    """Write label maps and overlays of pictures: psp predict photos/ -m voc2012-resnet50
+
+    The model can also stand before the pictures: psp predict voc2012-resnet50 photos/
 
     The same command again does only what is not finished yet. With --part, several machines share
     one folder of results.
     """
     from psp.predict.inputs import default_out
 
-    rank = rank_share()
+    (images, model), rank = _pictures_and_model(images, model), rank_share()
     silent = quiet or not rank.first
     inputs, listed = _inputs_and_list(images, rank, silent)
     pictures, left_out = _find_pictures(inputs, listed, silent)
@@ -133,6 +136,14 @@ def predict_command(
     )
     result = _predict(request, silent, verbose)
     _show_result(result, request, source, rank, as_json, quiet, left_out)
+
+
+def _pictures_and_model(
+    arguments: list[Path], model: Path | None
+) -> tuple[list[Path], Path | None]:
+    from psp.predict.order import model_among
+
+    return model_among(arguments, model)
 
 
 def _find_pictures(
@@ -187,10 +198,29 @@ def _find_model(model: Path | None, weights: str | None, silent: bool) -> "Model
     """Return the model, and say which one it is if none is named."""
     from psp.cli.console import say
 
+    if model is None:
+        _check_that_somebody_looks(silent)
     source = model_named(model, which_weights(weights), silent)
-    if model is None and not silent:
-        say(f"model: {source.path.parent}, the newest run")
+    if model is None:
+        say(f"model: {source.path.parent}, the newest finished run")
     return source
+
+
+def on_terminal() -> bool:
+    """Whether remarks are shown on a terminal."""
+    return sys.stderr.isatty()
+
+
+def _check_that_somebody_looks(silent: bool) -> None:
+    """Raise PspError where nobody would see which model is taken: a script has to name it."""
+    from psp.run_state import newest_finished
+
+    newest = newest_finished()
+    if silent or not on_terminal():
+        raise PspError(
+            f"name the model with -m MODEL: without it, the newest finished run is taken only on "
+            f"a terminal, where that is said. It is {newest}: -m {newest}"
+        )
 
 
 def _pick_device(device: str) -> "torch.device":

@@ -15,9 +15,11 @@ def verify_command(
 ) -> None:
     """Check every byte and every label value of a folder of shards: psp verify data/voc2012"""
     from psp.cli.console import listening, say
+    from psp.data.find import find_shards
     from psp.data.verify import verify
     from psp.workers import cores
 
+    shards = find_shards(shards)
     with listening("verifying", quiet) as report:
         samples, problems = verify(shards, workers or cores(), report)
     if as_json:

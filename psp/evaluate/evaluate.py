@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import distributed
 
+from psp.data.find import find_shards
 from psp.data.shards import ShardSplit
 from psp.device import pick_inference_precision, precision_name
 from psp.errors import PspError
@@ -112,7 +113,10 @@ def evaluate(request: EvaluateRequest, report: Report = ignore) -> Evaluation | 
 def _open_shards(request: EvaluateRequest) -> ShardSplit:
     """Return the split to score. Raises PspError if nothing says where its shards are."""
     run = request.model.run
-    folder = request.data or (Path(run.read_config()["data"]) if run else None)
+    if request.data is not None:
+        folder: Path | None = find_shards(request.data)
+    else:
+        folder = Path(run.read_config()["data"]) if run else None
     if folder is None:
         raise PspError(
             f"{request.model.path}: name the shards to score this weights file on: --data SHARDS"

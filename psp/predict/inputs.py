@@ -66,6 +66,11 @@ def read_list(data: bytes, remarks: list[str] | None = None) -> list[Path]:
     return [_listed_file(entry.cell) for entry in entries]
 
 
+def holds_pictures(folder: Path) -> bool:
+    """Whether there is a picture in a folder or its sub-folders, psp's own results aside."""
+    return next(_walk(folder, LeftOut()), None) is not None
+
+
 def _listed_file(cell: str) -> Path:
     """Return a list's cell as a path, with forward slashes if only so it is there."""
     forward = Path(cell.replace("\\", "/"))

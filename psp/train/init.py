@@ -16,6 +16,8 @@ from psp.model.backbones.backbone import InitialWeights, find_backbone
 from psp.model.preprocessing import IMAGENET, Preprocessing
 from psp.model.pspnet import PSPNet
 from psp.model.weights import is_weights, read_header, read_weights
+from psp.names import inside
+from psp.runs import CONFIG, RUNS, run_folder
 from psp.settings.network import NetworkSettings
 from psp.zoo.catalog import entries
 from psp.zoo.fetch import fetch_file, torch_hub_path
@@ -66,7 +68,7 @@ def _model_path(init: str) -> Path | None:
     """Return the file that `init` names, a run's weights for a run; None if it names no model."""
     if init in ("none", "imagenet"):
         return None
-    path = Path(init)
+    path = run_folder(init)
     return find_model(init).path if path.is_dir() or is_published(init) else path
 
 
@@ -100,8 +102,8 @@ def _not_found(spec: Architecture, init: str) -> str:
     known = [weights.name for weights in backbone.initial_weights(spec)]
     if not init.startswith("imagenet"):
         return (
-            f"--init {init}: no such file, and no published weights (see: psp models)."
-            f"{nearest(init, [*known, *entries()])} Or {WAYS_OUT}"
+            f"--init {init}: no such run or file, and no published weights (see: psp models)."
+            f"{nearest(init, [*known, *inside(RUNS, CONFIG), *entries()])} Or {WAYS_OUT}"
         )
     stems = [
         stem

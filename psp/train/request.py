@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from psp.data.card import card_from_dict
+from psp.data.find import find_shards, shards_folder
 from psp.data.manifest import read_manifest
 from psp.errors import PspError
 from psp.files import free_name
 from psp.ranks import launch_name, restarts
-from psp.runs import RUNS, Run, newest_named, run_of_launch
+from psp.runs import RUNS, Run, newest_named, run_folder, run_of_launch
 from psp.settings.config import TrainConfig
 from psp.settings.sources import overlay, resolve
 
@@ -43,6 +44,7 @@ def train_request(
     resumed one the newest of these. Ranks that torchrun started again continue with their own run.
     Raises PspError for shards that cannot be read, an unknown recipe or setting, or no such run.
     """
+    shards = _find_shards(shards)
     card = card_from_dict(read_manifest(shards)["card"])
     config = resolve(card.recipe_named(recipe), overrides, recipe or "default")
     default = RUNS / f"{card.name}-{config.network.backbone}"
@@ -51,11 +53,23 @@ def train_request(
         if own is not None and own.of_launch(launch_name()):
             return TrainRequest(shards, own, config, own.resumable)
     if resume:
-        run = Run(out or newest_named(default))
+        run = Run(run_folder(out) if out else newest_named(default))
         if recipe is None:
             config = overlay(run.training_config(), overrides)
         return TrainRequest(shards, run, config, resume=True)
     return TrainRequest(shards, Run(out or free_name(default)), config)
+
+
+def _find_shards(name: Path) -> Path:
+    """Return the folder of shards of that name. Raises PspError, also for a run in its place."""
+    run = run_folder(name)
+    if Run(run).config.is_file() and not shards_folder(name).is_dir():
+        data = Run(run).read_config()["data"]
+        raise PspError(
+            f"{name}: a run, not shards. To continue it: psp train {data} -o {run} --resume; to "
+            f"start a new one from its weights: psp train {data} --init {run}"
+        )
+    return find_shards(name)
 
 
 def join_overrides(options: Mapping[str, Any], texts: Sequence[str]) -> dict[str, Any]:

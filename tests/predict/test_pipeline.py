@@ -72,11 +72,24 @@ def test_nothing_but_broken_pictures_is_exit_2_and_leaves_nothing(journey, psp, 
     assert sorted(p.name for p in tmp_path.iterdir()) == ["other.png", "photo.jpg"]
 
 
-def test_without_a_model_the_newest_run_is_taken_and_named(journey, psp, photos, tmp_path):
+def test_without_a_model_the_newest_finished_run_is_taken_on_a_terminal_and_named(
+    journey, psp, photos, tmp_path, monkeypatch
+):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs/mine").symlink_to(journey.folder / "run")
+    code, out, err = psp("predict", photos / "a.jpg")  # as a script would call it
+    assert (code, out) == (2, "") and "-m runs/mine" in err and len(err.splitlines()) == 1
+    monkeypatch.setattr("psp.cli.predict.on_terminal", lambda: True)
     _, _, err = psp("predict", photos / "a.jpg", check=0)
-    assert "runs/mine" in err and "newest run" in err
+    assert "runs/mine" in err and "newest finished run" in err
+
+
+def test_the_model_can_stand_before_the_pictures(journey, psp, photos, tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/mine").symlink_to(journey.folder / "run")
+    for order in (("mine", photos / "a.jpg"), (photos / "a.jpg", "runs/mine")):
+        _, out, _ = psp("predict", *order, "-o", "out", "--json", check=0)
+        assert json.loads(out)["predicted"] + json.loads(out)["skipped"] == ["a"]
 
 
 def test_output_inside_the_input_is_not_an_input(journey, psp, photos):
