@@ -52,7 +52,7 @@ def background_of(names: Iterable[str]) -> str:
 class Names:
     """The names in one file: by line, by the value that stands there, by color (each may be {})."""
 
-    path: Path
+    path: Path | str
     lines: tuple[str, ...] = ()
     values: dict[int, str] = field(default_factory=dict)
     colors: dict[int, str] = field(default_factory=dict)
@@ -163,6 +163,8 @@ def read_names(path: Path) -> Names:
         del numbered[0]
     if not numbered:
         raise PspError(f"{path}: names no class. Write one name a line, or remove the file")
+    if numbered[0][1] == "__ignore__":  # labelme's, which has the number -1
+        del numbered[0]
     names = _shaped(path, numbered) or Names(path, tuple(line for _, line in numbered))
     _check(names)
     return names

@@ -6,9 +6,12 @@ from pathlib import Path
 from psp.annotations.class_names import Names, means_ignored
 from psp.annotations.meaning import (
     MOST_CLASSES,
+    PLAIN,
+    Convention,
     Meaning,
     finished,
     in_space,
+    interpret,
     is_gray,
     named_values,
     rgb,
@@ -23,7 +26,18 @@ from psp.workers import cores, map_in_processes
 _SNAP_NAMED = 12  # a JPEG's color is that of a named class up to this distance
 
 
-def interpret_jpegs(scans: Sequence[Scan], names: Names | None) -> Meaning:
+def interpret_any(
+    scans: Sequence[Scan], names: Names | None, convention: Convention = PLAIN
+) -> Meaning:
+    """Return what masks of any file type mean. Raises PspError where that cannot be said."""
+    if any(scan.lossy for scan in scans):
+        return interpret_jpegs(scans, names, convention)
+    return interpret(scans, names, convention)
+
+
+def interpret_jpegs(
+    scans: Sequence[Scan], names: Names | None, convention: Convention = PLAIN
+) -> Meaning:
     """Return what masks mean of which some are JPEGs: their colors snap to those of the others.
 
     Files with a `problem` are left out. Raises PspError where the colors do not cluster cleanly.
@@ -63,7 +77,9 @@ def interpret_jpegs(scans: Sequence[Scan], names: Names | None) -> Meaning:
         moved, furthest = moved + found.moved, max(furthest, found.furthest)
         pixels += found.pixels
     if all(map(is_gray, every)) and not named:
-        values, ignored, remarks = unnamed_values([color & 255 for color in every], "values")
+        values, ignored, remarks = unnamed_values(
+            [color & 255 for color in every], "values", convention.zero
+        )
         if names:
             levels = {color & 255: 1 for color in every}
             listed = named_values(names, "values", [Scan(lossy[0].path, counts=levels)])

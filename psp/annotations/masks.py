@@ -13,8 +13,8 @@ from psp.annotations.arrangement import (
 )
 from psp.annotations.class_names import Names, find_names
 from psp.annotations.format import Format, ReadOptions
-from psp.annotations.jpeg_masks import interpret_jpegs
-from psp.annotations.meaning import Meaning, interpret
+from psp.annotations.jpeg_masks import interpret_any
+from psp.annotations.meaning import Meaning
 from psp.annotations.place import Place
 from psp.annotations.records import AnnotatedPicture, Export
 from psp.annotations.scan import Scan, scan_masks
@@ -63,8 +63,7 @@ def from_arrangement(
         folders += folders_of(paths, root) if root.is_dir() else []
     names = names or find_names(folders)
     scans = scan_masks([pair.mask for pair in found.pairs])
-    lossy = any(scan.lossy for scan in scans)
-    meaning = (interpret_jpegs if lossy else interpret)(scans, names)
+    meaning = interpret_any(scans, names)
     pictures = tuple(
         picture(pair, scan, meaning) for pair, scan in zip(found.pairs, scans, strict=True)
     )
@@ -79,10 +78,12 @@ def from_arrangement(
     )
 
 
-def picture(pair: Pair, scan: Scan, meaning: Meaning) -> AnnotatedPicture:
-    """Return the record of a pair."""
+def picture(
+    pair: Pair, scan: Scan, meaning: Meaning, *, may_lie_apart: bool = False
+) -> AnnotatedPicture:
+    """Return the record of a pair; with `may_lie_apart` its photo may be in another folder."""
     problem = scan.problem
-    if not problem and pair.photo is None:
+    if not problem and pair.photo is None and not may_lie_apart:
         problem = f"{pair.mask}: there is no photo that is named like this mask. Add it, or rename"
     return AnnotatedPicture(
         name=pair.name,

@@ -28,7 +28,26 @@ class Meaning:
     remarks: tuple[str, ...] = ()
 
 
-def interpret(scans: Sequence[Scan], names: Names | None) -> Meaning:
+@dataclass(frozen=True)
+class Convention:
+    """What a format says of its masks beside the names.
+
+    `space` is "colors" where colors say the class even in files of palettes, "values" where values
+    do, and "" where the masks show it. `void` are values or colors that are ignored without being
+    named, and `zero` is the class of the value 0 without a name.
+    """
+
+    space: str = ""
+    void: frozenset[int] = frozenset()
+    zero: str = "class_0"
+
+
+PLAIN = Convention()
+
+
+def interpret(
+    scans: Sequence[Scan], names: Names | None, convention: Convention = PLAIN
+) -> Meaning:
     """Return what the values of lossless masks mean. Raises PspError where that cannot be said.
 
     Files with a `problem` are left out.
@@ -36,7 +55,7 @@ def interpret(scans: Sequence[Scan], names: Names | None) -> Meaning:
     readable = [scan for scan in scans if not scan.problem]
     if not readable:
         raise PspError(scans[0].problem)
-    space = _space(readable)
+    space = convention.space or _space(readable)
     total: Counter[int] = Counter()
     translated: dict[Path, dict[int, int]] = {}
     for scan in readable:
@@ -50,6 +69,7 @@ def interpret(scans: Sequence[Scan], names: Names | None) -> Meaning:
         meant, ignored = named, frozenset(v for v, name in named.items() if means_ignored(name))
         if space == "values" and IGNORED_VALUE in total and IGNORED_VALUE not in named:
             ignored |= {IGNORED_VALUE}
+        ignored |= convention.void & total.keys() - named.keys()
         if strange := _strange(readable, translated, {*meant, *ignored}):
             _refuse_many(readable, total, solid, space)
             _refuse_strange(*strange, space, names, len(meant))
@@ -57,7 +77,7 @@ def interpret(scans: Sequence[Scan], names: Names | None) -> Meaning:
         remarks.append(f"class names from {names.path}")
     else:
         _refuse_many(readable, total, solid, space)
-        meant, ignored, said = unnamed_values(sorted(total), space)
+        meant, ignored, said = unnamed_values(sorted(total), space, convention.zero)
         remarks += said
         if names:
             remarks.append(f"{names.path} names no colors, and the masks hold colors: not used")
@@ -206,7 +226,9 @@ def _refuse_many(scans: Sequence[Scan], total: Counter[int], solid: set[int], sp
     )
 
 
-def unnamed_values(used: list[int], space: str) -> tuple[dict[int, str], frozenset[int], list[str]]:
+def unnamed_values(
+    used: list[int], space: str, zero: str
+) -> tuple[dict[int, str], frozenset[int], list[str]]:
     """Return names for values that no file names, the ignored values, and what to say of it."""
     if space == "colors":
         return {color: f"color_{color:06x}" for color in used}, frozenset(), []
@@ -221,7 +243,8 @@ def unnamed_values(used: list[int], space: str) -> tuple[dict[int, str], frozens
         said = f"values {', '.join(map(str, used))} are spread evenly: 255 is a class, not ignored"
         return {value: f"class_{value}" for value in used}, frozenset(), [said]
     ignored = frozenset({IGNORED_VALUE} & set(used))
-    return {v: f"class_{v}" for v in used if v not in ignored}, ignored, []
+    named = {v: f"class_{v}" if v else zero for v in used if v not in ignored}
+    return named, ignored, []
 
 
 def _evenly_spread(used: Sequence[int]) -> bool:

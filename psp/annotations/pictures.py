@@ -1,6 +1,7 @@
 """The pictures of an export: found by the names that annotation files write for them."""
 
 import posixpath
+import re
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
@@ -10,6 +11,10 @@ from psp.annotations.splits import folder_split
 from psp.images.reading import SUFFIXES
 
 PICTURES = tuple(sorted(SUFFIXES | {".heic", ".heif", ".avif"}))
+
+
+# Folders that hold masks, or what programs draw of them, are not looked into for pictures.
+_NOT_PICTURES = re.compile(r"(^|/)(segmentation(class|object)[a-z]*|masks?|mask_[a-z]+)/")
 
 
 class Pictures:

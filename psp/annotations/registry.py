@@ -9,17 +9,22 @@ FORMATS: dict[str, str] = {
     "coco": "psp.annotations.coco:COCO",
     "coco-panoptic": "psp.annotations.coco_panoptic:PANOPTIC",
     "labelme": "psp.annotations.labelme:LABELME",
+    "voc": "psp.annotations.voc:VOC",
     "masks": "psp.annotations.masks:MASKS",
 }
-PLAIN = "masks"  # what files are that no labeling tool left its own notes with
+# Trees of masks are also made from a tool's own files: asked for, in this order, without those.
+MASKS = ("voc", "masks")
 
 
 def recognize(place: Place) -> dict[str, Format]:
     """Return the formats that the files at `place` may have, by name; usually one, or none.
 
-    Plain masks are asked for last, and only if no tool's own format was found.
+    Masks are what is left where no labeling tool's own files are found.
     """
     formats = {name: load_named(FORMATS, GROUP, name, f"format '{name}'") for name in FORMATS}
-    plain = formats.pop(PLAIN)
+    masks = {name: formats.pop(name) for name in MASKS}
     found = {name: format for name, format in formats.items() if format.recognizes(place)}
-    return found or ({PLAIN: plain} if plain.recognizes(place) else {})
+    for name, format in masks.items():
+        if not found and format.recognizes(place):
+            found[name] = format
+    return found
