@@ -67,7 +67,7 @@ class Run:
     @property
     def resumable(self) -> bool:
         """Whether it has a checkpoint."""
-        return any(self.checkpoints.glob("*.pt"))
+        return bool(checkpoint_files(self.checkpoints))
 
     def of_launch(self, name: str | None) -> bool:
         """Whether the call of torchrun with this name started the run."""
@@ -114,6 +114,13 @@ class Model:
     which: str  # "best", "last", the file's name, or the name of published weights
 
 
+def checkpoint_files(folder: Path) -> list[Path]:
+    """Return the checkpoints in a folder, the newest first; other files, such as copies, are the
+    user's."""
+    paths = (path for path in folder.glob("*.pt") if re.fullmatch(r"\d{8}", path.stem))
+    return sorted(paths, reverse=True)
+
+
 def model_at(path: Path, which: str | None = None) -> Model:
     """Return the model at a path: a run's folder or a weights file.
 
@@ -128,13 +135,9 @@ def model_at(path: Path, which: str | None = None) -> Model:
     run.read_config()
     weights = run.weights(which)
     if not weights.exists():
-        remedy = "It has no checkpoint either: remove the folder, and train again"
-        if run.resumable:
-            data = run.read_config().get("data", "SHARDS")
-            remedy = f"Continue with: psp train {data} -o {path} --resume"
         raise PspError(
             f"{weights}: not there yet: a run's weights are written at its first validation. "
-            f"{remedy}"
+            f"Continue with: psp train {run.read_config()['data']} -o {path} --resume"
         )
     return Model(weights, run, which)
 

@@ -59,6 +59,11 @@ def only_writer(out: Path) -> Iterator[None]:
                 out.parent.rmdir()
 
 
+def partial_of(out: Path) -> Path:
+    """Return the folder that the shards of `out` are in until all are finished."""
+    return out.with_name(f"{out.name}.partial")
+
+
 def is_occupied(out: Path) -> bool:
     """Whether `out` is a file, or a folder that is not empty."""
     return out.exists() and any(out.iterdir() if out.is_dir() else [out])
@@ -129,7 +134,7 @@ def check_disk_space(out: Path, required: int) -> None:
 
 def begin(out: Path) -> Path:
     """Make the folder OUT.partial, or continue in the one that an earlier run left."""
-    partial = out.with_name(f"{out.name}.partial")
+    partial = partial_of(out)
     if partial.exists() and not is_shard_folder(partial):
         raise PspError(
             f"{partial}: exists and was not made by psp. Move it away, or choose another -o"
@@ -171,11 +176,31 @@ def keep_finished(partial: Path) -> None:
         shutil.rmtree(partial)
 
 
+def read_complete(partial: Path, source: str, newest: int) -> dict[str, Any] | None:
+    """Return the manifest of `partial` if only `finish` is missing there; None otherwise.
+
+    Its input must be the same, and nothing left out: bad files may have been repaired.
+    """
+    if (partial / MARK).exists() or not is_shard_folder(partial):
+        return None
+    try:
+        manifest = read_existing(partial, source, newest)
+    except OccupiedError:
+        return None
+    return None if any(split["skipped"] for split in manifest["splits"].values()) else manifest
+
+
 def finish(partial: Path, out: Path, shards: set[str]) -> None:
-    """Rename `partial` to `out`. Shards in it that are not in `shards` are of an earlier run."""
+    """Rename `partial` to `out`. Shards in it that are not in `shards` are of an earlier run.
+
+    Without the mark, `partial` is complete: after a kill, another run only does this again. What
+    does not belong into `out` goes before the rename, after which nothing needs to be done.
+    """
+    (partial / MARK).unlink(missing_ok=True)
     _remove_temporary(partial)
     for path in partial.iterdir():
-        if SHARD.fullmatch(path.name) and path.name not in shards:
+        of_earlier_run = SHARD.fullmatch(path.name) and path.name not in shards
+        if of_earlier_run or NOTE.fullmatch(path.name):
             path.unlink()
     try:
         if out.exists():
@@ -186,9 +211,6 @@ def finish(partial: Path, out: Path, shards: set[str]) -> None:
             f"{partial}: cannot be renamed to {out} ({error.strerror}); the finished shards are "
             "in it. Rename it yourself"
         ) from None
-    for path in out.iterdir():
-        if NOTE.fullmatch(path.name) or path.name == MARK:
-            path.unlink()
 
 
 def _remove(folder: Path) -> None:

@@ -37,6 +37,8 @@ from psp.prepare.output import (
     keep_finished,
     note_of,
     only_writer,
+    partial_of,
+    read_complete,
     read_existing,
     read_note,
 )
@@ -122,12 +124,17 @@ def _prepare(
     check_disk_space(out, _required_bytes(plan))
     for remark in plan.remarks:
         report(Notice(remark))
-    partial = begin(out)
-    try:
-        manifest = _convert(plan, partial, skip_bad, workers, report)
-    except BaseException:
-        keep_finished(partial)
-        raise
+    partial = partial_of(out)
+    complete = read_complete(partial, plan.source, plan.newest)
+    if complete is None:
+        begin(out)
+        try:
+            manifest = _convert(plan, partial, skip_bad, workers, report)
+        except BaseException:
+            keep_finished(partial)
+            raise
+    else:
+        manifest = complete
     files = {shard["file"] for split in manifest["splits"].values() for shard in split["shards"]}
     finish(partial, out, files)
     for remark in (*conversion.remarks(), *plausibility.remarks(out, manifest)):

@@ -4,7 +4,6 @@ Written atomically. The two newest are kept: where one is damaged, the one befor
 """
 
 import io
-import re
 import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
@@ -14,6 +13,7 @@ import torch
 
 from psp.errors import PspError
 from psp.files import atomic_write, make_folder
+from psp.runs import checkpoint_files
 
 KEPT = 2
 VERSION = 1  # of what a checkpoint holds; those of psp 0.1.0 do not name one
@@ -30,7 +30,7 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
     torch.save({"version": VERSION, "step": step, **state}, buffer)
     with atomic_write(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
-    known = _newest_first(folder)
+    known = checkpoint_files(folder)
     place = known.index(path)
     for other in known[:place] + known[place + KEPT :]:
         other.unlink()
@@ -43,7 +43,7 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any], list[str]]:
     psp wrote it.
     """
     remarks: list[str] = []
-    for path in _newest_first(folder):
+    for path in checkpoint_files(folder):
         try:
             with zipfile.ZipFile(path) as archive:
                 damaged = archive.testzip()  # torch.load itself does not check every checksum
@@ -61,12 +61,6 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any], list[str]]:
     raise PspError(
         f"{folder}: no checkpoint to resume from: {reason} Remove the run, and train anew"
     )
-
-
-def _newest_first(folder: Path) -> list[Path]:
-    """Return the checkpoints; other files in the folder, such as copies, are the user's."""
-    paths = (path for path in folder.glob("*.pt") if re.fullmatch(r"\d{8}", path.stem))
-    return sorted(paths, reverse=True)
 
 
 def _check_version(state: dict[str, Any], path: Path) -> None:

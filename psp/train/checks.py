@@ -1,5 +1,6 @@
 """What can be checked before the first step: the data, the batch, the run's folder."""
 
+import math
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from psp.settings.augmentation import nearest_crops
 from psp.settings.config import TrainConfig
 from psp.settings.optimizer import multiples
 from psp.settings.sources import differences
+from psp.train.run_log import step_of
 
 
 def open_splits(shards: Path, config: TrainConfig) -> tuple[ShardSplit, ShardSplit]:
@@ -98,19 +100,31 @@ def refuse_existing(run: Run) -> None:
     """Raise PspError when the folder of a new run is taken.
 
     The caller holds its lock. A run that this call of torchrun began itself before a restart does
-    not count while it has no checkpoint: it begins again in its folder.
+    not count while it has no checkpoint: it begins again in its folder. Nor does what is left of
+    one that was killed before its config.json was there.
     """
     if run.of_launch(launch_name()) and not run.resumable:
         return
-    if any(path != run.lock for path in run.folder.iterdir()):
-        if not run.resumable:
-            raise PspError(
-                f"{run.folder}: exists already, without a checkpoint to resume from. Remove it, or "
-                "choose another -o"
-            )
+    if run.config.exists():
         raise PspError(
             f"{run.folder}: exists already. Continue it with --resume, or choose another -o"
         )
+    early = {run.lock.name, f"{run.config.name}.tmp", run.tensorboard.name}
+    if any(path.name not in early for path in run.folder.iterdir()):
+        raise PspError(f"{run.folder}: exists already, and is no run. Choose another -o")
+
+
+def has_begun(run: Run) -> bool:
+    """Whether a run that is to be resumed has come to its first checkpoint.
+
+    One that was killed earlier begins again. If it logged more steps than there are between two
+    checkpoints, it had one: it has begun, and that none is there is an error.
+    """
+    if run.resumable or not run.metrics.exists():
+        return run.resumable
+    lines = run.metrics.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    steps = (step for step in map(step_of, lines) if math.isfinite(step))
+    return max(steps, default=0) > run.training_config().save_interval
 
 
 def check_resume(run: Run, data: ShardSplit, config: TrainConfig) -> None:

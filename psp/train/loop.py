@@ -23,6 +23,7 @@ from psp.train.checks import (
     check_deterministic,
     check_freezing,
     check_resume,
+    has_begun,
     open_splits,
     refuse_existing,
 )
@@ -73,17 +74,20 @@ def train(
                 around.enter_context(_only_user(run))  # before anything is read or written there
                 check_resume(run, data, config) if resume else refuse_existing(run)
         ranks.check_same(data.fingerprint, "set of shards")
+        continues = resume and ranks.broadcast(lambda: has_begun(run))
         around.enter_context(kernels(deterministic=config.run.deterministic))
         listeners = [report]
         with ranks.all_or_raise():
             if config.run.tensorboard and ranks.first:
                 listeners.append(around.enter_context(TensorBoardLog(run.tensorboard)))
         state = begin(
-            run, config, data, val_data, ranks=ranks, device=device, resume=resume, stop=stop
+            run, config, data, val_data, ranks=ranks, device=device, resume=continues, stop=stop
         )
+        if resume and not continues:
+            state.remarks.append("there is no checkpoint yet: the run begins again")
         fit_batch(state)
         with ranks.all_or_raise():
-            _begin_log(state, command, resume, listeners)
+            _begin_log(state, command, continues, listeners)
         try:
             return _loop(state)
         except PspError as error:

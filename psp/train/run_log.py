@@ -67,7 +67,7 @@ class RunLog:
                 keepends=True
             )
             with atomic_write(run.metrics) as temporary:
-                text = "".join(line for line in lines if _step_of(line) <= resumed)
+                text = "".join(line for line in lines if step_of(line) <= resumed)
                 temporary.write_text(text, encoding="utf-8")
 
     def __call__(self, event: Event) -> None:
@@ -90,7 +90,7 @@ def _record(event: Step | Validation) -> dict[str, Any]:
     return record
 
 
-def _step_of(line: str) -> float:
+def step_of(line: str) -> float:
     """Return the step of a line of metrics.jsonl; infinity for a half-written one."""
     try:
         return int(json.loads(line)["step"]) if line.endswith("\n") else math.inf

@@ -222,6 +222,32 @@ def test_a_torn_line_in_the_metrics_does_not_stop_a_resume(shards, config, tmp_p
 
 
 @pytest.mark.slow
+def test_a_run_killed_before_its_first_checkpoint_begins_again(shards, config, tmp_path):
+    short = config.changed(steps=2, eval_every=1, log_every=1, save_every=2)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "lock").touch()
+    (run / "config.json.tmp").touch()  # killed while this was written
+    go(shards, run, short)
+    before = {name: (run / name).read_bytes() for name in ("best.safetensors", "last.safetensors")}
+    shutil.rmtree(run / "checkpoints")
+    finished, events = go(shards, run, short, resume=True)
+    assert finished and any("begins again" in e.text for e in events if isinstance(e, Notice))
+    assert {name: (run / name).read_bytes() for name in before} == before
+    assert [r["step"] for r in steps(run) if r["event"] == "step"] == [1, 2]
+
+
+@pytest.mark.slow
+def test_a_run_whose_checkpoints_are_gone_does_not_begin_again(shards, config, tmp_path):
+    """Or a second --resume would replace the weights of days."""
+    short = config.changed(steps=2, eval_every=2, log_every=1, save_every=1)
+    go(shards, tmp_path / "run", short)
+    shutil.rmtree(tmp_path / "run/checkpoints")
+    with pytest.raises(PspError, match="checkpoints.*no checkpoint"):
+        go(shards, tmp_path / "run", short, resume=True)
+
+
+@pytest.mark.slow
 def test_a_foreign_checkpoint_or_a_damaged_config_is_one_line(shards, config, tmp_path):
     short = config.changed(steps=2, eval_every=2)
     go(shards, tmp_path / "run", short)
@@ -362,7 +388,7 @@ def test_a_run_without_weights_yet_says_how_to_get_them(tmp_path):
     folder = tmp_path / "runs/x"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text('{"settings": {}, "data": "x", "data_fingerprint": "y"}')
-    with pytest.raises(PspError, match="best.safetensors.*remove"):
+    with pytest.raises(PspError, match="best.safetensors.*psp train x -o .*--resume"):
         find_model(folder)
     with pytest.raises(PspError, match="'x'.*psp models"):
         find_model(tmp_path / "runs/xx")
