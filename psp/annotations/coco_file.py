@@ -102,11 +102,13 @@ def coco_file(place: Place, name: str, value: dict[str, Any]) -> CocoFile:
             raise PspError(f"{where}: no category with a name ({short(item)}). Correct it")
         number = item.get("id")
         if not is_id(number):
-            raise PspError(f"{where}: '{item['name']}' has no id ({short(number)}). Correct it")
+            raise PspError(
+                f"{where}: {short(item['name'])} has no id ({short(number)}). Correct it"
+            )
         if number in categories and categories[number].name != item["name"]:
             raise PspError(
-                f"{where}: '{item['name']}' has the id {short(number)} of "
-                f"'{categories[number].name}'. Correct one of them"
+                f"{where}: {short(item['name'])} has the id {short(number)} of "
+                f"{short(categories[number].name)}. Correct one of them"
             )
         categories[number] = Category(
             item["name"], where, item.get("supercategory"), _color(item.get("color"))

@@ -208,7 +208,9 @@ def _shapes(
             if not isinstance(label, str) or not label:
                 raise ValueError(f"its label is no text ({short(label)})")
             if listed and label not in (*listed, IGNORE, BACKGROUND):
-                raise ValueError(f"'{label}' is not in labels.txt. Add it there, or correct it")
+                raise ValueError(
+                    f"{short(label)} is not in labels.txt. Add it there, or correct it"
+                )
             region = _region(value, f"{picture.source.name}: {item}", remarks)
         except ValueError as error:
             raise ValueError(f"{item}: {error}") from None

@@ -53,6 +53,18 @@ class Polygon:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class RelativePolygon:
+    """A polygon of one ring in parts of the picture's size: (1, 1) is the lower right corner."""
+
+    ring: Points
+    fill: str = CENTERS
+
+    def cover(self, height: int, width: int) -> tuple[int, int, Mask]:
+        """See `Region`. Raises ValueError if all of it lies outside of the picture."""
+        return Polygon((self.ring * (width, height),), fill=self.fill).cover(height, width)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Line:
     """A line of some pixels' width from point to point, drawn as Pillow does."""
 

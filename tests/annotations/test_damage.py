@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 from helpers.exports import first_problem
-from helpers.mutations import damaged
+from helpers.mutations import damaged, damaged_text
 from PIL import Image
 
 from psp.annotations.format import ReadOptions
@@ -48,6 +48,7 @@ FILES = {
     "labelme": ("a.json", LABELME),
     "coco": ("instances.json", COCO),
     "coco-panoptic": ("panoptic.json", PANOPTIC),
+    "ultralytics": ("a.txt", "0 0.1 0.1 0.9 0.2 0.5 0.8\n1 0.5 0.5 0.6 0.6 0.5 0.7\n"),
 }
 
 
@@ -58,12 +59,13 @@ def test_odd_values_are_reported_in_one_line(tmp_path, name):
     path = tmp_path / file
     path.parent.mkdir(exist_ok=True)
     Image.new("RGB", (60, 40)).save(tmp_path / "a.png")
-    path.write_text(json.dumps(value))
+    (tmp_path / "data.yaml").write_text("train: .\nnames: [a, b]" if path.suffix == ".txt" else "")
+    path.write_text(value if isinstance(value, str) else json.dumps(value))
     assert list(recognize(Place(tmp_path))) == [name]
     format = recognize(Place(tmp_path))[name]
     reported = 0
     for _ in range(ROUNDS):
-        path.write_text(damaged(value, rng))
+        path.write_text(damaged_text(value, rng) if path.suffix == ".txt" else damaged(value, rng))
         recognize(Place(tmp_path))
         message = ""
         try:

@@ -61,3 +61,12 @@ def damaged(value, rng):
     if kind == 2:
         return text.replace("0", nested(100_000), 1)
     return text
+
+
+def damaged_text(text, rng):
+    """Return a text with a few characters replaced, removed or doubled, or cut."""
+    for _ in range(rng.integers(1, 4)):
+        place = rng.integers(len(text) + 1)
+        odd = ["\0", "-", "e9", " ", "\n", "nan", "é", ".", "9" * 400, "\t", ""][rng.integers(11)]
+        text = text[:place] + odd + text[place + rng.integers(3) :]
+    return text[: rng.integers(len(text) + 1)] if rng.integers(9) == 0 else text
