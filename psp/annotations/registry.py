@@ -22,10 +22,19 @@ def recognize(place: Place) -> dict[str, Format]:
 
     Masks are what is left where no labeling tool's own files are found.
     """
-    formats = {name: load_named(FORMATS, GROUP, name, f"format '{name}'") for name in FORMATS}
+    formats = _loaded()
     masks = {name: formats.pop(name) for name in MASKS}
     found = {name: format for name, format in formats.items() if format.recognizes(place)}
     for name, format in masks.items():
         if not found and format.recognizes(place):
             found[name] = format
     return found
+
+
+def titles() -> dict[str, str]:
+    """Return the title of each format, by name."""
+    return {name: format.title for name, format in _loaded().items()}
+
+
+def _loaded() -> dict[str, Format]:
+    return {name: load_named(FORMATS, GROUP, name, f"format '{name}'") for name in FORMATS}

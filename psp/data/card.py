@@ -82,14 +82,15 @@ class Folders:
 
 @dataclass(frozen=True)
 class Exports:
-    """What the layout `exports` reads: own photos with masks, or exports of labeling tools.
+    """What the layout `annotated` reads: own photos with masks, or exports of labeling tools.
 
-    `sources` and `images` are paths as the card has them, relative to its file. `labels` maps each
-    class name that the exports use to a class id, or to 255 for what is not trained on. `undrawn`
-    is the id of pixels that no shape covers. Pictures without any shape are left out, unless
-    `empty` is set. `order` is that of painting, of annotations/records.py. `val_fraction` of the
-    groups of pictures that belong together are for validation, where the exports have no splits;
-    `group_by` is "auto", "none" or a regular expression. Longer pictures than `max_side` pixels are
+    `sources`, `images` and `video` are paths as the card has them, relative to its file; `format`
+    names a format where several fit. `labels` maps each class name that the exports use to a class
+    id, or to 255 for what is not trained on. `undrawn` is the id of pixels that no shape covers.
+    Pictures without any shape are left out, unless `empty` is set. `order` is that of painting, of
+    annotations/records.py. `val_fraction` of the groups of pictures that belong together are for
+    validation, where the exports have no splits; `group_by` is "auto", "none" or a regular
+    expression. Longer pictures than `max_side` pixels are
     shrunk to it.
     """
 
@@ -97,6 +98,7 @@ class Exports:
     labels: Mapping[str, int]
     images: str = ""
     video: str = ""
+    format: str = ""
     undrawn: int = IGNORE
     empty: bool = False
     order: str = "file-order"

@@ -10,6 +10,7 @@ from psp.errors import PspError
 KEYS: dict[str, type] = {
     "images": str,
     "video": str,
+    "format": str,
     "undrawn": str,
     "empty": str,
     "order": str,

@@ -30,8 +30,11 @@ def with_made_colors(items: list[Any], packed: Callable[[Any, str], int]) -> lis
 
     `packed` returns 65536 R + 256 G + B of a color's text, or raises.
     """
-    stated = [item["color"] for item in items if isinstance(item, dict) and "color" in item]
-    codes = [packed(text, "color") for text in stated]
+    codes = [
+        packed(item["color"], f"class {index} '{item.get('name', '?')}': color")
+        for index, item in enumerate(items)
+        if isinstance(item, dict) and "color" in item
+    ]
     made = made_colors({(code >> 16, code >> 8 & 255, code & 255) for code in codes})
     return [
         {**item, "color": "#{:02x}{:02x}{:02x}".format(*next(made))}

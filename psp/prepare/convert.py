@@ -1,6 +1,6 @@
 """Check and convert one pair of files. Only here raw label values are mapped to class ids."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from psp.annotations.records import AnnotatedPicture, MaskFile, Shape
 from psp.data.card import IGNORE, Card
 from psp.data.staging import Sample, Staged, stage
 from psp.errors import PspError
 from psp.files import read_bytes
-from psp.images.encoding import encode_jpeg, encode_label, encode_png
+from psp.images.encoding import encode_label
 from psp.images.headers import JPEG_END
 from psp.images.heif import is_avif, is_heif
 from psp.images.labels import (
@@ -23,56 +24,14 @@ from psp.images.labels import (
 )
 from psp.images.orientation import UPRIGHT, swaps_sides
 from psp.images.pictures import check_image, decode_image
+from psp.prepare.annotated import AnnotatedLabels
+from psp.prepare.conversion import JPEG, LOST, Conversion, stored_form
 from psp.prepare.layouts.layout import Pair
-from psp.prepare.turning import upright_mask
+from psp.prepare.turning import TURNED, upright_mask
 
 UNKNOWN = -1  # in the lookup table: a raw value that is not in the card
-_HEIF = "png"  # how HEIC and AVIF are stored, so that reading shards needs no extra
-HEIF_AS_PNG = (  # counted, and said at the end
-    "HEIC or AVIF pictures were decoded and are stored as PNG: lossless, 8 bits a color; "
-    "--reencode jpeg:95 takes less space"
-)
-# What is counted, and said at the end.
+# Counted, and said at the end.
 NO_END = "JPEGs lack their end mark, but no pixel"
-JPEG = b"\xff\xd8\xff"
-SHRUNKEN_JPEG = 95  # quality of a JPEG that was shrunk and encoded again
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """How pictures are stored.
-
-    `store` is "encoded" (the original files; labels as PNG) or "raw" (decoded arrays). `reencode`
-    is a JPEG quality: pictures of lossless formats are compressed with it. Pictures with a side
-    above `max_side` pixels are shrunk to it, their labels by nearest neighbor.
-    """
-
-    store: str = "encoded"
-    reencode: int | None = None
-    max_side: int | None = None
-    upright: bool = False  # turn photos by their EXIF orientation, and their masks with them
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the choices as JSON can hold them."""
-        choices = asdict(self)
-        if self.upright:
-            return {**choices, "heif": _HEIF}
-        del choices["upright"]  # as for the official sets
-        return choices
-
-    def remarks(self) -> list[str]:
-        """Return notes for the user on pictures that are not stored unchanged."""
-        remarks = []
-        if self.reencode is not None:
-            remarks.append(
-                f"pictures of lossless formats are now JPEG {self.reencode}, which is lossy"
-            )
-        if self.max_side is not None:
-            remarks.append(
-                f"pictures with a side above {self.max_side} pixels were shrunk to it, with their "
-                "labels"
-            )
-        return remarks
 
 
 class BadPairError(PspError):
@@ -96,6 +55,7 @@ class Converter:
         self.color_to_id = {color: index for index, color in enumerate(colors)}
         self.byte_table = self.table[:256].astype(np.uint8)  # UNKNOWN is refused separately
         self.keeps_files = replace(conversion, upright=False) == Conversion()
+        self.annotated = AnnotatedLabels(card.exports) if card.exports else None
         cv2.setNumThreads(1)  # each core has a process
 
     def __call__(self, task: tuple[str, Pair]) -> Staged | BadPairError:
@@ -108,12 +68,14 @@ class Converter:
         return sample if isinstance(sample, BadPairError) else stage(self.folder, shard, sample)
 
     def _sample(self, pair: Pair) -> Sample | BadPairError:
+        if pair.drawn is not None and pair.drawn.problem:
+            return BadPairError([pair.drawn.problem])
         problems: list[str] = []
         notes: list[str] = []
         orientation, turn = UPRIGHT, self.conversion.upright
         data = image = size = raw = None
         try:
-            data = read_bytes(pair.image)
+            data = _picture_bytes(pair)
             boxed = is_heif(data) or is_avif(data)  # which are upright when they are decoded
             if (self.keeps_files or turn) and not boxed:
                 height, width, tag = check_image(data, str(pair.image))
@@ -126,7 +88,13 @@ class Converter:
                 notes.append(NO_END)
         except PspError as error:
             problems.append(str(error))
-        if pair.label is not None:
+        if pair.drawn is not None and isinstance(pair.drawn.drawn, tuple):
+            try:
+                if size is not None:
+                    raw = self._painted(pair.drawn, pair.drawn.drawn, size, orientation, notes)
+            except PspError as error:
+                problems.append(str(error))
+        elif pair.label is not None:
             try:
                 stored_label = read_bytes(pair.label)
                 raw = self._raw_label(pair, pair.label, stored_label)
@@ -149,17 +117,35 @@ class Converter:
             return BadPairError(problems)
         assert data is not None and size is not None
         if image is not None:
-            if self._stores_png(data):
-                notes.append(HEIF_AS_PNG)
-            data, label, size = self._reencoded(data, image, label)
-            counts = counts if label is None else histogram(label)
+            data, label, size, said = stored_form(self.conversion, data, image, label)
+            before, counts = counts, counts if label is None else histogram(label)
+            notes += [*said, LOST] if ((before > 0) & (counts == 0)).any() else said
         stored = b""
         if label is not None:
             stored = label.tobytes() if self.conversion.store == "raw" else encode_label(label)
         pixels = np.append(counts[: len(self.card.classes)], counts[IGNORE])
         return Sample(pair.name, data, stored, size, pixels, tuple(notes))
 
+    def _painted(
+        self,
+        picture: AnnotatedPicture,
+        shapes: tuple[Shape, ...],
+        size: tuple[int, int],
+        orientation: int,
+        notes: list[str],
+    ) -> NDArray[np.uint8]:
+        """Return the class ids of what was drawn on a photo, which is of this size when upright."""
+        assert self.annotated is not None
+        stored = size[::-1] if swaps_sides(orientation) else size
+        ids, turned = self.annotated.painted(picture, shapes, stored, orientation)
+        if turned:
+            notes.append(TURNED)
+        return ids
+
     def _raw_label(self, pair: Pair, path: Path, data: bytes) -> NDArray[Any]:
+        if pair.drawn is not None and isinstance(pair.drawn.drawn, MaskFile):
+            assert self.annotated is not None
+            return self.annotated.read(pair.drawn.drawn, data)
         if path.suffix == ".mat":
             # Loading scipy takes 0.1 s in every process, and few data sets need it.
             from psp.prepare.matlab import read_label
@@ -213,6 +199,8 @@ class Converter:
 
         Raises PspError for values that are not in the card.
         """
+        if pair.drawn is not None:  # these are class ids
+            return raw.astype(np.uint8), histogram(raw.astype(np.uint8))
         counts = np.zeros(256, np.int64)
         if raw.dtype == np.uint8:
             # Faster for bytes: one histogram, then a lookup by OpenCV.
@@ -259,33 +247,14 @@ class Converter:
         gray = cv2.cvtColor(colors[None], cv2.COLOR_RGB2GRAY)
         return {int(value) for value in gray.ravel()}
 
-    def _stores_png(self, data: bytes) -> bool:
-        """Whether a file is a HEIC or AVIF that is to be stored as PNG."""
-        conversion = self.conversion
-        plain = conversion.store == "encoded" and conversion.reencode is None
-        return plain and (is_heif(data) or is_avif(data))
 
-    def _reencoded(
-        self, data: bytes, image: NDArray[np.uint8], label: NDArray[np.uint8] | None
-    ) -> tuple[bytes, NDArray[np.uint8] | None, tuple[int, int]]:
-        """Return the bytes, the label and the size to store for a picture that is converted."""
-        conversion = self.conversion
-        jpeg = data.startswith(JPEG)
-        shrunken = conversion.max_side is not None and max(image.shape[:2]) > conversion.max_side
-        if shrunken:
-            assert conversion.max_side is not None
-            image = _shrink(image, conversion.max_side, cv2.INTER_AREA)
-            if label is not None:
-                label = _shrink(label, conversion.max_side, cv2.INTER_NEAREST_EXACT)
-        if conversion.store == "raw":
-            data = image.tobytes()
-        elif conversion.reencode is not None and not jpeg:
-            data = encode_jpeg(image, conversion.reencode)
-        elif self._stores_png(data):
-            data = encode_png(image)
-        elif shrunken:
-            data = encode_jpeg(image, SHRUNKEN_JPEG) if jpeg else encode_png(image)
-        return data, label, (image.shape[0], image.shape[1])
+def _picture_bytes(pair: Pair) -> bytes:
+    """Return the picture's file, or the picture that its annotation file has in it."""
+    if pair.drawn is not None and pair.drawn.embedded:
+        from psp.annotations.labelme import embedded_picture
+
+        return embedded_picture(pair.image)
+    return read_bytes(pair.image)
 
 
 def raw_to_id_table(card: Card) -> NDArray[np.int16]:
@@ -295,10 +264,3 @@ def raw_to_id_table(card: Card) -> NDArray[np.int16]:
     for raw, index in card.raw_to_id().items():
         table[raw] = index
     return table
-
-
-def _shrink(picture: NDArray[np.uint8], side: int, interpolation: int) -> NDArray[np.uint8]:
-    height, width = picture.shape[:2]
-    scale = side / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(picture, size, interpolation=interpolation), np.uint8)

@@ -11,6 +11,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,15 @@ MARK = "plan.json"  # shows that psp wrote the folder, until it has a manifest
 NOTE = re.compile(r"\w+-\d{5}\.json")
 SHARD = re.compile(r"\w+-\d{5}\.h5")
 STAGING = re.compile(r"\w+-\d{5}\.\d+")  # without .tmp
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A finished folder of shards, its manifest, and the title of the data set."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    title: str
 
 
 class OccupiedError(PspError):

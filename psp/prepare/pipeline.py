@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from psp.annotations.records import Export
 from psp.data.card import Card
 from psp.data.manifest import FORMAT, MANIFEST, VERSION
 from psp.data.shard_writer import shard_entry, write_shard
@@ -22,9 +23,11 @@ from psp.errors import PspError
 from psp.events import Incomplete, Notice, Progress, Report, ignore
 from psp.files import write_json
 from psp.prepare import plausibility
-from psp.prepare.convert import BadPairError, Conversion, Converter
+from psp.prepare.conversion import Conversion
+from psp.prepare.convert import BadPairError, Converter
 from psp.prepare.layouts.layout import Pair, Source
 from psp.prepare.missing import MissingError
+from psp.prepare.near_duplicates import near_duplicates
 from psp.prepare.output import (
     AUDIT,
     OccupiedError,
@@ -59,6 +62,7 @@ def prepare(
     out: Path,
     *,
     sbd: Path | None = None,
+    exports: tuple[Export, ...] = (),
     conversion: Conversion = Conversion(),  # noqa: B008 - it is frozen
     shard_mb: float = SHARD_MB,
     allow_incomplete: bool = False,
@@ -69,6 +73,7 @@ def prepare(
 ) -> dict[str, Any]:
     """Convert the official files under `raw` into shards in the folder `out`; return the manifest.
 
+    `exports` are what was read of own data (psp/prepare/own), for a card with a table [exports].
     If `out` was made from the same input, it is returned unchanged, unless `overwrite` is set. The
     bytes are the same for any number of `workers` (processes that convert).
 
@@ -79,7 +84,7 @@ def prepare(
     out = check_output(out, [raw, sbd] if sbd else [raw])
     with only_writer(out):  # before the first byte
         return _prepare(
-            Source(raw, card, sbd),
+            Source(raw, card, sbd, exports),
             out,
             conversion,
             shard_mb,
@@ -139,6 +144,9 @@ def _prepare(
     finish(partial, out, files)
     for remark in (*conversion.remarks(), *plausibility.remarks(out, manifest)):
         report(Notice(remark))
+    if source.card.exports or source.card.folders:  # official splits are what they are
+        for remark in near_duplicates(out, manifest):
+            report(Notice(remark))
     return manifest
 
 

@@ -19,7 +19,7 @@ from psp.images.heif import AVIF_SUFFIXES, HEIF_SUFFIXES
 from psp.images.kinds import LeftOut
 from psp.images.pictures import picture_size
 from psp.images.reading import PictureError
-from psp.prepare.convert import Conversion
+from psp.prepare.conversion import Conversion
 from psp.prepare.layouts.layout import Pair, Source
 from psp.prepare.layouts.places import folders_there
 from psp.prepare.layouts.registry import find_download, find_layout
@@ -170,9 +170,9 @@ def make_plan(
         )
     root = find_download(raw, layout)
     # Own photos are upright everywhere; official sets stay as their authors have them.
-    conversion = replace(conversion, upright=layout.has_folders)
+    conversion = replace(conversion, upright=layout.own)
     plan = Plan(card, conversion, {}, [], {}, shard_bytes)
-    official = not layout.has_folders and card.origin is not None
+    official = not layout.own and card.origin is not None
     incomplete: list[str] = []  # errors, or remarks if the download may be incomplete
     missing = plan.missing
     for split in card.splits:

@@ -28,7 +28,7 @@ from psp.data.cardfile import find_card
 from psp.data.loader import Crops, batches
 from psp.data.shards import ShardSplit
 from psp.events import Progress
-from psp.prepare.convert import Conversion
+from psp.prepare.conversion import Conversion
 from psp.prepare.pipeline import prepare
 from psp.runs import Run
 from psp.settings.config import TrainConfig, train_config

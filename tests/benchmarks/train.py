@@ -33,7 +33,7 @@ from psp.device import autocast
 from psp.model.architecture import Architecture
 from psp.model.preprocessing import IMAGENET
 from psp.model.pspnet import Logits, build
-from psp.prepare.convert import Conversion
+from psp.prepare.conversion import Conversion
 from psp.prepare.pipeline import prepare
 from psp.settings.loss import LossSettings
 from psp.settings.optimizer import OptimizerSettings

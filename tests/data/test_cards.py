@@ -168,7 +168,7 @@ def test_recipes_are_laid_over_each_other(tmp_path):
     ("old", "new", "texts"),
     [
         ("layout =", "layuot =", ["'layuot'", "'layout'"]),
-        ('title = "Mine"', "", ["'title'", "missing"]),
+        ('layout = "scenes"', "", ["'layout'", "missing"]),
         ('name = "b"', 'name = "a"', ["class 1 'a'", "'name'", "class 0"]),
         ("#0000ff", "#000000", ["class 1 'b'", "'color'", "'a'"]),
         ("#0000ff", "blue", ["class 1 'b'", "'blue'", "#"]),

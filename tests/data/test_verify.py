@@ -15,7 +15,7 @@ from psp.data.manifest import read_manifest
 from psp.data.statistics import read_statistics
 from psp.data.verify import verify
 from psp.files import file_sha256
-from psp.prepare.convert import Conversion
+from psp.prepare.conversion import Conversion
 from psp.prepare.pipeline import prepare
 
 

@@ -20,7 +20,7 @@ from psp.data.shards import ShardSplit
 from psp.errors import PspError
 from psp.events import Notice
 from psp.files import file_sha256
-from psp.prepare.convert import Conversion
+from psp.prepare.conversion import Conversion
 from psp.prepare.output import OccupiedError
 from psp.prepare.pipeline import AuditError, prepare
 from psp.workers import map_in_processes

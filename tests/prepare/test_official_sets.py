@@ -4,7 +4,7 @@ import pytest
 
 from psp.data.card import IGNORE
 from psp.data.cardfile import find_card
-from psp.prepare.convert import Conversion
+from psp.prepare.conversion import Conversion
 from psp.prepare.layouts.layout import Source
 from psp.prepare.layouts.lists import read_ids
 from psp.prepare.plan import make_plan

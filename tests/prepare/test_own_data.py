@@ -10,7 +10,7 @@ from psp.data.cardfile import find_card, read_card
 from psp.data.shards import ShardSplit
 from psp.errors import PspError
 from psp.lists.read import read_list
-from psp.prepare.convert import Conversion
+from psp.prepare.conversion import Conversion
 from psp.prepare.layouts.layout import Source
 from psp.prepare.pipeline import prepare
 from psp.prepare.plan import make_plan

@@ -223,4 +223,4 @@ def _fraction(
     return []
 
 
-LAYOUT = Layout("a folder of images and masks", root, pairs, has_folders=True)
+LAYOUT = Layout("a folder of images and masks", root, pairs, has_folders=True, own=True)

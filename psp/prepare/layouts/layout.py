@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from psp.annotations.records import AnnotatedPicture, Export
 from psp.data.card import Card, SplitEntry
 from psp.errors import PspError
 from psp.images.kinds import LeftOut, is_litter, sort_files
@@ -21,6 +22,7 @@ class Pair:
     `variable` is the variable of a MATLAB file with the label, such as "GTcls.Segmentation", and
     `names` the one with the class names, which are then compared with the card's ("": none).
     `listed` is the line of a list that names the pair, such as "train.csv, line 3", for messages.
+    `drawn` is what an export of a labeling tool says of the picture; `label` is then its file.
     """
 
     name: str
@@ -29,15 +31,20 @@ class Pair:
     variable: str = ""
     names: str = ""
     listed: str = ""
+    drawn: AnnotatedPicture | None = None
 
 
 @dataclass(frozen=True)
 class Source:
-    """The raw data set: the folder that the user gave, its card, and the folder of --sbd."""
+    """The raw data set: the folder that the user gave, its card, and the folder of --sbd.
+
+    `exports` are what was read of own photos and of labeling tools' exports.
+    """
 
     raw: Path
     card: Card
     sbd: Path | None = None
+    exports: tuple[Export, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,8 @@ class Layout:
     The rest is optional. `card` is the shipped card to suggest for a folder that `root` finds.
     `hint(raw)` returns a sentence on what is wrong with a folder that `root` does not find, or what
     it is instead, if it is a common mistake. `sbd_split` is the split that is made from the folder
-    of --sbd. `has_folders`: cards of this layout have a table [folders].
+    of --sbd. `has_folders`: cards of this layout have a table [folders]. `own`: its pictures are
+    people's own, which are turned upright, not an official set.
     """
 
     description: str
@@ -75,6 +83,7 @@ class Layout:
     hint: Callable[[Path], str | None] | None = None
     sbd_split: str | None = None
     has_folders: bool = False
+    own: bool = False
 
 
 def find_root(raw: Path, tried: tuple[str, ...], landmarks: tuple[str, ...]) -> Path | None:

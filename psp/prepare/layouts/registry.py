@@ -10,6 +10,7 @@ from psp.prepare.layouts.layout import Layout, entries
 GROUP = "psp.layouts"  # the entry points of other packages' layouts
 LAYOUTS = {
     "ade20k": "psp.prepare.layouts.ade20k:LAYOUT",
+    "annotated": "psp.prepare.layouts.annotated:LAYOUT",
     "camvid": "psp.prepare.layouts.camvid:LAYOUT",
     "cityscapes": "psp.prepare.layouts.cityscapes:LAYOUT",
     "context": "psp.prepare.layouts.context:LAYOUT",
@@ -38,7 +39,7 @@ def find_download(raw: Path, layout: Layout) -> Path:
 
     Raises PspError that says what `raw` is instead, if that is recognized.
     """
-    if raw.is_file():
+    if raw.is_file() and layout.root(raw) is None:
         kind = "an archive. Unpack it first, and give" if _is_archive(raw.name) else "a file. Give"
         raise PspError(f"{raw}: {kind} the folder of {layout.description}.")
     if not raw.is_dir():

@@ -1,0 +1,195 @@
+"""What `psp prepare` and `psp cards new` share: whether own data are meant, and their options."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from psp.cli.options import one_of
+from psp.errors import PspError, nearest
+
+if TYPE_CHECKING:
+    from psp.prepare.own.card import OwnOptions
+    from psp.prepare.own.sources import Sources
+
+OWN = "Own photos and exports"
+Result = TypeVar("Result")
+
+MaxSide = Annotated[
+    str | None,
+    typer.Option(
+        help="Shrink larger pictures to a long side of N pixels. Default: none for a card; 1024 "
+        "for your own photos.",
+        metavar="N|none",
+    ),
+]
+Images = Annotated[
+    Path | None,
+    typer.Option(
+        help="The pictures' folder, if they lie apart.", metavar="DIR", rich_help_panel=OWN
+    ),
+]
+Video = Annotated[
+    Path | None,
+    typer.Option(help="The clip that tracks were drawn on.", metavar="FILE", rich_help_panel=OWN),
+]
+Name = Annotated[
+    str | None,
+    typer.Option(
+        help="The new card's name. Default: after the first folder or file.",
+        metavar="NAME",
+        rich_help_panel=OWN,
+    ),
+]
+FormatName = Annotated[
+    str,
+    typer.Option("--format", help="Read it as this format, if several fit.", rich_help_panel=OWN),
+]
+Undrawn = Annotated[
+    str,
+    typer.Option(
+        help="Pixels without a shape: background (a class) or ignore.", rich_help_panel=OWN
+    ),
+]
+Empty = Annotated[
+    str,
+    typer.Option(
+        help="Pictures without any shape: leave-out, or background to train on them.",
+        rich_help_panel=OWN,
+    ),
+]
+Paint = Annotated[
+    str | None,
+    typer.Option(
+        help="Which shape lies on top: the last one (file-order) or the smallest (large-first). "
+        "Default: the tool's own rule.",
+        rich_help_panel=OWN,
+    ),
+]
+Rename = Annotated[
+    str,
+    typer.Option(
+        help="Give classes other names, or join them: moss=Moss,soil=bare.",
+        metavar="OLD=NEW,…",
+        rich_help_panel=OWN,
+    ),
+]
+ValFraction = Annotated[
+    float,
+    typer.Option(
+        help="Share of the pictures to validate on, if there is no val split.",
+        min=0,
+        max=0.9,
+        rich_help_panel=OWN,
+    ),
+]
+GroupBy = Annotated[
+    str,
+    typer.Option(
+        help="Pictures that stay in one split: auto (frames of a sequence), none, or a regular "
+        "expression on names.",
+        rich_help_panel=OWN,
+    ),
+]
+
+
+def own_options(
+    name: str | None,
+    undrawn: str,
+    empty: str,
+    paint: str | None,
+    rename: str,
+    val_fraction: float,
+    group_by: str,
+    max_side: int | None,
+) -> "OwnOptions":
+    """Return the options for own data. Raises PspError for a value that is none of the choices."""
+    from psp.prepare.own.card import OwnOptions
+
+    if paint is not None:
+        one_of("--paint", paint, ("file-order", "large-first"))
+    return OwnOptions(
+        name=name,
+        undrawn=one_of("--undrawn", undrawn, ("background", "ignore")),
+        empty=one_of("--empty", empty, ("leave-out", "background")) == "background",
+        paint=paint,
+        rename=_renames(rename),
+        val_fraction=val_fraction,
+        group_by=group_by,
+        max_side=max_side,
+    )
+
+
+def _renames(text: str) -> dict[str, str]:
+    """Return old name → new name, of a text such as "moss=Moss,soil=bare"."""
+    renames = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        old, sign, new = (side.strip() for side in part.partition("="))
+        if not (old and sign and new):
+            raise PspError(f"--rename {text}: must be OLD=NEW, several with commas between them.")
+        renames[old] = new
+    return renames
+
+
+def max_side_of(text: str | None) -> int | None:
+    """Return the value of --max-side: None if not given, 0 for "none". Raises PspError."""
+    if text is None:
+        return None
+    if text == "none":
+        return 0
+    if not text.isdecimal() or int(text) < 1:
+        raise PspError(f"--max-side {text}: must be a number of pixels, or none.")
+    return int(text)
+
+
+def own_sources(
+    given: Sequence[str], images: Path | None, video: Path | None, format_name: str
+) -> "Sources | None":
+    """Return the sources if the arguments are own data: files or folders, but no card.
+
+    What exists wins over a card's name, but the name of a card before a folder means the card.
+    """
+    from psp.data.cardfile import shipped
+    from psp.prepare.own.sources import Sources
+
+    first = Path(given[0])
+    if not first.exists() and first.suffix != ".toml" and given[0] not in shipped():
+        raise PspError(
+            f"{given[0]}: no such file or folder, and no card of that name."
+            f"{nearest(given[0], shipped())} psp cards lists them"
+        )
+    if first.suffix == ".toml" or not first.exists():
+        return None
+    if len(given) == 2 and given[0] in shipped() and Path(given[1]).is_dir() and first.is_dir():
+        raise PspError(
+            f"{given[0]}: a folder here, and the name of a card. For the folder, write "
+            f"./{given[0]}; for the card, run psp prepare from another folder"
+        )
+    return Sources(paths=tuple(map(Path, given)), images=images, video=video, format=format_name)
+
+
+def settled(options: "OwnOptions", work: Callable[["OwnOptions"], Result]) -> Result:
+    """Return work(options); on a terminal, ask which similar class names are one, and go on."""
+    from psp.prepare.own.classes import SimilarNamesError
+
+    while True:
+        try:
+            return work(options)
+        except SimilarNamesError as error:
+            if not (sys.stdin.isatty() and sys.stderr.isatty()):
+                raise
+            options = replace(options, rename={**options.rename, **_asked(error.groups)})
+
+
+def _asked(groups: Sequence[Sequence[str]]) -> dict[str, str]:
+    """Ask for each group of similar names whether they are one class; return the renames."""
+    renames: dict[str, str] = {}
+    for first, *others in groups:
+        for other in others:
+            same = typer.confirm(f"Are '{first}' and '{other}' one class?", default=True, err=True)
+            renames[other] = first if same else other
+        renames[first] = first
+    return renames

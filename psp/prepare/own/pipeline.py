@@ -1,0 +1,184 @@
+"""Own photos and exports of labeling tools into shards: read, described in a card, converted."""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from psp.annotations.records import Export, MaskFile
+from psp.data.card import IGNORE, Card
+from psp.errors import PspError
+from psp.events import Notice, Report, ignore
+from psp.files import numbered_names, write
+from psp.prepare.conversion import Conversion
+from psp.prepare.layouts.annotated import gather
+from psp.prepare.output import OccupiedError, Prepared, check_output
+from psp.prepare.own.card import OwnOptions, default_name, make_card
+from psp.prepare.own.classes import has_undrawn
+from psp.prepare.own.sources import Sources, open_exports
+
+DATA = Path("data")  # where shards go by default
+_MARK = "# unedited: "  # in a card's last line, with a digest of what stands above
+
+
+# psp.prepare.pipeline.prepare with all options set but raw, out, exports, conversion and report.
+Convert = Callable[..., dict[str, Any]]
+
+
+def prepare_own(
+    sources: Sources,
+    options: OwnOptions,
+    out: Path | None,
+    convert: Convert,
+    conversion: Conversion,
+    report: Report = ignore,
+) -> Prepared:
+    """Convert own data without a card: make one, say what it says, write it beside the shards.
+
+    `out` None is data/NAME, or the first of data/NAME-2, … that is free. A card that a person has
+    edited is never replaced. Raises PspError as `open_exports`, `make_card` and `convert` do; the
+    card is then there all the same, if it could be made.
+    """
+    default = out or DATA / (options.name or default_name(sources.paths))
+    check_output(default, sources.all_paths())
+    with open_exports(sources, default.parent) as exports:
+        for folder in [out] if out else numbered_names(default):
+            path = card_beside(folder)
+            card, text = make_card(exports, sources, options, path)
+            if _is_others(path, text):
+                said = f"{path}: is there and says something else. To use it: psp prepare {path}"
+                if out:
+                    raise PspError(f"{said}. Or choose another -o")
+                report(Notice(said))
+                continue
+            for line in describe(exports, card):
+                report(Notice(line))
+            try:
+                manifest = _converted(card, sources, exports, folder, convert, conversion, report)
+            except OccupiedError as error:
+                if out:
+                    raise
+                report(Notice(str(error).partition(". ")[0]))
+                continue
+            except PspError as error:
+                write(path, _marked(text))
+                raise PspError(f"{str(error).rstrip('.')}. The card is {path}") from None
+            write(path, _marked(text))
+            report(Notice(f"card: {path} (edit it, then: psp prepare {path})"))
+            return Prepared(folder, manifest, card.title)
+    raise AssertionError("there is always another number")
+
+
+def new_card(sources: Sources, options: OwnOptions, path: Path, report: Report = ignore) -> Card:
+    """Make the card alone, and write it to `path`. Raises PspError if another card is there."""
+    with open_exports(sources, path.parent) as exports:
+        card, text = make_card(exports, sources, options, path)
+        if _is_others(path, text):
+            raise PspError(f"{path}: is there and says something else. Choose another -o")
+        write(path, _marked(text))
+        for line in describe(exports, card):
+            report(Notice(line))
+    return card
+
+
+def card_sources(card: Card, path: Path) -> Sources:
+    """Return the sources that a card of own data remembers; they are relative to its file."""
+    assert card.exports is not None
+    table = card.exports
+
+    def from_card(text: str) -> Path:
+        return Path(os.path.normpath(path.parent / text))
+
+    return Sources(
+        paths=tuple(from_card(text) for text in table.sources),
+        images=from_card(table.images) if table.images else None,
+        video=from_card(table.video) if table.video else None,
+        format=table.format,
+    )
+
+
+def prepare_remembered(
+    card: Card,
+    path: Path,
+    out: Path,
+    convert: Convert,
+    conversion: Conversion,
+    report: Report = ignore,
+) -> dict[str, Any]:
+    """Convert the sources that the card in the file `path` remembers, into the folder `out`."""
+    sources = card_sources(card, path)
+    check_output(out, sources.all_paths())
+    with open_exports(sources, out.parent) as exports:
+        for line in describe(exports, card):
+            report(Notice(line))
+        return _converted(card, sources, exports, out, convert, conversion, report)
+
+
+def _converted(
+    card: Card,
+    sources: Sources,
+    exports: tuple[Export, ...],
+    out: Path,
+    convert: Convert,
+    conversion: Conversion,
+    report: Report,
+) -> dict[str, Any]:
+    assert card.exports is not None
+    if conversion.max_side is None:
+        conversion = replace(conversion, max_side=card.exports.max_side)
+    return convert(
+        card, sources.paths[0], out, exports=exports, conversion=conversion, report=report
+    )
+
+
+def card_beside(folder: Path) -> Path:
+    """Return the card's file beside a folder of shards: data/garden.toml."""
+    return folder.with_name(f"{folder.name}.toml")
+
+
+def describe(exports: Sequence[Export], card: Card) -> Iterator[str]:
+    """Yield what own data were taken for, a line each."""
+    table = card.exports
+    assert table is not None
+    for export in exports:
+        masks = sum(isinstance(picture.drawn, MaskFile) for picture in export.pictures)
+        shapes = sum(len(p.drawn) for p in export.pictures if not isinstance(p.drawn, MaskFile))
+        parts = [f"{masks} with masks" if masks else "", f"{shapes} shapes" if shapes else ""]
+        yield (
+            f"read as {export.format}: {len(export.pictures)} pictures, "
+            f"{' and '.join(filter(None, parts)) or 'nothing drawn'}"
+        )
+    yield f"{len(card.classes)} classes: {', '.join(card.names)}"
+    ignored = [name for name, index in table.labels.items() if index == IGNORE]
+    drawn_over = "ignored" if table.undrawn == IGNORE else f"'{card.names[table.undrawn]}'"
+    if any(map(has_undrawn, exports)):
+        yield f"pixels that nothing was drawn on are {drawn_over} (--undrawn)"
+    if ignored:
+        yield f"not trained on and not scored: {', '.join(ignored)}"
+    counts = Counter(split for _, _, split in gather(tuple(exports), table)[0])
+    how = "the exports' own" if any(p.split for e in exports for p in e.pictures) else "drawn"
+    yield f"splits, {how}: {', '.join(f'{name} {count}' for name, count in counts.items())}"
+    if table.max_side:
+        yield f"pictures are stored with a long side of at most {table.max_side} (--max-side)"
+
+
+def _marked(text: str) -> bytes:
+    return f"{text}{_MARK}{_digest(text)}\n".encode()
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _is_others(path: Path, text: str) -> bool:
+    """Whether a file is there that a person wrote or edited, and that is not the same card."""
+    if not path.exists():
+        return False
+    there = path.read_text(encoding="utf-8", errors="replace")
+    body, mark, digest = there.rpartition(_MARK)
+    if body == text or there == text:
+        return False
+    return not (mark and digest.strip() == _digest(body))

@@ -1,0 +1,181 @@
+"""What the user gave, own photos with masks or exports, read, and each of their pictures found.
+
+Zips are unpacked for as long as they are used. Each source is recognized by its content.
+"""
+
+import contextlib
+import difflib
+import hashlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from psp.annotations.format import Format, ReadOptions
+from psp.annotations.pictures import PICTURES, Pictures
+from psp.annotations.masks import read_masks
+from psp.annotations.place import Place
+from psp.annotations.records import AnnotatedPicture, Export, MaskFile
+from psp.annotations.registry import PLAIN, recognize
+from psp.errors import PspError, nearest
+from psp.files import file_lock, make_folder
+from psp.prepare.own.unpack import unpack
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Where own data lie: photos and masks, or exports; `images` has pictures that lie apart.
+
+    `format` names the format where the content fits several. `video` is the clip that tracks were
+    drawn on.
+    """
+
+    paths: tuple[Path, ...]
+    images: Path | None = None
+    video: Path | None = None
+    format: str = ""
+
+    def all_paths(self) -> tuple[Path, ...]:
+        """Return every path that the user gave."""
+        return (*self.paths, *(path for path in (self.images, self.video) if path))
+
+
+@contextlib.contextmanager
+def open_exports(sources: Sources, workplace: Path) -> Iterator[tuple[Export, ...]]:
+    """Yield the exports that the sources hold; each picture's file was looked for.
+
+    Zips are unpacked into hidden folders below `workplace`, which are removed at the end. Raises
+    PspError if a source is missing, is of no known format or of several, or cannot be read.
+    """
+    for path in sources.all_paths():
+        if not path.exists():
+            raise PspError(f"{path}: no such file or folder.")
+    with contextlib.ExitStack() as stack:
+        places = [
+            stack.enter_context(_opened(path, workplace)) if path.is_file() else Place(path)
+            for path in sources.paths
+        ]
+        images = Place(sources.images) if sources.images else None
+        yield tuple(_with_pictures(*item, images) for item in _read(sources, places))
+
+
+@contextlib.contextmanager
+def _opened(path: Path, workplace: Path) -> Iterator[Place]:
+    """Yield the place of a file: the file itself, or a folder with what a zip holds."""
+    if path.suffix.lower() != ".zip":
+        if path.suffix.lower() in {".tar", ".tgz", ".gz", ".7z", ".rar", ".xz", ".bz2"}:
+            raise PspError(f"{path}: an archive. Unpack it, and give the folder. (A .zip is read.)")
+        yield Place(path)
+        return
+    # The same name each time, so that a run that was killed goes on with the same files.
+    status = path.stat()
+    text = f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
+    name = f".{path.stem}-{hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()[:8]}"
+    folder = workplace / f"{name}.unpacked"
+    make_folder(workplace)
+    with file_lock(workplace / f"{name}.lock", path):
+        try:
+            shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+            unpack(path, folder)
+            yield Place(folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _read(sources: Sources, places: list[Place]) -> Iterator[tuple[Export, Place]]:
+    """Yield each export and where its pictures lie, unless they are given apart."""
+    options = ReadOptions(video=sources.video)
+    found = [recognize(place) for place in places]
+    if len(places) == 2 and not any(set(formats) - {PLAIN} for formats in found):
+        one, other = places
+        if one.given.is_dir() and other.given.is_dir() and sources.format in ("", PLAIN):
+            yield read_masks(one.root, other.root), one
+            return
+    for place, formats in zip(places, found, strict=True):
+        yield _chosen(place, formats, sources.format).read(place, options), place
+
+
+def _chosen(place: Place, formats: dict[str, Format], wanted: str) -> Format:
+    if wanted and wanted in formats:
+        return formats[wanted]
+    titles = ", ".join(f"{format.title} ({name})" for name, format in formats.items())
+    if wanted:
+        raise PspError(
+            f"{place.given}: does not look like --format {wanted}"
+            + (f"; it looks like {titles}." if titles else f".{nearest(wanted, formats)}")
+        )
+    if len(formats) > 1:
+        first = next(iter(formats))
+        raise PspError(
+            f"{place.given}: may be {titles}. Say which: --format {first}, or give the files of "
+            "one alone"
+        )
+    if not formats:
+        raise PspError(f"{place.given}: {_unknown(place)}")
+    return next(iter(formats.values()))
+
+
+def _unknown(place: Place) -> str:
+    """Return what a source without annotations is, and what to do."""
+    if not place.files:
+        return "the folder is empty."
+    pictures = place.named(*PICTURES)
+    if len(pictures) == len(place.files) and place.given.is_dir():
+        return (
+            f"{len(pictures)} pictures and no masks or annotations. Give the folder of the masks "
+            "too: psp prepare PHOTOS MASKS; or, to label them now: psp predict"
+        )
+    archive = next(iter(place.named(".zip", ".tar", ".gz", ".7z", ".rar")), "")
+    if archive:
+        return f"there is an archive in it, {archive}. Give that, or unpack it."
+    return (
+        "no annotations of a known format (psp cards formats lists them), and no pictures with "
+        "masks. To read other folders, write a card: datasets/README.md"
+    )
+
+
+def _with_pictures(export: Export, place: Place, images: Place | None) -> Export:
+    """Return the export with the file of each picture, and what has no annotation counted."""
+    where = images or place
+    files = Pictures(where)
+    pictures = [_found(picture, files, where, images is None) for picture in export.pictures]
+    used = {picture.image for picture in pictures if picture.image}
+    used |= {p.drawn.path for p in pictures if isinstance(p.drawn, MaskFile)}
+    listed = [where.path(name) for name in where.named(*PICTURES)]
+    stems = {path.stem for path in used}  # masks and second copies have the pictures' names
+    spare = [path for path in listed if path.stem not in stems and not _is_extra(path)]
+    remarks = list(export.remarks)
+    if spare and len(spare) < len(listed) and where.given.is_dir():
+        remarks.append(
+            f"{len(spare)} picture files in {where.root} have no annotation: left out "
+            f"({spare[0].name}{', …' if len(spare) > 1 else ''})"
+        )
+    return replace(export, pictures=tuple(pictures), remarks=tuple(remarks))
+
+
+def _found(
+    picture: AnnotatedPicture, files: Pictures, where: Place, may_be_elsewhere: bool
+) -> AnnotatedPicture:
+    """Return the record with its picture's file, or with the problem that there is none."""
+    if picture.image or picture.embedded or picture.problem:
+        return picture
+    try:
+        path = files.find(picture.wanted, split=picture.split)
+    except ValueError as error:
+        return replace(picture, problem=f"{picture.source}: {error}")
+    if path is not None:
+        return replace(picture, image=path)
+    names = (Path(name).name for name in where.named(*PICTURES))
+    near = difflib.get_close_matches(Path(picture.wanted).name, names, n=2, cutoff=0.6)
+    problem = f"{picture.source}: its picture '{picture.wanted}' is not in {where.root}."
+    if near:
+        problem += f" The nearest there: {', '.join(near)}."
+    if may_be_elsewhere:
+        problem += " Give the folder that has it: --images DIR."
+    return replace(picture, problem=problem)
+
+
+def _is_extra(path: Path) -> bool:
+    """Whether a file is what exports have beside masks: instances, visualizations."""
+    return any(
+        word in path.parent.name.lower() for word in ("object", "visualization", "viz", "instance")
+    )
