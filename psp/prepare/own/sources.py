@@ -12,14 +12,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from psp.annotations.format import Format, ReadOptions
-from psp.annotations.pictures import PICTURES, Pictures
 from psp.annotations.masks import read_masks
+from psp.annotations.pictures import PICTURES, Pictures
 from psp.annotations.place import Place
 from psp.annotations.records import AnnotatedPicture, Export, MaskFile
 from psp.annotations.registry import PLAIN, recognize
 from psp.errors import PspError, nearest
 from psp.files import file_lock, make_folder
 from psp.prepare.own.unpack import unpack
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
