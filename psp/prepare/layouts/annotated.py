@@ -1,6 +1,8 @@
 """Own photos with masks and exports of labeling tools, as psp/prepare/own read them."""
 
-from collections import Counter
+import contextlib
+import os
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 from psp.annotations.records import AnnotatedPicture, Export, MaskFile
 from psp.data.card import IGNORE, Exports, SplitEntry
 from psp.errors import PspError
+from psp.files import file_sha256
 from psp.prepare.layouts.layout import Layout, Pair, Source, SplitPairs
 from psp.prepare.own.splits import TRAIN, Candidate, divide
 
@@ -63,7 +66,8 @@ def _named(exports: tuple[Export, ...]) -> Iterator[tuple[str, AnnotatedPicture]
     """Yield every picture with a name that no other has; a picture labeled twice has a problem."""
     counts = Counter(picture.name for export in exports for picture in export.pictures)
     several = any(count > 1 for count in counts.values())
-    files: dict[Path, str] = {}
+    identity = _identities(exports)
+    first: dict[str, str] = {}
     taken: Counter[str] = Counter()
     for number, export in enumerate(exports, 1):
         for picture in export.pictures:
@@ -71,7 +75,7 @@ def _named(exports: tuple[Export, ...]) -> Iterator[tuple[str, AnnotatedPicture]
             taken[name] += 1
             if taken[name] > 1:
                 name = f"{name}~{taken[name]}"
-            other = files.setdefault(picture.image, name) if picture.image else name
+            other = first.setdefault(identity[picture.image], name) if picture.image else name
             if other != name and not picture.problem and not picture.embedded:
                 problem = (
                     f"{picture.source}: {picture.image} is labeled twice, here and for '{other}'. "
@@ -79,6 +83,25 @@ def _named(exports: tuple[Export, ...]) -> Iterator[tuple[str, AnnotatedPicture]
                 )
                 picture = replace(picture, problem=problem)
             yield name, picture
+
+
+def _identities(exports: tuple[Export, ...]) -> dict[Path, str]:
+    """Return what two pictures have in common if they are the same, for each picture's file.
+
+    That is the file itself; of several exports, which may have a copy each, also its content.
+    """
+    found = {p.image: os.path.realpath(p.image) for e in exports for p in e.pictures if p.image}
+    if len(exports) < 2:
+        return found
+    by_size: dict[int, list[Path]] = defaultdict(list)
+    for path in found:
+        with contextlib.suppress(OSError):  # a picture that is gone is reported when it is read
+            by_size[path.stat().st_size].append(path)
+    for paths in by_size.values():
+        for path in paths if len(paths) > 1 else ():
+            with contextlib.suppress(OSError):
+                found[path] = file_sha256(path)
+    return found
 
 
 def _split(

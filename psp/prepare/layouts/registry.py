@@ -39,18 +39,18 @@ def find_download(raw: Path, layout: Layout) -> Path:
 
     Raises PspError that says what `raw` is instead, if that is recognized.
     """
-    if raw.is_file() and layout.root(raw) is None:
+    root = layout.root(raw) if raw.exists() else None
+    if root is not None:
+        return root
+    if raw.is_file():
         kind = "an archive. Unpack it first, and give" if _is_archive(raw.name) else "a file. Give"
         raise PspError(f"{raw}: {kind} the folder of {layout.description}.")
     if not raw.is_dir():
         raise PspError(
             f"{raw}: no such folder. Give the unpacked download of {layout.description}."
         )
-    root = layout.root(raw)
-    if root is None:
-        hint = _recognize(raw, layout) or "Give the folder that the official archive unpacks to."
-        raise PspError(f"{raw}: this is not {layout.description}. {hint}")
-    return root
+    hint = _recognize(raw, layout) or "Give the folder that the official archive unpacks to."
+    raise PspError(f"{raw}: this is not {layout.description}. {hint}")
 
 
 def _recognize(raw: Path, wanted: Layout) -> str | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from psp.annotations.records import LARGE_FIRST, Export
 from psp.data.card import Card
+from psp.data.cardfile import shipped
 from psp.data.cardreader import CardReader
 from psp.data.colors import made_colors
 from psp.errors import PspError
@@ -73,7 +74,7 @@ def default_name(paths: Sequence[Path]) -> str:
         stem = candidate.stem if candidate == first and first.is_file() else candidate.name
         name = re.sub(r"[^a-z0-9_-]+", "-", stem.lower()).strip("-_")
         if name and name[0].isalnum() and name not in _NAMELESS:
-            return name
+            return f"{name}-own" if name in shipped() else name
     return "own"
 
 

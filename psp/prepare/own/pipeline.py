@@ -159,8 +159,10 @@ def describe(exports: Sequence[Export], card: Card) -> Iterator[str]:
     if ignored:
         yield f"not trained on and not scored: {', '.join(ignored)}"
     counts = Counter(split for _, _, split in gather(tuple(exports), table)[0])
-    how = "the exports' own" if any(p.split for e in exports for p in e.pictures) else "drawn"
-    yield f"splits, {how}: {', '.join(f'{name} {count}' for name, count in counts.items())}"
+    stated = {picture.split for export in exports for picture in export.pictures}
+    how = "as they are there" if "val" in stated else "val is drawn"
+    order = [name for name in (split.name for split in card.splits) if name in counts]
+    yield f"splits, {how}: {', '.join(f'{name} {counts[name]}' for name in order)}"
     if table.max_side:
         yield f"pictures are stored with a long side of at most {table.max_side} (--max-side)"
 

@@ -17,6 +17,7 @@ from psp.annotations.pictures import PICTURES, Pictures
 from psp.annotations.place import Place
 from psp.annotations.records import AnnotatedPicture, Export, MaskFile
 from psp.annotations.registry import PLAIN, recognize
+from psp.annotations.splits import folder_split
 from psp.errors import PspError, nearest
 from psp.files import file_lock, make_folder
 from psp.prepare.own.unpack import unpack
@@ -150,7 +151,27 @@ def _with_pictures(export: Export, place: Place, images: Place | None) -> Export
             f"{len(spare)} picture files in {where.root} have no annotation: left out "
             f"({spare[0].name}{', …' if len(spare) > 1 else ''})"
         )
-    return replace(export, pictures=tuple(pictures), remarks=tuple(remarks))
+    return replace(
+        export, pictures=tuple(_with_splits(pictures, where.root)), remarks=tuple(remarks)
+    )
+
+
+def _with_splits(pictures: list[AnnotatedPicture], root: Path) -> list[AnnotatedPicture]:
+    """Return the records with the splits that folders such as train and val say.
+
+    That is, where the export itself has none, and every picture is in such a folder.
+    """
+    if any(picture.split for picture in pictures):
+        return pictures
+    splits = [_folder_split(picture.image or picture.source, root) for picture in pictures]
+    if not all(splits) or len(set(splits)) < 2:
+        return pictures
+    return [replace(p, split=split) for p, split in zip(pictures, splits, strict=True)]
+
+
+def _folder_split(path: Path, root: Path) -> str:
+    folders = path.parent.relative_to(root).parts if path.is_relative_to(root) else ()
+    return next(filter(None, map(folder_split, reversed(folders))), "")
 
 
 def _found(
