@@ -84,7 +84,7 @@ def _remark(
             for one, two in pairs[:FEW]
         )
         yield (
-            f"{len(pairs)} pictures of '{name}' look almost like one of 'train' ({shown}"
-            f"{', …' if len(pairs) > FEW else ''}): scores on them are too high. Frames of one "
-            "scene belong into one split: --group-by"
+            f"in '{name}', {len(pairs)} of {len(other)} pictures look almost like one in 'train' "
+            f"({shown}{', …' if len(pairs) > FEW else ''}): scores on them are too high. Frames of "
+            "one scene belong into one split: --group-by"
         )

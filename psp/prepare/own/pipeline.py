@@ -146,12 +146,12 @@ def describe(exports: Sequence[Export], card: Card) -> Iterator[str]:
     for export in exports:
         masks = sum(isinstance(picture.drawn, MaskFile) for picture in export.pictures)
         shapes = sum(len(p.drawn) for p in export.pictures if not isinstance(p.drawn, MaskFile))
-        parts = [f"{masks} with masks" if masks else "", f"{shapes} shapes" if shapes else ""]
+        parts = [f"{masks} with masks" if masks else "", _count(shapes, "shape") if shapes else ""]
         yield (
-            f"read as {export.format}: {len(export.pictures)} pictures, "
+            f"read as {export.format}: {_count(len(export.pictures), 'picture')}, "
             f"{' and '.join(filter(None, parts)) or 'nothing drawn'}"
         )
-    yield f"{len(card.classes)} classes: {', '.join(card.names)}"
+    yield f"{_count(len(card.classes), 'class')}: {', '.join(card.names)}"
     ignored = [name for name, index in table.labels.items() if index == IGNORE]
     drawn_over = "ignored" if table.undrawn == IGNORE else f"'{card.names[table.undrawn]}'"
     if any(map(has_undrawn, exports)):
@@ -165,6 +165,11 @@ def describe(exports: Sequence[Export], card: Card) -> Iterator[str]:
     yield f"splits, {how}: {', '.join(f'{name} {counts[name]}' for name in order)}"
     if table.max_side:
         yield f"pictures are stored with a long side of at most {table.max_side} (--max-side)"
+
+
+def _count(count: int, noun: str) -> str:
+    ending = "" if count == 1 else "es" if noun.endswith("s") else "s"
+    return f"{count} {noun}{ending}"
 
 
 def _marked(text: str) -> bytes:

@@ -16,7 +16,7 @@ from psp.annotations.masks import read_masks
 from psp.annotations.pictures import PICTURES, Pictures
 from psp.annotations.place import Place
 from psp.annotations.records import AnnotatedPicture, Export, MaskFile
-from psp.annotations.registry import PLAIN, recognize
+from psp.annotations.registry import MASKS, recognize
 from psp.annotations.splits import folder_split
 from psp.errors import PspError, nearest
 from psp.files import file_lock, make_folder
@@ -87,9 +87,9 @@ def _read(sources: Sources, places: list[Place]) -> Iterator[tuple[Export, Place
     """Yield each export and where its pictures lie, unless they are given apart."""
     options = ReadOptions(video=sources.video)
     found = [recognize(place) for place in places]
-    if len(places) == 2 and not any(set(formats) - {PLAIN} for formats in found):
+    if len(places) == 2 and not any(set(formats) - set(MASKS) for formats in found):
         one, other = places
-        if one.given.is_dir() and other.given.is_dir() and sources.format in ("", PLAIN):
+        if one.given.is_dir() and other.given.is_dir() and sources.format in ("", *MASKS):
             yield read_masks(one.root, other.root), one
             return
     for place, formats in zip(places, found, strict=True):
