@@ -19,6 +19,7 @@ from psp.workers import cores, prefetch_map
 SIDE = 16
 NEAR = 20  # bits of 256 that may differ; of unlike pictures, 128 do
 PLAIN = 40  # bits that must be set, and not set: a plain sky is like every other
+LARGE = 16 * SIDE  # pixels of a side from which an eighth is enough to look at
 MOST = 20_000  # pictures of a split that are compared
 FEW = 3  # pairs that are shown
 _TOGETHER = 64  # pictures that are compared with a whole split at a time
@@ -51,9 +52,9 @@ def _hashes(split: ShardSplit) -> NDArray[np.uint8]:
     """Return the hash of each picture, uint8 (n, 32); zeros for a plain one."""
 
     def one(index: int) -> NDArray[np.uint8]:
-        if split.raw:
+        if split.raw or split.sizes[index].min() < LARGE:
             return difference_hash(split.image(index))
-        # JPEGs are decoded at an eighth of their size, which is quick.
+        # JPEGs are decoded at an eighth of their size, which is quick; OpenCV turns them upright.
         small = cv2.imdecode(
             np.frombuffer(split.image_bytes(index), np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8
         )

@@ -269,11 +269,16 @@ def _shared_pictures(splits: dict[SplitEntry, list[Item]]) -> list[str]:
     for first, second in combinations(splits, 2):
         if not {first.name, second.name} & {"val", "test"}:
             continue
-        files = {item.pair.image for item in splits[first]}
-        shared = sum(item.pair.image in files for item in splits[second])
+        files = {item.pair.image for item in splits[first] if not _is_bad(item)}
+        shared = sum(item.pair.image in files for item in splits[second] if not _is_bad(item))
         if shared:
             remarks.append(
                 f"splits '{first.name}' and '{second.name}' have {shared} pictures in common: "
                 "scores on them would be too high"
             )
     return remarks
+
+
+def _is_bad(item: Item) -> bool:
+    """Whether an export's record of the picture has a problem, so that no picture is known."""
+    return item.pair.drawn is not None and bool(item.pair.drawn.problem)

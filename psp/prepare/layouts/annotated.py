@@ -47,8 +47,8 @@ def gather(
     if len(used) < len(named):
         first = next(name for name, p in named if not (p.drawn or p.problem))
         remarks.append(
-            f"{len(named) - len(used)} pictures without any shape were left out ({first}): to "
-            "train on them as background, --empty background"
+            f"left out, as nothing is drawn on them: {len(named) - len(used)} of {len(named)} "
+            f"pictures ({first}). To train on them as background: --empty background"
         )
     return list(_split(used, table, remarks)), remarks
 

@@ -161,6 +161,8 @@ def describe(exports: Sequence[Export], card: Card) -> Iterator[str]:
     counts = Counter(split for _, _, split in gather(tuple(exports), table)[0])
     stated = {picture.split for export in exports for picture in export.pictures}
     how = "as they are there" if "val" in stated else "val is drawn"
+    if "val" not in counts:
+        how = "nothing to validate on"
     order = [name for name in (split.name for split in card.splits) if name in counts]
     yield f"splits, {how}: {', '.join(f'{name} {counts[name]}' for name in order)}"
     if table.max_side:

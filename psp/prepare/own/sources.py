@@ -148,7 +148,7 @@ def _with_pictures(export: Export, place: Place, images: Place | None) -> Export
     remarks = list(export.remarks)
     if spare and len(spare) < len(listed) and where.given.is_dir():
         remarks.append(
-            f"{len(spare)} picture files in {where.root} have no annotation: left out "
+            f"left out, as they have no annotation: {len(spare)} picture files in {where.root} "
             f"({spare[0].name}{', …' if len(spare) > 1 else ''})"
         )
     return replace(
