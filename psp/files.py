@@ -23,6 +23,26 @@ _NAMES_FAULT = frozenset(
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
 
 
+# How messages begin that servers send instead of a file, in small letters.
+_REFUSALS = (
+    b"quota exceeded",
+    b"access denied",
+    b"accessdenied",
+    b"forbidden",
+    b"unauthorized",
+    b"not found",
+    b"404",
+    b"403",
+    b"too many requests",
+    b"invalid username or password",
+    b"entry not found",
+    b"repository not found",
+    b'{"error',
+    b'{"message',
+    b"error:",
+)
+
+
 class NameFaultError(PspError):
     """A file cannot have this name here; that says nothing of others."""
 
@@ -133,13 +153,20 @@ def placeholder(start: bytes) -> str | None:
     """Return what a file is that stands where the real one should be, by its first bytes; or None.
 
     A clone without Git LFS has pointers instead of large files; a download that needs a login or
-    has moved is a web page.
+    has moved is a web page, and one that was refused is the server's message.
     """
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer, not the file itself. Fetch it with: git lfs pull"
-    if text.startswith((b"<!doctype html", b"<html")):
+    if text.startswith((b"/annex/objects", b"../.git/annex", b".git/annex")):
+        return "a git-annex pointer, not the file itself. Fetch it with: git annex get"
+    if text.startswith((b"<!doctype html", b"<html", b"<head")):
         return "a web page, not the file itself. Download it again, perhaps with a login"
+    if text.startswith((*_REFUSALS, b"<error")) or (
+        text.startswith(b"<?xml") and b"<error" in text
+    ):
+        line = start.strip().splitlines()[0][:60].decode("utf-8", "replace")
+        return f"a server's message ('{line}'), not the file itself. Download it again, or later"
     return None
 
 

@@ -273,6 +273,7 @@ def _print_json(result: "PredictResult", share: Share, left_out: "LeftOut") -> N
 def _say_result(result: "PredictResult", request: "PredictRequest", model: "Model") -> None:
     from psp.cli.console import say
     from psp.cli.tables.scores import procedure_line
+    from psp.model.procedure import other_scale
 
     if result.skipped:
         say(f"{_pictures(result.skipped)} predicted already, and skipped")
@@ -280,6 +281,9 @@ def _say_result(result: "PredictResult", request: "PredictRequest", model: "Mode
     say(f"{_pictures(result.predicted)} predicted: {places} and more in {result.out}")
     how = procedure_line(model.which, result.header, result.procedure, result.precision)
     say(f"{model.path.parent if model.run else model.path}: {how}")
+    header = result.header
+    if remark := other_scale(result.procedure, header.base_size, header.max_side):
+        say(remark)
 
 
 def _inputs_and_list(

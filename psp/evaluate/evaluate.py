@@ -26,10 +26,10 @@ from psp.evaluate.evaluation import Evaluation
 from psp.evaluate.leaderboard import Leaderboard
 from psp.evaluate.metrics import Counts
 from psp.evaluate.tally import Tally, sum_tallies
-from psp.events import Progress, Report, ignore
+from psp.events import Notice, Progress, Report, ignore
 from psp.files import file_sha256, is_free, make_folder, write_json
 from psp.model.inference import SlidingWindow, load_sliding_window
-from psp.model.procedure import Procedure
+from psp.model.procedure import Procedure, other_scale
 from psp.model.weights import Header
 from psp.ranks import Share, connect
 from psp.runs import Model
@@ -81,6 +81,9 @@ def evaluate(request: EvaluateRequest, report: Report = ignore) -> Evaluation | 
     )
     check_classes(shards, header.classes, str(model.path))
     procedure = request.procedure(header)
+    stored = shards.conversion["max_side"]
+    if remark := other_scale(procedure, header.base_size, header.max_side, stored):
+        report(Notice(remark))
     saved = _result_file(request, shards, header, procedure)
     _begin_together(share, leaderboard)
     indices = share.of(range(len(shards)))

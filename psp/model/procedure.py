@@ -75,3 +75,29 @@ class Procedure:
         flip = "with flip" if self.flip else "without flip"
         release = " · the Caffe release's procedure" if self.name == "caffe" else ""
         return f"{scales} {flip} · windows of {self.crop} · {size}{release}"
+
+
+def other_scale(
+    procedure: Procedure, base_size: int | None, max_side: int | None, stored: int | None = None
+) -> str | None:
+    """Return a remark where pictures are seen at another scale than the network was trained at.
+
+    It was trained with `base_size` and `max_side`; `stored` is the long side to which the pictures
+    to score were shrunk when they were prepared. None: the scale is that of the training.
+    """
+    trained = "at their own size"
+    if base_size is not None:
+        trained = f"at a long side of {base_size}"
+    elif max_side is not None:
+        trained = f"shrunk to a long side of {max_side} at most"
+    if procedure.base_size != base_size:
+        return (
+            f"pictures are brought to a long side of {procedure.base_size}, but the network was "
+            f"trained on pictures {trained}"
+        )
+    if base_size is None and stored is not None and (max_side is None or stored < max_side):
+        return (
+            f"these pictures were shrunk to a long side of {stored}, but the network was trained "
+            f"on pictures {trained}: another scale"
+        )
+    return None

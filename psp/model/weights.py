@@ -17,8 +17,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from psp.errors import PspError
-from psp.files import atomic_write, placeholder
+from psp.files import atomic_write
 from psp.model.architecture import Architecture, architecture_from
+from psp.model.foreign import CONVERT, is_torch, what_it_is
 from psp.model.preprocessing import IMAGENET, Preprocessing
 from psp.model.pspnet import PSPNet, build
 
@@ -100,7 +101,8 @@ def _read(path: Path, tensors: bool) -> tuple[Header, dict[str, Tensor]]:
             text = (file.metadata() or {}).get("psp")
             if text is None:
                 raise PspError(
-                    f"{path}: a safetensors file, but not written by psp (it has no header of psp)."
+                    f"{path}: a safetensors file, but not psp's own (it has no header of psp). "
+                    f"{CONVERT.format(path=path)}"
                 )
             header = _header_from(json.loads(text), path)
             # An open safetensors file has keys(), but cannot be iterated.
@@ -109,18 +111,10 @@ def _read(path: Path, tensors: bool) -> tuple[Header, dict[str, Tensor]]:
     except FileNotFoundError:
         raise PspError(f"{path}: no such file.") from None
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        what = _placeholder(path) or f"damaged, or not a weights file: {error}"
-        if what.startswith("damaged") and path.suffix.lower() in (".pth", ".pt", ".caffemodel"):
-            what = f"not psp weights. Convert it with: psp import {path} OUT --card CARD"
-        raise PspError(f"{path}: {what}") from None
-
-
-def _placeholder(path: Path) -> str | None:
-    try:
-        with path.open("rb") as file:
-            return placeholder(file.read(100))
-    except OSError:
-        return None
+        what = what_it_is(path)
+        if what is None and (is_torch(path) or path.suffix.lower() == ".caffemodel"):
+            what = f"not psp weights. {CONVERT.format(path=path)}"
+        raise PspError(f"{path}: {what or f'damaged, or not a weights file: {error}'}") from None
 
 
 def _header_from(value: dict[str, Any], path: Path) -> Header:

@@ -186,6 +186,8 @@ def _from_model(network: PSPNet, path: Path, classes: tuple[str, ...]) -> str:
     aside = sorted({name.partition(".")[0] for name in tensors if name not in taken})
     remarks = f"; new: {_summary(new)}" if new else ""
     remarks += f"; not taken: part of its {', '.join(aside)}" if aside else ""
+    if header.max_side:
+        remarks += f"; trained on pictures shrunk to a long side of {header.max_side} at most"
     return f"initial weights from {path}{remarks}"
 
 

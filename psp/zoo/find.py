@@ -8,6 +8,7 @@ from pathlib import Path
 
 from psp.errors import PspError, nearest
 from psp.events import Report, ignore
+from psp.model.foreign import what_it_is
 from psp.names import inside
 from psp.run_state import newest_finished
 from psp.runs import CONFIG, RUNS, Model, Run, model_at, run_folder, sibling_runs
@@ -52,7 +53,7 @@ def is_run(name: str | Path) -> bool:
 
 def _check_is_model(path: Path) -> None:
     """Raise PspError for a folder that is no run, saying what it is, or what may be meant."""
-    if not path.is_dir() or Run(path).config.exists():
+    if not path.is_dir() or _is_config(Run(path).config):
         return
     also = RUNS / path
     if (also / CONFIG).is_file():
@@ -63,3 +64,13 @@ def _check_is_model(path: Path) -> None:
             f"{path}: these are shards, not a model.{near} Your runs: psp runs. Or train on them: "
             f"psp train {path}"
         )
+    if what := what_it_is(path):
+        raise PspError(f"{path}: {what}")
+
+
+def _is_config(path: Path) -> bool:
+    """Whether a file is of a run; other programs also call theirs config.json."""
+    try:
+        return b'"settings"' in path.read_bytes()
+    except OSError:
+        return False

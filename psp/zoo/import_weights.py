@@ -16,7 +16,7 @@ from psp.settings.sources import resolve
 from psp.zoo.importers.classnames import class_positions, remarks
 from psp.zoo.importers.importer import ImportedNetwork, SavedNetwork
 from psp.zoo.importers.registry import find_importer
-from psp.zoo.tensors import first_of, mismatches
+from psp.zoo.tensors import first_of, mismatches, other_states
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ def import_weights(
         network = importer.read(saved)
         _check_class_count(network, card)
         network = _in_card_order(network, card)
+        network = replace(network, remarks=(*network.remarks, *_left(saved)))
         tensors = _checked_tensors(network)
     except PspError as error:
         names_file = any(str(error).startswith(str(file)) for file in files)
@@ -77,6 +78,22 @@ def import_weights(
     )
     save_weights(out, tensors, header)
     return network
+
+
+def _left(saved: SavedNetwork) -> list[str]:
+    """Return a remark on other weights in the file, such as averaged ones."""
+    others = other_states(saved.extras) if saved.names else []
+    beside = (
+        [key for key, value in saved.extras.items() if isinstance(value, Tensor)]
+        if saved.names
+        else []
+    )
+    remarks = []
+    if others:
+        remarks.append(f"the file has other weights too, which are not used: {', '.join(others)}")
+    if beside:
+        remarks.append(f"tensors beside the network are not used: {', '.join(beside[:4])}")
+    return remarks
 
 
 def _check_class_count(network: ImportedNetwork, card: Card) -> None:
@@ -142,6 +159,8 @@ def _checked_tensors(network: ImportedNetwork) -> dict[str, Tensor]:
         expected = build(network.architecture).state_dict()
     counters = {n: torch.tensor(0) for n in expected if n.endswith("num_batches_tracked")}
     tensors = counters | network.tensors
+    # Those of a file in half precision may be halved too.
+    tensors |= {name: tensors[name].long() for name in counters if not tensors[name].is_meta}
     problems = mismatches(tensors, expected)
     problems += [
         f"{name} has values of type {str(tensors[name].dtype).removeprefix('torch.')}, or none"

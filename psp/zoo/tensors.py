@@ -3,6 +3,7 @@
 import codecs
 import re
 import warnings
+from collections import OrderedDict
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -15,11 +16,26 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from psp.errors import PspError
-from psp.files import placeholder
+from psp.model.foreign import what_it_is
 
-# Keys under which programs keep a state dict, and what they put before the names in it.
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params")
-PREFIXES = ("module.", "model.", "net.", "network.")
+# Keys under which programs keep a state dict: the first that is there counts, averages come last.
+WRAPPERS = (
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "net",
+    "network",
+    "weights",
+    "params",
+    "module",
+    "ema_state_dict",
+    "model_ema",
+    "ema",
+    "params_ema",
+)
+# Beginnings of names of tensors that are no part of a network: of losses, scores, averages.
+BESIDE = ("criterion", "loss", "metric", "train_", "val_", "valid_", "test_", "ema", "teacher")
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -36,32 +52,61 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     value = _load(path)
     extras: dict[str, Any] = {}
     while isinstance(value, dict) and not _is_state(value):
-        key = next((key for key in WRAPPERS if isinstance(value.get(key), dict)), None)
-        if key is None:
-            keys = ", ".join(str(key) for key in list(value)[:8])
-            raise PspError(
-                f"{path}: no dictionary of tensors: it holds the keys {keys or '(none)'}. Save the "
-                "part with the weights alone, with torch.save, and give that"
-            )
+        key = _state_key(value, path)
         extras |= {str(name): item for name, item in value.items() if name != key}
         value = value[key]
     if not isinstance(value, dict):
         raise PspError(f"{path}: not a dictionary of tensors, but a {type(value).__name__}.")
-    return _without_prefix({str(name): tensor for name, tensor in value.items()}), extras
+    tensors = {
+        str(name): tensor if isinstance(tensor, Tensor) else torch.from_numpy(np.array(tensor))
+        for name, tensor in value.items()
+    }
+    return _without_prefix(tensors, extras), extras
+
+
+def other_states(extras: Mapping[str, Any]) -> list[str]:
+    """Return the keys of a checkpoint's other dictionaries of tensors, such as averaged weights."""
+    return [key for key, value in extras.items() if isinstance(value, dict) and _is_state(value)]
+
+
+def _state_key(value: dict[Any, Any], path: Path) -> Any:
+    """Return the key of the weights. Raises PspError, which names the keys, if that is unclear."""
+    for key in WRAPPERS:
+        if isinstance(value.get(key), dict) and value[key]:
+            return key
+    states = [key for key, item in value.items() if isinstance(item, dict) and _is_state(item)]
+    if len(states) == 1:
+        return states[0]
+    keys = ", ".join(str(key) for key in (states or list(value))[:8])
+    what = "several dictionaries of tensors, under" if states else "no dictionary of tensors, but"
+    raise PspError(
+        f"{path}: it holds {what} the keys {keys or '(none)'}. Save the part with the weights "
+        "alone, with torch.save, and give that"
+    )
 
 
 def _is_state(value: dict[Any, Any]) -> bool:
-    return bool(value) and all(isinstance(tensor, Tensor) for tensor in value.values())
+    return bool(value) and (
+        all(isinstance(tensor, Tensor) for tensor in value.values())
+        or all(isinstance(array, np.ndarray) for array in value.values())
+    )
 
 
-def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Remove what programs put before all names: module. (DistributedDataParallel), model., net."""
-    names = {name: name.removeprefix("module.") for name in tensors}
-    while prefix := next(
-        (p for p in PREFIXES if all(name.startswith(p) for name in names.values())), None
-    ):
-        names = {old: name.removeprefix(prefix) for old, name in names.items()}
-    return {names[old]: tensor for old, tensor in tensors.items()}
+def _without_prefix(tensors: dict[str, Tensor], extras: dict[str, Any]) -> dict[str, Tensor]:
+    """Remove what programs put before all names: module. (DistributedDataParallel), model., net.
+
+    Also _orig_mod., which torch.compile puts anywhere. Tensors beside the network, such as those of
+    a loss, go to `extras`.
+    """
+    names = {name: name.replace("_orig_mod.", "") for name in tensors}
+    while True:
+        inside = {old: name for old, name in names.items() if not name.startswith(BESIDE)}
+        firsts = {name.partition(".")[0] for name in inside.values()}
+        if len(firsts) != 1 or not all("." in name for name in inside.values()):
+            break
+        extras |= {old: tensors[old] for old in names.keys() - inside.keys()}
+        names = {old: name.partition(".")[2] for old, name in inside.items()}
+    return {name: tensors[old] for old, name in names.items()}
 
 
 def _load(path: Path) -> Any:
@@ -72,18 +117,13 @@ def _load(path: Path) -> Any:
             warnings.simplefilter("ignore")  # about old pickles
             return torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
-        if path.is_file() and (what := _placeholder(path)):
+        if path.is_file() and (what := what_it_is(path)):
             raise PspError(f"{path}: {what}") from None
         first = str(error).partition("\n")[0]
         reason = f" ({first.rstrip('.')})" if " " in first else ""
         raise PspError(f"{path}: damaged, or not a weights file{reason}.") from None
     except Exception as error:  # pickle.UnpicklingError, for a file that would run code
-        raise PspError(f"{path}: {_placeholder(path) or _refusal(path, str(error))}") from None
-
-
-def _placeholder(path: Path) -> str | None:
-    with path.open("rb") as file:
-        return placeholder(file.read(100))
+        raise PspError(f"{path}: {what_it_is(path) or _refusal(path, str(error))}") from None
 
 
 class Record(dict[Any, Any]):
@@ -96,22 +136,71 @@ class Record(dict[Any, Any]):
         self["state"] = state
 
 
+class Entries:
+    """Stands for a kind of dict: what is made of it is an OrderedDict, as torch fills no others."""
+
+    def __new__(cls, *arguments: Any) -> Any:
+        """Return an empty dictionary."""
+        return OrderedDict()
+
+
+class Items:
+    """Stands for a kind of list: what is made of it is a list."""
+
+    def __new__(cls, *arguments: Any) -> Any:
+        """Return a list without its items, which follow."""
+        return []
+
+
 # Records that training programs save beside their weights. They are data alone: what is named here
 # becomes a `Record`, and nothing of the programs is imported.
 RECORDS = (
     "argparse.Namespace",
-    "pathlib.PosixPath",
-    "pathlib.WindowsPath",
-    "pathlib._local.PosixPath",
+    "datetime.date",
     "datetime.datetime",
     "datetime.timedelta",
-    "easydict.EasyDict",
-    "yacs.config.CfgNode",
+    "datetime.timezone",
+    "decimal.Decimal",
+    "fractions.Fraction",
+    "ml_collections.config_dict.config_dict.ConfigDict",
+    "mmcv.utils.config.Config",
+    "mmengine.config.config.Config",
+    "mmengine.logging.history_buffer.HistoryBuffer",
+    "omegaconf.base.ContainerMetadata",
+    "omegaconf.base.Metadata",
     "omegaconf.dictconfig.DictConfig",
+    "omegaconf.listconfig.ListConfig",
+    "omegaconf.nodes.AnyNode",
+    "omegaconf.nodes.BooleanNode",
+    "omegaconf.nodes.FloatNode",
+    "omegaconf.nodes.IntegerNode",
+    "omegaconf.nodes.StringNode",
+    "pathlib.PosixPath",
+    "pathlib.PurePosixPath",
+    "pathlib.PureWindowsPath",
+    "pathlib.WindowsPath",
+    "pathlib._local.PosixPath",
+    "pathlib._local.WindowsPath",
+    "types.SimpleNamespace",
+    "typing.Any",
+    "uuid.UUID",
+)
+DICTIONARIES = (
+    "addict.addict.Dict",
+    "box.box.Box",
+    "collections.defaultdict",
+    "detectron2.config.config.CfgNode",
+    "easydict.EasyDict",
+    "fvcore.common.config.CfgNode",
+    "lightning.fabric.utilities.data.AttributeDict",
+    "lightning_fabric.utilities.data.AttributeDict",
     "mmcv.utils.config.ConfigDict",
     "mmengine.config.config.ConfigDict",
-    "mmengine.logging.history_buffer.HistoryBuffer",
+    "munch.Munch",
+    "pytorch_lightning.utilities.parsing.AttributeDict",
+    "yacs.config.CfgNode",
 )
+LISTS = ("collections.deque",)
 
 
 @cache
@@ -124,8 +213,11 @@ def _harmless() -> list[Any]:
     kinds = {type(np.dtype(kind)) for kind in "?bBhHiIlLqQefdSU"}
     numpy = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
     numpy += [(array, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")]
-    records = [(type("Record", (Record,), {}), name) for name in RECORDS]
-    return [*numpy, *records, *kinds, np.dtype, np.ndarray, (codecs.encode, "_codecs.encode")]
+    kinds_of = ((Record, RECORDS), (Entries, DICTIONARIES), (Items, LISTS))
+    records = [(type(k.__name__, (k,), {}), name) for k, names in kinds_of for name in names]
+    plain = [list, dict, int, float, str, bool, tuple, set, frozenset]  # of defaultdicts
+    arrays = [np.dtype, np.ndarray, (codecs.encode, "_codecs.encode")]
+    return [*numpy, *arrays, *records, *kinds, *plain]
 
 
 def mismatches(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:

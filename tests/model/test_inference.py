@@ -17,7 +17,7 @@ from psp.errors import PspError
 from psp.model.architecture import Architecture
 from psp.model.inference import SlidingWindow, sliding_window
 from psp.model.preprocessing import Preprocessing
-from psp.model.procedure import PAPER_SCALES, Procedure
+from psp.model.procedure import PAPER_SCALES, Procedure, other_scale
 from psp.model.pspnet import Logits, build
 from psp.model.windows import scaled_size, starts
 
@@ -412,3 +412,25 @@ def test_pictures_are_shrunk_as_they_were_for_training_and_never_enlarged(rng, s
     # Who names a base size means that one.
     both = model.probabilities(image, Procedure(41, 64, max_side=48))
     assert torch.equal(both, model.probabilities(image, Procedure(41, 64)))
+
+
+@pytest.mark.parametrize(
+    ("asked", "trained", "stored", "said"),
+    [
+        (None, (None, None), None, ()),
+        (512, (512, None), 300, ()),  # the base size brings all pictures to one scale
+        (None, (None, 300), 300, ()),
+        (None, (None, 300), None, ()),  # larger ones are shrunk as they were
+        (None, (None, 300), 640, ()),
+        (None, (None, 300), 150, ("150", "300")),
+        (None, (None, None), 150, ("150", "own size")),
+        (800, (None, 300), None, ("800", "300")),
+        (800, (512, None), None, ("800", "512")),
+    ],
+)
+def test_another_scale_than_that_of_the_training_is_said(asked, trained, stored, said):
+    base, side = trained
+    procedure = Procedure(41, asked if asked is not None else base, max_side=side)
+    remark = other_scale(procedure, base, side, stored)
+    assert (remark is not None) == bool(said)
+    assert all(word in (remark or "") for word in said)

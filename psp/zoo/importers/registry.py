@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from psp.errors import PspError
+from psp.model.foreign import what_it_is
 from psp.model.weights import is_weights
 from psp.plugins import known_names, load_named
 from psp.zoo.importers.importer import Importer, SavedNetwork
@@ -34,7 +35,7 @@ def find_importer(saved: SavedNetwork) -> Importer:
         if importer.recognizes(saved):
             return importer
     if path.is_dir():
-        raise PspError(f"{path}: a folder. Name the weights file in it")
+        raise PspError(f"{path}: {what_it_is(path) or 'a folder. Name the weights file in it'}")
     raise PspError(f"{path}: {_not_recognized(saved.tensors)}")
 
 
