@@ -17,9 +17,9 @@ _STARTS = (
     (b"7z\xbc\xaf", "a 7z archive. Unpack it, and give the file in it"),
     (b"\x28\xb5\x2f\xfd", "a zstd archive. Unpack it, and give the file in it"),
     (b"Rar!", "a RAR archive. Unpack it, and give the file in it"),
-    (b"\x89PNG", "a picture"),
-    (b"\xff\xd8\xff", "a picture"),
-    (b"%PDF", "a PDF"),
+    (b"\x89PNG", "a picture, not a weights file"),
+    (b"\xff\xd8\xff", "a picture, not a weights file"),
+    (b"%PDF", "a PDF, not a weights file"),
     (b"GGUF", "a GGUF file of a language model"),
     (b"\x93NUMPY", "a numpy array. Save the whole state dict with torch.save"),
 )

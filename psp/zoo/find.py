@@ -56,7 +56,7 @@ def _check_is_model(path: Path) -> None:
     if not path.is_dir() or _is_config(Run(path).config):
         return
     also = RUNS / path
-    if (also / CONFIG).is_file():
+    if also != path and (also / CONFIG).is_file():
         raise PspError(f"{path}: not a run (it has no {CONFIG}). Or is {also} meant, which is one?")
     if (path / "manifest.json").is_file():
         near = nearest(path.name, inside(RUNS, CONFIG))
