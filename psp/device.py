@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from psp.errors import PspError
+from psp.ranks import device_name
 
 Output = TypeVar("Output")
 
@@ -18,6 +19,7 @@ CPUINFO = Path("/proc/cpuinfo")  # where Linux lists what a processor can
 
 def pick_device(name: str) -> torch.device:
     """Return the device for auto, cpu, cuda, cuda:N or mps. Raises PspError if it is not there."""
+    name = device_name(name)
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

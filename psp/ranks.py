@@ -100,6 +100,22 @@ def within(share: Share, rank: Share) -> Share:
     return Share(share.number + share.total * (rank.number - 1), share.total * rank.total)
 
 
+def device_name(text: str) -> str:
+    """Return a device as torch calls it: `0` and `gpu:0` are cuda:0, `gpu` is cuda.
+
+    Raises PspError for several devices.
+    """
+    name = re.sub(r"^gpu\b", "cuda", text.strip().lower())
+    devices = [part for part in re.split(r"[,\s]+", name.removeprefix("cuda:")) if part]
+    if len(devices) > 1 and all(part.removeprefix("cuda:").isdecimal() for part in devices):
+        raise PspError(
+            f"--device {text}: psp computes on one device. To train on {len(devices)} GPUs: psp "
+            f"train SHARDS --gpus {len(devices)}; to evaluate or predict: torchrun "
+            f"--nproc-per-node {len(devices)} -m psp ..."
+        )
+    return f"cuda:{int(name)}" if name.isascii() and name.isdecimal() else name
+
+
 def training_device(device: str) -> str:
     """Return the GPU of this rank where several train. Raises PspError where that is not one each.
 

@@ -78,6 +78,8 @@ def run_state(run: Run) -> RunState:
         problem = f"{error.filename or folder}: {error.strerror or error}"
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
         problem = f"{run.config}: damaged: {type(error).__name__}"
+    if folder not in problem:  # such as a setting that is out of its range
+        problem = f"{run.config}: {problem}"
     return RunState(folder=folder, state=BROKEN, problem=printable(problem))
 
 

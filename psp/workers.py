@@ -18,6 +18,7 @@ from psp.errors import PspError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 CHUNK_ITEMS, CHUNK_BYTES = 32, 8 << 20  # what one message to a worker holds at most
 CHUNKS_AHEAD = 2  # per worker: one in work, one waiting
 
@@ -39,6 +40,18 @@ def available_memory() -> int | None:
         return None
     match = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
     return int(match[1]) * 1024 if match else None
+
+
+def cgroup_limit(files: tuple[str, ...] = CGROUP_LIMITS) -> int | None:
+    """Return the bytes that a container or a job may use; None without a limit."""
+    for name in files:
+        try:
+            text = Path(name).read_text(encoding="ascii").strip()
+        except (OSError, ValueError):
+            continue
+        if text.isdecimal() and int(text) < 1 << 60:  # version 1 writes a huge number for none
+            return int(text)
+    return None
 
 
 def warm_up(make: Callable[..., Callable[[Any], Any]]) -> None:

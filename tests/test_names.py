@@ -1,12 +1,11 @@
 """Runs, shards and published weights by their names, and the model among the arguments."""
 
-import json
 from pathlib import Path
 
 import pytest
 from helpers.runs import make_run, train_to
+from helpers.shards import make_shards
 
-from psp.data.cardfile import find_card
 from psp.data.find import find_shards
 from psp.errors import PspError, nearest
 from psp.predict.order import model_among
@@ -17,19 +16,6 @@ from psp.zoo.find import find_model, is_published
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-def make_shards(folder):
-    """A folder that says of itself to be shards."""
-    folder.mkdir(parents=True)
-    entry = {"file": "train-0.h5", "images": 1, "bytes": 9, "sha256": "0", "pixels": [1]}
-    split = {"images": 1, "labels": True, "skipped": [], "shards": [entry]}
-    card = json.loads(find_card("scenes").to_json())
-    manifest = {"format": "psp-shards", "version": 2, "dataset": "scenes", "card": card}
-    manifest |= {"conversion": {"store": "encoded", "reencode": None, "max_side": None}}
-    manifest |= {"source": "0", "splits": {"train": split}}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    return folder
 
 
 def test_a_model_is_named_by_its_path_or_its_name():

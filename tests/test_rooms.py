@@ -36,6 +36,7 @@ GROUND = {
 MAY_IMPORT = {
     "runs": set(),
     "run_state": {"runs"},
+    "doctor": {"runs", "zoo"},
     "data": set(),
     "model": set(),
     "prepare": {"data"},
@@ -55,6 +56,7 @@ MAY_IMPORT = {
         "train",
         "predict",
         "demo",
+        "doctor",
     },
     "__main__": {"cli"},
     "psp": {"predict", "zoo"},  # the face

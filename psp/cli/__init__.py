@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from psp.cli.cards import cards_app
 from psp.cli.demo import demo_command
+from psp.cli.doctor import doctor_command
 from psp.cli.evaluate import evaluate_command
 from psp.cli.export import export_command
 from psp.cli.import_weights import import_command
@@ -24,6 +25,7 @@ from psp.cli.options import Debug, debugging
 from psp.cli.predict import predict_command
 from psp.cli.prepare import prepare_command
 from psp.cli.recipe import recipe_app
+from psp.cli.runs import runs_command
 from psp.cli.stopping import leave
 from psp.cli.streams import results_written, standard_streams
 from psp.cli.train import train_command
@@ -31,14 +33,22 @@ from psp.cli.verify import verify_command
 from psp.errors import PspError
 from psp.version import __version__
 
+USAGE_ERROR: Any = typer.BadParameter.__base__  # click's, which some versions of typer include
+
 
 class Commands(TyperGroup):
     """The group of all commands, and the one place where errors become exit codes."""
+
+    given: list[str] = []  # noqa: RUF012  # the command's name and its arguments
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command. An error that the user can fix becomes one line and exit code 2."""
         try:
             return super().invoke(ctx)
+        except USAGE_ERROR as error:
+            if answer := self._answer_to_words(error):
+                raise _user_error(answer) from None
+            raise
         except PspError as error:
             if debugging():
                 raise
@@ -51,6 +61,32 @@ class Commands(TyperGroup):
         except KeyboardInterrupt:
             print("\ninterrupted", file=sys.stderr)
             raise typer.Exit(128 + signal.SIGINT) from None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that `args` begin with; an unknown one gets the nearest named."""
+        self.given = args
+        if args[0] not in self.commands and not args[0].startswith("-"):
+            from psp.cli.words.commands import command_answer
+
+            raise PspError(command_answer(args[0], list(self.commands)))
+        return super().resolve_command(ctx, args)
+
+    def _answer_to_words(self, error: Exception) -> str | None:
+        """Return one line on options that the command does not have; None for another error."""
+        command = self.commands.get(self.given[0]) if self.given else None
+        extra = "unexpected extra argument" in str(error)
+        if command is None or hasattr(command, "commands"):
+            return None
+        if not (hasattr(error, "possibilities") or extra):
+            return None
+        from psp.cli.words.answer import option_answer
+
+        options = {
+            name: [word for param in one.params for word in (*param.opts, *param.secondary_opts)]
+            for name, one in self.commands.items()
+        }
+        options[self.given[0]] += ["--help", "-h"]
+        return option_answer(self.given[0], self.given[1:], options)
 
 
 def _user_error(message: str) -> typer.Exit:
@@ -88,6 +124,8 @@ app.add_typer(
 )
 _add("import", import_command, MODELS, "Convert weights of other programs.")
 _add("export", export_command, MODELS, "Write a model as ONNX, and check it.")
+_add("runs", runs_command, MORE, "List the trainings, and how far each is.")
+_add("doctor", doctor_command, MORE, "Check that this machine has what psp needs.")
 app.add_typer(
     recipe_app, name="recipe", rich_help_panel=MORE, short_help="Show the settings of a training."
 )
@@ -101,8 +139,16 @@ psp predict photos/            label maps of your pictures, with a model of your
 psp --help                     all commands; psp train --help: its options"""
 
 
+WINDOWS = """\
+error: psp does not run on Windows itself: it needs the processes, locks and signals of Linux or \
+macOS. Use WSL (https://learn.microsoft.com/windows/wsl/install), and install psp there"""
+
+
 def main() -> None:
-    """Entry point of `psp` and `python -m psp`."""
+    """Entry point of `psp` and `python -m psp`. On Windows, one line says what to do instead."""
+    if sys.platform == "win32":
+        print(WINDOWS, file=sys.stderr)
+        sys.exit(2)
     try:
         with standard_streams(), results_written():
             app(prog_name="psp")

@@ -31,6 +31,12 @@ def _set_debug(value: bool) -> bool:
     return value
 
 
+def _device_word(value: str) -> str:
+    from psp.ranks import device_name
+
+    return device_name(value)
+
+
 Shards = Annotated[
     Path, typer.Argument(help="A folder of shards, made by psp prepare, or its name under data/.")
 ]
@@ -50,7 +56,7 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show no progress and
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show more details.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Device = Annotated[str, typer.Option(callback=_device_word, help="auto, cpu, cuda, cuda:N or mps.")]
 Workers = Annotated[
     int | None, typer.Option(help="Number of processes. Default: one per core.", min=1)
 ]
@@ -146,7 +152,18 @@ def one_of(option: str, value: str, choices: tuple[str, ...]) -> str:
 
 def which_weights(weights: str | None) -> str | None:
     """Return the value of --weights. Raises PspError if it is neither best nor last."""
+    if weights not in (None, "", "best", "last") and _names_a_model(str(weights)):
+        raise PspError(
+            f"--weights {weights}: chooses best or last of a run. To name the model: psp predict "
+            f"PICTURES -m {weights}, or psp evaluate {weights}"
+        )
     return weights and one_of("--weights", weights, ("best", "last"))
+
+
+def _names_a_model(text: str) -> bool:
+    from psp.zoo.find import is_published, is_run
+
+    return "." in text or "/" in text or is_run(text) or is_published(text)
 
 
 def procedure_of(

@@ -141,8 +141,11 @@ def predict_command(
 def _pictures_and_model(
     arguments: list[Path], model: Path | None
 ) -> tuple[list[Path], Path | None]:
+    from psp.cli.words.answer import assignment_answer
     from psp.predict.order import model_among
 
+    if answer := assignment_answer("predict", [str(argument) for argument in arguments]):
+        raise PspError(answer)
     return model_among(arguments, model)
 
 
@@ -198,9 +201,10 @@ def _find_model(model: Path | None, weights: str | None, silent: bool) -> "Model
     """Return the model, and say which one it is if none is named."""
     from psp.cli.console import say
 
+    which = which_weights(weights)
     if model is None:
         _check_that_somebody_looks(silent)
-    source = model_named(model, which_weights(weights), silent)
+    source = model_named(model, which, silent)
     if model is None:
         say(f"model: {source.path.parent}, the newest finished run")
     return source

@@ -13,6 +13,7 @@ import typer
 
 from psp.cli.options import Debug, Device, Json, Quiet, Shards, Verbose, model_named
 from psp.cli.stopping import reported_once, stop_signals
+from psp.errors import PspError
 from psp.settings.network import BACKBONES
 
 if TYPE_CHECKING:
@@ -129,8 +130,12 @@ def _launch(gpus: int, device: str) -> None:
 
 def _overrides(texts: list[str] | None, **options: Any) -> dict[str, Any]:
     """Return the settings given by options of their own and by --set."""
+    from psp.cli.words.answer import setting_answer
     from psp.train.request import join_overrides
 
+    for text in texts or ():
+        if answer := setting_answer(text, sys.argv[2:]):
+            raise PspError(answer)
     return join_overrides(options, texts or [])
 
 

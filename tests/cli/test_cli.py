@@ -28,6 +28,8 @@ COMMANDS = [
     "import",
     "export",
     "models",
+    "runs",
+    "doctor",
 ]
 
 
