@@ -17,6 +17,10 @@ PICTURES = tuple(sorted(SUFFIXES | {".heic", ".heif", ".avif"}))
 _NOT_PICTURES = re.compile(r"(^|/)(segmentation(class|object)[a-z]*|masks?|mask_[a-z]+)/")
 
 
+# Label Studio puts eight digits before the names of files that are uploaded to it.
+_UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)$")
+
+
 class Pictures:
     """All picture files at a place, found by name, whatever folder the annotation writes."""
 
@@ -55,6 +59,8 @@ class Pictures:
         last = PurePosixPath(parts[-1].lower())
         stem = last.stem if last.suffix in PICTURES else last.name
         candidates = self._by_name.get(last.name) or self._by_stem.get(stem, [])
+        if not candidates and (uploaded := _UPLOADED.match(last.name)):
+            candidates = self._by_name.get(uploaded[1], [])
         best = _nearest(candidates, parts, near, split)
         if len(best) > 1:
             raise ValueError(f"its picture may be {best[0]} or {best[1]}: give one of them alone")

@@ -9,6 +9,7 @@ FORMATS: dict[str, str] = {
     "coco": "psp.annotations.coco:COCO",
     "coco-panoptic": "psp.annotations.coco_panoptic:PANOPTIC",
     "labelme": "psp.annotations.labelme:LABELME",
+    "label-studio": "psp.annotations.label_studio:LABEL_STUDIO",
     "ultralytics": "psp.annotations.ultralytics:ULTRALYTICS",
     "voc": "psp.annotations.voc:VOC",
     "masks": "psp.annotations.masks:MASKS",

@@ -57,7 +57,9 @@ class BoxRuns:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BrushBits:
-    """Label Studio's brush: RGBA values of a picture of this size, packed into bits by rows.
+    """Label Studio's brush: RGBA values of a picture, packed into bits by rows.
+
+    The sides are 0 where the size is not stated: it is then the picture's.
 
     The bits are: 32 for the number of values, 5 for the bits of a value - 1, four times 4 for the
     sizes of a run length - 1; then, again and again, 1 for a run or single values, 2 that choose
@@ -70,7 +72,8 @@ class BrushBits:
 
     def cover(self, height: int, width: int) -> tuple[int, int, NDArray[np.bool_]]:
         """See `Region`: opaque by half or more is drawn. Raises ValueError for bits that end."""
-        _check_size(self.width, self.height, width, height)
+        if self.width:
+            _check_size(self.width, self.height, width, height)
         return _trimmed(0, 0, _alpha(self.data, height * width).reshape(height, width))
 
 

@@ -44,10 +44,36 @@ PANOPTIC = {
     ],
     "categories": [{"id": 0, "name": "a"}, {"id": 1, "name": "b", "color": [1, 2, 3]}],
 }
+LABEL_STUDIO = [
+    {
+        "id": 1,
+        "data": {"image": "/data/upload/1/a.png"},
+        "annotations": [
+            {
+                "was_cancelled": False,
+                "result": [
+                    {
+                        "id": "x",
+                        "type": "polygonlabels",
+                        "value": {"points": [[1, 2], [20, 3], [9, 30]], "polygonlabels": ["a"]},
+                        "original_width": 60,
+                        "original_height": 40,
+                    },
+                    {
+                        "id": "y",
+                        "type": "brushlabels",
+                        "value": {"rle": [0, 0, 37, 128, 0], "brushlabels": ["b"]},
+                    },
+                ],
+            }
+        ],
+    }
+]
 FILES = {
     "labelme": ("a.json", LABELME),
     "coco": ("instances.json", COCO),
     "coco-panoptic": ("panoptic.json", PANOPTIC),
+    "label-studio": ("export.json", LABEL_STUDIO),
     "ultralytics": ("a.txt", "0 0.1 0.1 0.9 0.2 0.5 0.8\n1 0.5 0.5 0.6 0.6 0.5 0.7\n"),
 }
 

@@ -33,9 +33,13 @@ def paint(picture, height, width, names, order):
     return paint_shapes(picture, picture.drawn, height, width, names, order)
 
 
-def painted(export, name, height, width, ids, order=None, undrawn=0, ignored=255):
+def painted(export, name, height, width, ids, **options):
+    """Paint the picture of this name with the ids of an answer."""
+    return painted_picture(export, picture_named(export, name), height, width, ids, **options)
+
+
+def painted_picture(export, picture, height, width, ids, order=None, undrawn=0, ignored=255):
     """Paint a picture with the ids of an answer."""
-    picture = picture_named(export, name)
     assert not picture.problem
     result = paint(picture, height, width, export.classes, order or export.order)
     table = np.array([ids.get(name, -9) for name in export.classes] + [ignored, undrawn])
@@ -45,14 +49,15 @@ def painted(export, name, height, width, ids, order=None, undrawn=0, ignored=255
     return label
 
 
-def compare(export, folder, **options):
-    """Yield the name, the number of different pixels and the answer for each answer in a folder."""
+def compare(export, folder, *, only_picture=False, **options):
+    """Yield the name, the painted picture and the answer, for each answer in a folder."""
     lines = (Path(folder) / "classes.txt").read_text(encoding="utf-8").splitlines()
     pairs = (line.split("\t")[0].split(" ", 1) for line in lines)
     ids = {name: int(number) for number, name in pairs}
     for path in sorted(Path(folder).glob("*.png")):
         answer = np.array(Image.open(path))
-        label = painted(export, path.stem, *answer.shape, ids, **options)
+        picture = export.pictures[0] if only_picture else picture_named(export, path.stem)
+        label = painted_picture(export, picture, *answer.shape, ids, **options)
         yield path.stem, label, answer
 
 
