@@ -78,6 +78,9 @@ class AnnotatedPicture:
     split: str = ""  # "train", "val", "test", or "" if the export has no splits
     drawn: tuple[Shape, ...] | MaskFile = ()
     seen: frozenset[str] | None = None  # the classes in a mask file, where reading it showed them
+    frame: int | None = (
+        None  # `image` is a video, and this frame of it (0 is the first) the picture
+    )
     embedded: bool = False  # `source` holds the picture itself, which counts before `image`
     problem: str = ""
 

@@ -8,6 +8,7 @@ GROUP = "psp.annotations"  # the entry points of other packages' formats
 FORMATS: dict[str, str] = {
     "coco": "psp.annotations.coco:COCO",
     "coco-panoptic": "psp.annotations.coco_panoptic:PANOPTIC",
+    "cvat": "psp.annotations.cvat:CVAT",
     "labelme": "psp.annotations.labelme:LABELME",
     "label-studio": "psp.annotations.label_studio:LABEL_STUDIO",
     "ultralytics": "psp.annotations.ultralytics:ULTRALYTICS",
