@@ -57,8 +57,9 @@ def read(place: Place, options: ReadOptions) -> Export:
         if file.tracks:
             clip = Clip.of(place.path(name), file.meta, options.video)
             near = name.rpartition("/")[0]
-            shapes = _Shapes(file, remarks)
-            pictures += frames_of(place.path(name), file.tracks, clip, files, near, shapes.of)
+            of = _Shapes(file, remarks).of
+            path = place.path(name)
+            pictures += frames_of(path, file.tracks, clip, files, near, place.given, of)
     if not pictures:
         raise PspError(f"{place.given}: a CVAT file without any picture. Export it again")
     seen = {s.label for p in pictures if isinstance(p.drawn, tuple) for s in p.drawn}

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from psp.annotations.cvat_shapes import integer, point_list
+from psp.annotations.numbers import size
 from psp.annotations.pictures import Pictures
 from psp.annotations.records import AnnotatedPicture, Shape
 from psp.annotations.xml_file import Element
@@ -28,6 +29,7 @@ class Clip:
     path: Path | None
     step: int
     stop: int | None  # the last frame
+    size: tuple[int, int] | None = None  # width and height
 
     @staticmethod
     def of(source: Path, meta: Element | None, path: Path | None) -> "Clip":
@@ -49,9 +51,14 @@ class Clip:
             if not number.isdecimal() or not 0 < int(number[:10]) <= MOST_FRAMES:
                 raise PspError(f"{source}: line {filters.line}: <frame_filter> is no step=N")
             step = int(number)
-        size = stated("size")
-        stop = stated("stop_frame")
-        return Clip(path, step, size - 1 if stop is None and size else stop)
+        count, stop = stated("size"), stated("stop_frame")
+        original = next(meta.descendants("original_size"), None) if meta else None
+        sides = [original.child_text(side) for side in ("width", "height")] if original else []
+        try:
+            frame_size = size(float(sides[0]), float(sides[1])) if all(sides) and sides else None
+        except ValueError as error:
+            raise PspError(f"{source}: <original_size>: {error}") from None
+        return Clip(path, step, count - 1 if stop is None and count else stop, frame_size)
 
 
 def frames_of(
@@ -60,12 +67,13 @@ def frames_of(
     clip: Clip,
     files: Pictures,
     near: str,
+    given: Path,
     shapes: Callable[[list[Element], str], tuple[Shape, ...]],
 ) -> Iterator[AnnotatedPicture]:
     """Yield a picture for each labeled frame in which a track can be seen.
 
-    `shapes` turns elements of one label into shapes. Frames are those of the clip, or the pictures
-    frame_000012.png that CVAT saves. Raises PspError if there is neither.
+    `given` is what the user gave; `shapes` turns elements of one label into shapes. Frames are those
+    of the clip, or the pictures frame_000012.png that CVAT saves. Raises PspError if there is neither.
     """
     seen: dict[int, list[tuple[Element, str]]] = {}
     count = 0
@@ -83,7 +91,7 @@ def frames_of(
     if clip.path is None and not any(_saved(files, near, frame) for frame in sorted(seen)[:8]):
         raise PspError(
             f"{source}: labeled on a video: its frames are needed. Give the clip: "
-            f"psp prepare {source.name} --video clip.mp4"
+            f"psp prepare {given} --video clip.mp4"
         )
     for frame in sorted(seen):
         picture = AnnotatedPicture(
@@ -92,6 +100,7 @@ def frames_of(
             wanted=f"frame_{frame:06d}.png",
             image=clip.path or _saved(files, near, frame),
             frame=frame if clip.path else None,
+            size=clip.size,
         )
         try:
             drawn: list[tuple[int, Shape]] = []

@@ -249,7 +249,11 @@ class Converter:
 
 
 def _picture_bytes(pair: Pair) -> bytes:
-    """Return the picture's file, or the picture that its annotation file has in it."""
+    """Return the picture's file, or the picture that an annotation file or a video has in it."""
+    if pair.drawn is not None and pair.drawn.frame is not None:
+        from psp.annotations.video import read_frame
+
+        return read_frame(pair.image, pair.drawn.frame)
     if pair.drawn is not None and pair.drawn.embedded:
         from psp.annotations.labelme import embedded_picture
 

@@ -118,8 +118,14 @@ class Plan:
 
     def stored_bytes(self, item: Item) -> int:
         """Return about how many bytes a pair will take in a shard."""
+        drawn = item.pair.drawn
+        if drawn is not None and drawn.frame is not None:
+            width, height = drawn.size or (1920, 1080)
+            return 2 * width * height  # about what a frame takes as PNG
         if self.conversion.store == "raw":
             return 4 * self._area(item)
+        if drawn is not None and isinstance(drawn.drawn, tuple):
+            return item.image_bytes  # shapes, which are in one file for many pictures, take little
         if item.pair.image.suffix.lower() in HEIF_SUFFIXES | AVIF_SUFFIXES:
             return 2 * self._area(item) + item.label_bytes  # about what a photo takes as PNG
         return item.image_bytes + item.label_bytes
@@ -269,14 +275,19 @@ def _shared_pictures(splits: dict[SplitEntry, list[Item]]) -> list[str]:
     for first, second in combinations(splits, 2):
         if not {first.name, second.name} & {"val", "test"}:
             continue
-        files = {item.pair.image for item in splits[first] if not _is_bad(item)}
-        shared = sum(item.pair.image in files for item in splits[second] if not _is_bad(item))
+        files = {_picture_of(item) for item in splits[first] if not _is_bad(item)}
+        shared = sum(_picture_of(item) in files for item in splits[second] if not _is_bad(item))
         if shared:
             remarks.append(
                 f"splits '{first.name}' and '{second.name}' have {shared} pictures in common: "
                 "scores on them would be too high"
             )
     return remarks
+
+
+def _picture_of(item: Item) -> tuple[Path, int | None]:
+    """Return the file of a picture and, if that is a video, the frame."""
+    return item.pair.image, item.pair.drawn.frame if item.pair.drawn else None
 
 
 def _is_bad(item: Item) -> bool:

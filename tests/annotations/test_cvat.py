@@ -16,6 +16,7 @@ from psp.annotations.format import ReadOptions
 from psp.annotations.place import Place
 from psp.annotations.registry import recognize
 from psp.annotations.video import read_frame
+from psp.data.shards import ShardSplit
 from psp.errors import PspError
 from psp.images.pictures import decode_image
 
@@ -321,3 +322,22 @@ def test_a_real_export():
     expected[2:4, :4] = 1
     np.testing.assert_array_equal(label, expected)
     assert picture_named(export, "img1").drawn == ()
+
+
+def test_frames_of_a_clip_become_pictures_of_a_set(tmp_path, psp):
+    keys = key("box", 0, xtl=0, ytl=2, xbr=20, ybr=32) + key(
+        "box", 11, xtl=33, ytl=2, xbr=53, ybr=32
+    )
+    more = "<size>12</size><original_size><width>56</width><height>40</height></original_size>"
+    text = document(tag("track", keys, id=0, label="roof"), more=more)
+    folder = written(tmp_path / "task", text, ())
+    path = clip(tmp_path / "clip.avi", 12)
+    psp("prepare", folder / "annotations.xml", "--video", path, "-o", tmp_path / "out", check=0)
+    levels = []
+    for name in ("train", "val"):
+        split = ShardSplit(tmp_path / "out", name)
+        for index in range(len(split)):
+            levels.append(round(float(split.image(index).mean()) / 8))
+            left = 3 * levels[-1]  # the box moves 3 pixels a frame
+            assert (split.label(index)[2:32, left : left + 20] == 1).all()
+    assert sorted(levels) == list(range(12))

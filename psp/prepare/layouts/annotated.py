@@ -75,7 +75,8 @@ def _named(exports: tuple[Export, ...]) -> Iterator[tuple[str, AnnotatedPicture]
             taken[name] += 1
             if taken[name] > 1:
                 name = f"{name}~{taken[name]}"
-            other = first.setdefault(identity[picture.image], name) if picture.image else name
+            same = identity[picture.image] if picture.image else name
+            other = first.setdefault(f"{same}#{picture.frame}", name) if picture.image else name
             if other != name and not picture.problem and not picture.embedded:
                 problem = (
                     f"{picture.source}: {picture.image} is labeled twice, here and for '{other}'. "
