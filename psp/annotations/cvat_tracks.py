@@ -72,8 +72,8 @@ def frames_of(
 ) -> Iterator[AnnotatedPicture]:
     """Yield a picture for each labeled frame in which a track can be seen.
 
-    `given` is what the user gave; `shapes` turns elements of one label into shapes. Frames are those
-    of the clip, or the pictures frame_000012.png that CVAT saves. Raises PspError if there is neither.
+    `given` is what the user gave; `shapes` turns elements of one label into shapes. The frames are
+    the clip's, or the pictures frame_000012.png that CVAT saves. Raises PspError for neither.
     """
     seen: dict[int, list[tuple[Element, str]]] = {}
     count = 0
