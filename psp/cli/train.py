@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from psp.cli.options import Debug, Device, Json, Quiet, Shards, Verbose, model_named
+from psp.cli.options import Debug, Device, Json, Quiet, Shards, Verbose
 from psp.cli.stopping import reported_once, stop_signals
 from psp.errors import PspError
+from psp.settings.config import SETTINGS
 from psp.settings.network import BACKBONES
 
 if TYPE_CHECKING:
@@ -67,9 +68,9 @@ def train_command(
         typer.Option(help="Train on the first N GPUs of this machine.", metavar="N", min=1),
     ] = None,
     deterministic: Annotated[
-        bool,
+        bool | None,
         typer.Option("--deterministic", help="Make runs on a GPU repeatable bit for bit (slower)."),
-    ] = False,
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue from the newest checkpoint.")
     ] = False,
@@ -91,25 +92,17 @@ def train_command(
 
     On several machines: torchrun ... -m psp train data/camvid
     """
+    options = {name: value for name, value in locals().items() if name in SETTINGS}
+    from psp.cli.console import fetching
     from psp.ranks import rank_share
     from psp.train.request import train_request
 
     def read_request() -> "TrainRequest":
-        overrides = _overrides(
-            settings,
-            init=init,
-            backbone=backbone,
-            crop=crop,
-            batch=batch,
-            steps=steps,
-            lr=lr,
-            seed=seed,
-            workers=workers,
-            deterministic=deterministic or None,
-        )
-        return _with_weights(
-            train_request(shards, out=out, recipe=recipe, overrides=overrides, resume=resume), quiet
-        )
+        overrides = _overrides(options, settings or [])
+        with fetching(quiet) as report:
+            return train_request(
+                shards, out=out, recipe=recipe, overrides=overrides, resume=resume, report=report
+            )
 
     if gpus is not None:
         _launch(gpus, device)
@@ -128,24 +121,15 @@ def _launch(gpus: int, device: str) -> None:
         raise typer.Exit(launch(gpus, sys.argv[1:]))
 
 
-def _overrides(texts: list[str] | None, **options: Any) -> dict[str, Any]:
+def _overrides(options: dict[str, Any], texts: list[str]) -> dict[str, Any]:
     """Return the settings given by options of their own and by --set."""
     from psp.cli.words.answer import setting_answer
     from psp.train.request import join_overrides
 
-    for text in texts or ():
+    for text in texts:
         if answer := setting_answer(text, sys.argv[2:]):
             raise PspError(answer)
-    return join_overrides(options, texts or [])
-
-
-def _with_weights(request: "TrainRequest", quiet: bool) -> "TrainRequest":
-    """Fetch published weights that a new run starts from now, before the bar is shown."""
-    from psp.zoo.find import is_published
-
-    if not request.resume and is_published(request.config.start.init):
-        model_named(Path(request.config.start.init), quiet=quiet)
-    return request
+    return join_overrides(options, texts)
 
 
 def _train(

@@ -30,6 +30,12 @@ class OptimizerSettings(Section):
         float,
         Setting("factor on the learning rate of new layers", low=0, source="Caffe release"),
     ] = 10.0
+    reused_lr: Annotated[
+        float,
+        Setting(
+            "factor on the learning rate of the head's layers that init took from a model", low=0
+        ),
+    ] = 1.0
     bias_lr: Annotated[
         float,
         Setting(

@@ -1,4 +1,4 @@
-"""What a network starts from: random values, ImageNet weights, or a model of ours.
+"""What a network starts from: random values, ImageNet weights, or a model (finetune.py).
 
 Strict: every tensor of the source is used or named in a remark, and a source that does not fit is
 an error.
@@ -11,17 +11,21 @@ from pathlib import Path
 from torch import Tensor
 
 from psp.errors import PspError, nearest
+from psp.events import Report, ignore
 from psp.model.architecture import Architecture
 from psp.model.backbones.backbone import InitialWeights, find_backbone
 from psp.model.preprocessing import IMAGENET, Preprocessing
 from psp.model.pspnet import PSPNet
-from psp.model.weights import is_weights, read_header, read_weights
+from psp.model.weights import is_weights, read_header
 from psp.names import inside
 from psp.runs import CONFIG, RUNS, run_folder
 from psp.settings.network import NetworkSettings
+from psp.train.finetune import Beginning, from_model
 from psp.zoo.catalog import entries
 from psp.zoo.fetch import fetch_file, torch_hub_path
 from psp.zoo.find import find_model, is_published
+from psp.zoo.importers.importer import SavedNetwork
+from psp.zoo.importers.registry import find_importer
 from psp.zoo.tensors import first_of, mismatches, read_tensors
 
 WAYS_OUT = "give a weights file with --init PATH, or start from random weights with --init none"
@@ -50,8 +54,8 @@ def inherit(spec: Architecture, init: str) -> tuple[Architecture, Preprocessing]
     fetched = _fetchable(spec, init)
     if fetched is not None:
         return spec, fetched.preprocessing
-    path = _model_path(init)
-    if path is None or not is_weights(path):
+    path = model_path(init)
+    if path is None:
         return spec, IMAGENET
     header = read_header(path)
     details = {name: getattr(header.architecture, name) for name in DETAILS}
@@ -64,36 +68,60 @@ def _fetchable(spec: Architecture, init: str) -> InitialWeights | None:
     return next((weights for weights in known if weights.name == init), None)
 
 
-def _model_path(init: str) -> Path | None:
-    """Return the file that `init` names, a run's weights for a run; None if it names no model."""
+def model_path(init: str, report: Report = ignore) -> Path | None:
+    """Return the weights file of the psp model that `init` names; None if it names something else.
+
+    A model is named as in all other commands. Published weights are fetched; `report` gets the
+    events. Raises PspError for a run that has no weights yet, or a download that fails.
+    """
+    path = run_folder(init)
     if init in ("none", "imagenet"):
         return None
-    path = run_folder(init)
-    return find_model(init).path if path.is_dir() or is_published(init) else path
+    if path.is_file():
+        return path if is_weights(path) else None
+    try:
+        return find_model(init, report=report).path
+    except PspError as error:
+        if path.exists() or is_published(init):
+            raise PspError(f"--init {error}") from None
+        return None
 
 
-def initialize(network: PSPNet, init: str, classes: tuple[str, ...]) -> list[str]:
-    """Put initial values into `network`; return sentences that say which.
+def initialize(network: PSPNet, init: str, classes: tuple[str, ...]) -> Beginning:
+    """Put initial values into `network`; return what they are.
 
-    `init` is none, the name of weights that the backbone knows (imagenet, imagenet-v2), a run
-    folder, a psp weights file, the name of published weights, or a file of the backbone's trained
-    as a classifier (.pth or .safetensors). Raises PspError when it is not there or does not fit.
+    `init` is none, the name of weights that the backbone knows (imagenet, imagenet-v2), a psp model
+    (`model_path`), or a file of the backbone's trained as a classifier (.pth or .safetensors).
+    Raises PspError when it is not there or does not fit.
     """
     if init == "none":
-        return ["random initial weights"]
+        return Beginning(("random initial weights",))
     weights = _fetchable(network.spec, init)
     if weights is not None:
         return _fetched(network, weights)
-    path = _model_path(init)
-    if path is None or not path.is_file():
+    model = model_path(init)
+    if model is not None:
+        return from_model(network, model, classes)
+    path = Path(init)
+    if not path.is_file():
         raise PspError(_not_found(network.spec, init))
-    if is_weights(path):
-        return [_from_model(network, path, classes)]
     try:
-        tensors = read_tensors(path)
+        said = _load_backbone(network, read_tensors(path), str(path))
     except PspError as error:
-        raise PspError(f"--init {error}") from None
-    return [_load_backbone(network, tensors, str(path))]
+        raise PspError(f"--init {_to_import(path) or error}") from None
+    return Beginning((said,))
+
+
+def _to_import(path: Path) -> str:
+    """Return how to start from another program's PSPNet; "" for a file of anything else."""
+    try:
+        kind = find_importer(SavedNetwork(path)).name
+    except PspError:
+        return ""
+    return (
+        f"{path}: a PSPNet of {kind}. Convert it first: psp import {path} OUT.safetensors --card "
+        "CARD, where CARD is the data set it was trained on; then --init OUT.safetensors"
+    )
 
 
 def _not_found(spec: Architecture, init: str) -> str:
@@ -118,7 +146,7 @@ def _not_found(spec: Architecture, init: str) -> str:
     )
 
 
-def _fetched(network: PSPNet, weights: InitialWeights) -> list[str]:
+def _fetched(network: PSPNet, weights: InitialWeights) -> Beginning:
     """Load weights of the backbone; fetch them if they are not where torch.hub keeps them."""
     path = torch_hub_path(weights.file)
     remarks: list[str] = []
@@ -128,73 +156,7 @@ def _fetched(network: PSPNet, weights: InitialWeights) -> list[str]:
         raise PspError(
             f"init={weights.name}: {error} Bring the file from elsewhere, or {WAYS_OUT}"
         ) from None
-    return [*remarks, _load_backbone(network, read_tensors(path), weights.title)]
-
-
-# Where two architectures differ in one of these fields, the part's tensors mean different things.
-PARTS = {
-    "backbone": (
-        "backbone",
-        "stem",
-        "stem_widths",
-        "stride_in",
-        "first_dilation",
-        "basic_dilation",
-    ),
-    "head": (
-        "backbone",
-        "bins",
-        "pooling",
-        "reduce",
-        "level_width",
-        "head_width",
-        "align_corners",
-    ),
-    "aux": ("backbone", "aux", "aux_width"),
-}
-
-
-def _from_model(network: PSPNet, path: Path, classes: tuple[str, ...]) -> str:
-    """Take the parts of a psp model that have the same architecture; name the others.
-
-    Classifiers are taken only from a model of the same classes. The backbone must fit.
-    """
-    header, tensors = read_weights(path)
-    ours, theirs = network.spec, header.architecture
-    fitting = [
-        part
-        for part, fields in PARTS.items()
-        if all(getattr(ours, field) == getattr(theirs, field) for field in fields)
-        and (part != "aux" or ours.aux)
-    ]
-    if "backbone" not in fitting:
-        field = next(n for n in PARTS["backbone"] if getattr(ours, n) != getattr(theirs, n))
-        raise PspError(
-            f"--init {path}: its backbone ({theirs.backbone}, stem {theirs.stem}) does not fit "
-            f"{ours.backbone}, stem {ours.stem}: {field} differs. Give it "
-            f"--backbone {theirs.backbone} --set stem={theirs.stem}"
-        )
-    taken = {
-        name: tensor
-        for name, tensor in tensors.items()
-        if name.partition(".")[0] in fitting
-        and (".classifier." not in name or header.classes == classes)
-    }
-    own = network.state_dict()
-    network.load_state_dict({**own, **taken})
-    new = sorted({name.rpartition(".")[0] for name in own if name not in taken})
-    aside = sorted({name.partition(".")[0] for name in tensors if name not in taken})
-    remarks = f"; new: {_summary(new)}" if new else ""
-    remarks += f"; not taken: part of its {', '.join(aside)}" if aside else ""
-    if header.max_side:
-        remarks += f"; trained on pictures shrunk to a long side of {header.max_side} at most"
-    return f"initial weights from {path}{remarks}"
-
-
-def _summary(names: list[str]) -> str:
-    return (
-        ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
-    )
+    return Beginning((*remarks, _load_backbone(network, read_tensors(path), weights.title)))
 
 
 def _load_backbone(network: PSPNet, tensors: Mapping[str, Tensor], source: str) -> str:

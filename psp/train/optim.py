@@ -1,5 +1,6 @@
 """The learning rate, and which parameters it applies to."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -16,14 +17,18 @@ def poly(step: int, steps: int, power: float) -> float:
 
 
 def parameter_groups(
-    network: nn.Module, settings: OptimizerSettings, *, pretrained: str
+    network: nn.Module,
+    settings: OptimizerSettings,
+    *,
+    pretrained: str,
+    reused: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Return optimizer groups, each with `factor` (on the learning rate) and `weight_decay`.
 
-    Parameters whose names start with `pretrained` have factor 1, all others `head_lr` (paper: 10);
-    the biases of their convolutions, which are the classifiers', `bias_lr` times as much (Caffe
-    release: 20 in all). Without `norm_decay`, batch norms and biases are not decayed, as in the
-    Caffe release. Frozen parameters are left out.
+    Parameters whose names start with `pretrained` have factor 1, all others `head_lr` (paper: 10),
+    but those of the `reused` layers `reused_lr`; the biases of their convolutions, which are the
+    classifiers', `bias_lr` times as much (Caffe release: 20 in all). Without `norm_decay`, batch
+    norms and biases are not decayed, as in the Caffe release. Frozen parameters are left out.
     """
     biases = {
         id(module.bias)
@@ -35,6 +40,8 @@ def parameter_groups(
         if not parameter.requires_grad:
             continue
         factor = 1.0 if name.startswith(pretrained) else settings.head_lr
+        if any(name.startswith(f"{layer}.") for layer in reused):
+            factor = settings.reused_lr
         if id(parameter) in biases and not name.startswith(pretrained):
             factor *= settings.bias_lr
         decayed = settings.norm_decay or parameter.ndim > 1

@@ -12,6 +12,7 @@ from psp.data.card import card_from_dict
 from psp.data.find import find_shards, shards_folder
 from psp.data.manifest import read_manifest
 from psp.errors import PspError
+from psp.events import Report, ignore
 from psp.files import free_name
 from psp.ranks import launch_name, restarts
 from psp.runs import RUNS, Run, newest_named, run_folder, run_of_launch
@@ -36,17 +37,27 @@ def train_request(
     recipe: str | None = None,
     overrides: Mapping[str, Any],
     resume: bool = False,
+    report: Report = ignore,
 ) -> TrainRequest:
     """Return the run folder and the settings of a training.
 
     `overrides` are laid over the card's recipe, or, with `resume` and no `recipe`, over the run's
     own settings. Without `out`, a new run is runs/DATASET-BACKBONE or the next free number, and a
     resumed one the newest of these. Ranks that torchrun started again continue with their own run.
-    Raises PspError for shards that cannot be read, an unknown recipe or setting, or no such run.
+    A network that starts from a model is the model's, but for the settings of it that are given.
+    Published weights are fetched at their first use; `report` gets the events. Raises PspError for
+    shards that cannot be read, an unknown recipe or setting, no such run, or a given backbone that
+    is not the model's.
     """
     shards = _find_shards(shards)
     card = card_from_dict(read_manifest(shards)["card"])
-    config = resolve(card.recipe_named(recipe), overrides, recipe or "default")
+    values = card.recipe_named(recipe)
+    config = resolve(values, overrides, recipe or "default")
+    if resume and recipe is None:
+        default = RUNS / f"{card.name}-{config.network.backbone}"
+        run = Run(run_folder(out) if out else newest_named(default))
+        return TrainRequest(shards, run, overlay(run.training_config(), overrides), resume=True)
+    config = _following(config, values, overrides, report)
     default = RUNS / f"{card.name}-{config.network.backbone}"
     if restarts() and not resume:
         own = run_of_launch(default, launch_name()) if out is None else Run(out)
@@ -54,8 +65,6 @@ def train_request(
             return TrainRequest(shards, own, config, own.resumable)
     if resume:
         run = Run(run_folder(out) if out else newest_named(default))
-        if recipe is None:
-            config = overlay(run.training_config(), overrides)
         return TrainRequest(shards, run, config, resume=True)
     return TrainRequest(shards, Run(out or free_name(default)), config)
 
@@ -70,6 +79,24 @@ def _find_shards(name: Path) -> Path:
             f"start a new one from its weights: psp train {data} --init {run}"
         )
     return find_shards(name)
+
+
+def _following(
+    config: TrainConfig, recipe: Mapping[str, Any], overrides: Mapping[str, Any], report: Report
+) -> TrainConfig:
+    """Return the settings with the network of the model that they start from, if it is one.
+
+    Given with it are the user's settings, or also the recipe's where that names the model.
+    """
+    if config.start.init in ("none", "imagenet", "imagenet-v2"):
+        return config
+    from psp.train.finetune import follow  # torch, which most mistakes should not wait for
+    from psp.train.init import model_path
+
+    model = model_path(config.start.init, report)
+    if model is None:
+        return config
+    return follow(config, model, overrides if "init" in overrides else {**recipe, **overrides})
 
 
 def join_overrides(options: Mapping[str, Any], texts: Sequence[str]) -> dict[str, Any]:

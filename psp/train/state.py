@@ -1,7 +1,7 @@
 """The state of a training run: its network, optimizer and data, new or resumed."""
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from psp.settings.optimizer import OptimizerSettings
 from psp.train.checkpoint import load_checkpoint
 from psp.train.distributed import Ranks
 from psp.train.ema import Ema
+from psp.train.finetune import Beginning
 from psp.train.freeze import freeze
 from psp.train.init import inherit, initialize
 from psp.train.loss import Criterion, class_weights
@@ -52,6 +53,8 @@ class TrainingState:
     preprocessing: Preprocessing
     stop: Callable[[], bool]
     remarks: list[str]
+    reused: tuple[str, ...] = ()  # the heads' layers that init took from a model
+    record: Mapping[str, Any] = field(default_factory=dict)  # of what init took
     log: Callable[[Event], None] = field(default=lambda event: None)  # until the run log begins
     start: int = 0
     best: dict[str, Any] = field(default_factory=lambda: {"miou": -1.0, "step": 0, "validated": 0})
@@ -70,6 +73,7 @@ class TrainingState:
             "best": self.best,
             "architecture": self.network.spec.to_dict(),
             "preprocessing": asdict(self.preprocessing),
+            "reused": list(self.reused),
         }
 
     def to_config(self, command: str) -> dict[str, Any]:
@@ -78,6 +82,7 @@ class TrainingState:
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
         return {
             "settings": self.config.flat(),
+            **({"init": dict(self.record)} if self.record else {}),
             "data": str(self.data.folder.resolve()),
             "data_fingerprint": self.data.fingerprint,
             "command": command,
@@ -126,13 +131,14 @@ def begin(
     the first reads the initial weights; all read the checkpoint.
     """
     torch.manual_seed(config.run.seed)
-    remarks: list[str]
+    beginning = Beginning(())
     spec = architecture_of(config, len(data.card.classes))
     stored: dict[str, Any] = {}
     if resume:
         with ranks.all_or_raise():
             stored, remarks = load_checkpoint(run.checkpoints)
             network, preprocessing = _network_from(stored, spec, run, config)
+        beginning = Beginning((), tuple(stored.get("reused", ())))
         ranks.check_same(stored["step"], "newest checkpoint, of step")
         if stored["step"] == stored["best"]["validated"] == config.optimizer.steps:
             remarks.append(f"nothing to do: finished at step {config.optimizer.steps}")
@@ -143,7 +149,8 @@ def begin(
         spec, preprocessing = ranks.broadcast(lambda: inherit(spec, config.start.init))
         network = build(spec)
         names = data.card.names
-        remarks = ranks.broadcast(lambda: initialize(network, config.start.init, names))
+        beginning = ranks.broadcast(lambda: initialize(network, config.start.init, names))
+        remarks = list(beginning.remarks)
         _check_statistics(network, config)
     if config.run.deterministic:
         how = "slower kernels" if device.type == "cuda" else "on a CPU, every run is"
@@ -166,12 +173,14 @@ def begin(
         ranks,
         ema,
         _criterion(network, config, data, device),
-        _optimizer(network, config.optimizer, device),
+        _optimizer(network, config.optimizer, device, beginning.reused),
         device,
         pick_precision(config.run.precision, device),
         preprocessing,
         stop,
         remarks,
+        beginning.reused,
+        beginning.record,
     )
     if resume:
         state.start, state.best = stored["step"], stored["best"]
@@ -219,9 +228,9 @@ def _parallel(
 
 
 def _optimizer(
-    network: PSPNet, settings: OptimizerSettings, device: torch.device
+    network: PSPNet, settings: OptimizerSettings, device: torch.device, reused: tuple[str, ...]
 ) -> torch.optim.SGD:
-    groups = parameter_groups(network, settings, pretrained="backbone.")
+    groups = parameter_groups(network, settings, pretrained="backbone.", reused=reused)
     fused = device.type in ("cuda", "cpu")  # one kernel for all weights
     return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, fused=fused)
 

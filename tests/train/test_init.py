@@ -7,6 +7,7 @@ from urllib.error import URLError
 import pytest
 import torch
 from helpers.errors import error_naming
+from helpers.plain_nets import MMSegmentation
 
 from psp.errors import PspError
 from psp.model.architecture import Architecture
@@ -14,6 +15,8 @@ from psp.model.backbones.backbone import find_backbone
 from psp.model.backbones.resnet import FIRST
 from psp.model.pspnet import build
 from psp.model.weights import Header, save_weights
+from psp.settings.config import train_config
+from psp.train.finetune import follow
 from psp.train.init import inherit, initialize
 
 CLASSES = ("a", "b", "c")
@@ -36,7 +39,7 @@ def torchvision_file(tmp_path):
 def test_a_torchvision_file_fills_the_backbone_and_nothing_else(torchvision_file):
     net = network()
     head = net.head.classifier.weight.clone()
-    (said,) = initialize(net, str(torchvision_file), CLASSES)
+    (said,) = initialize(net, str(torchvision_file), CLASSES).remarks
     theirs = torch.load(torchvision_file)
     for name, tensor in net.backbone.state_dict().items():
         assert torch.equal(tensor, theirs[name])
@@ -102,7 +105,7 @@ def test_imagenet_takes_the_file_from_torchs_cache_and_checks_it(
     cached.write_bytes(data)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     net = network()
-    assert "IMAGENET1K_V1" in " ".join(initialize(net, "imagenet", CLASSES))
+    assert "IMAGENET1K_V1" in " ".join(initialize(net, "imagenet", CLASSES).remarks)
     assert torch.equal(net.backbone.conv1.weight, torch.load(torchvision_file)["conv1.weight"])
     cached.write_bytes(data[:-1])
     with pytest.raises(PspError, match=f"{name}.*--init"):
@@ -191,26 +194,78 @@ def header(spec, classes):
     )
 
 
-def test_a_model_of_ours_gives_its_classifiers_only_to_the_same_classes(tmp_path):
+@pytest.fixture
+def model(tmp_path):
+    """A network, and its weights file."""
     torch.manual_seed(1)
     source = network()
     path = tmp_path / "m.safetensors"
     save_weights(path, source.state_dict(), header(source.spec, CLASSES))
-    same, other = network(), network()
-    initialize(same, str(path), CLASSES)
-    (said,) = initialize(other, str(path), ("x", "y", "z"))
+    return source, path
+
+
+def test_a_model_of_the_same_classes_is_taken_whole(model):
+    source, path = model
+    same = network()
+    begun = initialize(same, str(path), CLASSES)
     assert all(torch.equal(v, same.state_dict()[k]) for k, v in source.state_dict().items())
-    assert torch.equal(other.head.conv.conv.weight, source.head.conv.conv.weight)
-    assert not torch.equal(other.head.classifier.weight, source.head.classifier.weight)
-    assert "new: aux.classifier, head.classifier" in said
+    assert "head.classifier" in begun.reused
+    assert begun.record["new"] == {"heads": [], "classes": []}
+
+
+def test_rows_of_equal_names_are_copied_and_all_others_stay_fresh(model):
+    """To another number of classes in another order: b is the model's, on both classifiers."""
+    source, path = model
+    classes = ("x", "b", "y", "z")
+    other = build(Architecture(classes=4, backbone="resnet18"))
+    before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
+    begun = initialize(other, str(path), classes)
+    theirs = source.state_dict()
+    for name, tensor in other.state_dict().items():
+        if ".classifier." not in name:
+            assert torch.equal(tensor, theirs[name]), name
+            continue
+        for row, class_name in enumerate(classes):
+            expected = theirs[name][1] if class_name == "b" else before[name][row]
+            assert torch.equal(tensor[row], expected), (name, class_name)
+    text = "\n".join(begun.remarks)
+    assert "1 class: b" in text and "3 classes: x, y, z" in text
+    assert begun.record["reused"]["classes"] == ["b"]
+    assert set(begun.reused) == {"head.conv", "head.bn", "aux.conv", "aux.bn"}
+
+
+def test_a_head_of_another_kind_is_new_and_said(model):
+    source, path = model
     flat = network(bins=(6, 3, 2, 1), aux=False)
-    before = flat.head.conv.conv.weight.clone()
-    (said,) = initialize(flat, str(path), CLASSES)
-    assert torch.equal(flat.head.conv.conv.weight, before)  # its levels mean other grids
-    assert torch.equal(flat.backbone.conv1.weight, source.backbone.conv1.weight)
-    assert "not taken: part of its aux, head" in said
+    before = {name: tensor.clone() for name, tensor in flat.state_dict().items()}
+    begun = initialize(flat, str(path), CLASSES)
+    for name, tensor in flat.state_dict().items():  # its levels mean other grids
+        expected = source.state_dict()[name] if name.startswith("backbone.") else before[name]
+        assert torch.equal(tensor, expected), name
+    assert not begun.reused
+    assert "pyramid" in begun.remarks[2] and "a, b, c" in begun.remarks[2]
     with pytest.raises(PspError, match="resnet34.*--backbone resnet18"):
         initialize(network(backbone="resnet34"), str(path), CLASSES)
+
+
+def test_the_network_follows_the_model_but_for_what_is_given(tmp_path):
+    source = network(bins=(1, 2), dropout=0.4, norm_momentum=0.05)
+    path = tmp_path / "m.safetensors"
+    save_weights(path, source.state_dict(), header(source.spec, CLASSES))
+    config = train_config(init=str(path), crop=185)
+    found = follow(config, path, ()).network
+    assert (found.backbone, found.bins, found.dropout) == ("resnet18", (1, 2), 0.4)
+    assert follow(config, path, ("dropout",)).network.dropout == 0.1
+    assert follow(config, path, ()).augmentation.crop == 185
+    with error_naming(PspError, "backbone=resnet50", "resnet18", str(path)):
+        follow(config, path, ("backbone",))
+
+
+def test_another_programs_network_is_to_be_imported_first(tmp_path):
+    theirs = MMSegmentation(18, 3)
+    torch.save({"state_dict": theirs.state_dict()}, tmp_path / "theirs.pth")
+    with error_naming(PspError, "theirs.pth", "mmsegmentation", "psp import"):
+        initialize(network(), str(tmp_path / "theirs.pth"), CLASSES)
 
 
 class Evil:
@@ -280,9 +335,9 @@ def test_imagenet_for_the_deep_stem_is_fetched_once_pinned_or_named(monkeypatch,
     monkeypatch.undo()
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("psp.model.backbones.resnet.TIMM", published.as_uri())
-    first = " ".join(initialize(net, "imagenet", CLASSES))
+    first = " ".join(initialize(net, "imagenet", CLASSES).remarks)
     assert "timm's resnet50s.gluon_in1k" in first and ".sha256" in first  # no checksum is published
     published.unlink()
-    assert "timm's resnet50s.gluon_in1k" in " ".join(initialize(net, "imagenet", CLASSES))
+    assert "timm's resnet50s.gluon_in1k" in " ".join(initialize(net, "imagenet", CLASSES).remarks)
     with pytest.raises(PspError, match="resnet18.*stem=7x7"):
         initialize(network(stem="deep"), "imagenet", CLASSES)

@@ -35,3 +35,17 @@ def test_every_parameter_is_in_one_group_with_the_right_factor(norm_decay):
         decayed = norm_decay or parameter.ndim == 4
         assert group["weight_decay"] == (1e-4 if decayed else 0.0)
     assert not seen
+
+
+def test_layers_that_come_from_a_model_have_a_factor_of_their_own():
+    network = build(Architecture(classes=3, backbone="resnet18"))
+    settings = OptimizerSettings(head_lr=10, reused_lr=3, bias_lr=2)
+    reused = ("head.conv", "head.bn", "aux.classifier")
+    groups = parameter_groups(network, settings, pretrained="backbone.", reused=reused)
+    factors = {id(p): group["factor"] for group in groups for p in group["params"]}
+    found = {name: factors[id(parameter)] for name, parameter in network.named_parameters()}
+    assert found["backbone.conv1.weight"] == 1
+    assert found["head.conv.conv.weight"] == found["head.bn.bias"] == 3
+    assert found["aux.classifier.bias"] == 6
+    assert found["head.classifier.weight"] == found["aux.conv.weight"] == 10
+    assert found["head.classifier.bias"] == 20
