@@ -8,38 +8,29 @@ the bytes to decode, the values themselves, or the reason why the file is refuse
 
 import struct
 import zlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 PNG = b"\x89PNG\r\n\x1a\n"
-JPEG_END = b"\xff\xd9"
 # Ancillary chunks that hold no pixels. Pillow refuses a file in which one is longer than a megabyte
 # when unpacked.
 _PNG_NOTES = frozenset({b"tEXt", b"zTXt", b"iTXt", b"iCCP"})
 _LONGEST_NOTE = 1 << 16  # bytes, packed or not; longer ones are left out
-
-TIFF_GRAY_WHITE_IS_ZERO, TIFF_GRAY, TIFF_RGB, TIFF_PALETTE, TIFF_CMYK, TIFF_YCBCR = 0, 1, 2, 3, 5, 6
-TIFF_JPEG = 7  # a compression
-# Bands that the photometric interpretation names, and the bits that each may have.
-_TIFF_KINDS = {
-    TIFF_GRAY_WHITE_IS_ZERO: (1, {1, 2, 4, 8}),
-    TIFF_GRAY: (1, {1, 2, 4, 8, 12, 16}),
-    TIFF_RGB: (3, {8, 16}),
-    TIFF_PALETTE: (1, {1, 2, 4, 8}),
-    TIFF_CMYK: (4, {8}),
-    TIFF_YCBCR: (3, {8}),
-}
+# Ancillary chunks on which pixels or their reading depend: transparency, orientation, depth.
+_PNG_NEEDED = frozenset({b"tRNS", b"eXIf", b"sBIT", b"acTL", b"fcTL", b"fdAT"})
+_END_CHUNK = b"\0\0\0\0IEND\xaeB`\x82"
+_ORIENTATION = b"tiff:Orientation"  # in a note of XMP
 
 
 def checked_png(data: bytes) -> bytes:
-    """Return a PNG file without its long notes, every checksum verified.
+    """Return a PNG file without its long notes, and the checksums of all other chunks verified.
 
     Notes (tEXt, zTXt, iTXt, iCCP) hold no pixels, and decoders ignore the checksums of the chunks
-    that do. Source: PNG specification, section 5. Raises ValueError for a truncated file and for a
-    wrong checksum.
+    that do. A chunk that no pixel needs is left out if its checksum is wrong, and an end mark is
+    added if nothing else is missing. Source: PNG specification, section 5. Raises ValueError for a
+    truncated file and for a wrong checksum.
     """
     kept, at, kind, view = [data[: len(PNG)]], len(PNG), b"", memoryview(data)
     left_out = False
@@ -48,16 +39,56 @@ def checked_png(data: bytes) -> bytes:
             length, kind = struct.unpack_from(">I4s", data, at)
             (expected,) = struct.unpack_from(">I", data, at + 8 + length)
         except struct.error:
-            raise ValueError("truncated PNG file") from None
+            return b"".join([*kept, _end_of(data, kept, at)])
         end = at + 12 + length
+        if kind == b"CgBI":
+            raise ValueError(
+                "a PNG as apps for iPhones have it inside (CgBI); save it again as PNG"
+            )
+        note = kind in _PNG_NOTES and _ORIENTATION not in data[at + 8 : end - 4]
         if zlib.crc32(view[at + 4 : end - 4]) != expected:
-            raise ValueError(f"wrong checksum in chunk {kind!r}")
-        if kind in _PNG_NOTES and _is_long(data[at + 8 : end - 4]):
+            if kind == b"IEND":
+                return b"".join([*kept, _END_CHUNK])
+            ancillary = kind[:1].islower() and kind not in _PNG_NEEDED and _is_plain(kind)
+            if not (note or (ancillary and kind not in _PNG_NOTES)):
+                raise ValueError(f"wrong checksum in chunk {kind!r}")
+            left_out = True
+        elif note and _is_long(data[at + 8 : end - 4]):
             left_out = True
         else:
             kept.append(data[at:end])
         at = end
     return b"".join(kept) if left_out else data
+
+
+def _is_plain(kind: bytes) -> bool:
+    """Whether a chunk's name is one: four letters, and not what a broken length leads to."""
+    return kind.isalpha() and kind.isascii()
+
+
+def _end_of(data: bytes, kept: list[bytes], at: int) -> bytes:
+    """Return the end that a PNG lacks, if the chunks before `at` have all pixels.
+
+    Raises ValueError if they do not.
+    """
+    if data[at + 4 : at + 8].startswith(b"ID"):  # a piece of a chunk of pixels
+        raise ValueError("truncated PNG file")
+    unpacking, found = zlib.decompressobj(), False
+    for part in kept[1:]:
+        if part[4:8] == b"IDAT":
+            found = True
+            rest = part[8:-4]
+            while rest:
+                unpacking.decompress(rest, 1 << 20)
+                rest = unpacking.unconsumed_tail
+    if not (found and unpacking.eof):
+        raise ValueError("truncated PNG file")
+    return _END_CHUNK
+
+
+def lacks_png_end(data: bytes) -> bool:
+    """Whether a file is a PNG without its end mark."""
+    return data.startswith(PNG) and _END_CHUNK[4:] not in data[-4096:] and _END_CHUNK not in data
 
 
 def _is_long(note: bytes) -> bool:
@@ -120,74 +151,51 @@ def bmp_indices(data: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | No
     return np.ascontiguousarray(indices), np.ascontiguousarray(palette[:, 2::-1])  # stored as BGR
 
 
-def tiff_fault(tags: Mapping[int, Any]) -> str | None:
-    """Return why a TIFF's pixels would not be read as they are, or None.
+def checked_webp(data: bytes) -> bytes:
+    """Return a WebP file, with the last byte that some programs forget: it only fills up.
 
-    `tags` are the first picture's, by number. Source: TIFF 6.0, sections 3 to 8 and 18.
+    Source: RFC 9649, section 2.3. Raises ValueError for a truncated file.
     """
-    bits, samples = tuple(tags.get(258, (1,))), int(tags.get(277, 1))
-    photometric, form = int(tags.get(262, TIFF_GRAY)), set(tags.get(339, (1,)))
-    extra = len(tags.get(338, ()))
-    plain = samples == 1 and photometric != TIFF_GRAY_WHITE_IS_ZERO  # which Pillow does not invert
-    if int(tags.get(284, 1)) == 2 and not plain:
-        return "a planar TIFF: its bands are stored one after the other; save it interleaved"
-    if form - {1, 4} or max(bits) > 16:
-        kind = "floating-point" if 3 in form else "signed" if 2 in form else "whole"
-        return f"a TIFF of {max(bits)}-bit {kind} numbers; save it with 8 bits"
-    if photometric not in _TIFF_KINDS:
-        return f"a TIFF of photometric interpretation {photometric}; save it as RGB"
-    bands, depths = _TIFF_KINDS[photometric]
-    if len(set(bits)) > 1 or bits[0] not in depths:
-        shown = ", ".join(map(str, sorted(set(bits))))
-        return f"a TIFF of {shown} bits a band with photometric interpretation {photometric}"
-    spare = {TIFF_GRAY_WHITE_IS_ZERO: 0, TIFF_GRAY: 1}.get(photometric, max(extra, 1))  # as alpha
-    if not bands <= samples <= bands + spare:
-        return (
-            f"a TIFF of {samples} bands whose header names {bands} (photometric interpretation "
-            f"{photometric}): which are red, green and blue is not said; save it as RGB"
-        )
-    if photometric == TIFF_YCBCR and int(tags.get(259, 1)) != TIFF_JPEG:
-        return "a TIFF of YCbCr colors without JPEG compression; save it as RGB"
-    return None
+    stated = 8 + int.from_bytes(data[4:8], "little")
+    if len(data) == stated - 1 and list(_webp_chunks(data))[-1][1] % 2:
+        return data + b"\0"
+    if len(data) < stated:
+        raise ValueError(f"the file ends early: {len(data)} of {stated} bytes")
+    return data
 
 
-def tiff_label_fault(tags: Mapping[int, Any]) -> str | None:
-    """Return why a TIFF's values are not exactly the labels that were saved, or None."""
-    bits, samples = tuple(tags.get(258, (1,))), int(tags.get(277, 1))
-    if samples > 1:
-        return None  # colors: the caller says so
-    if int(tags.get(262, TIFF_GRAY)) == TIFF_GRAY_WHITE_IS_ZERO:
-        return "a TIFF in which 0 is white is not exact"
-    if bits[0] not in (8, 16, 32):
-        return f"a TIFF of {bits[0]} bits a pixel is not exact"
-    if bits[0] == 8 and set(tags.get(339, (1,))) - {1, 4}:
-        return "a TIFF of signed 8-bit numbers is not exact"
-    return None
+def is_webp(data: bytes) -> bool:
+    """Whether a file's first bytes are a WebP's."""
+    return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
 
 
-def jpeg_has_one_scan(data: bytes) -> bool:
-    """Whether a JPEG is baseline or extended sequential, with one scan: all pixels come in order.
+def webp_is_lossless(data: bytes) -> bool:
+    """Whether a WebP of one picture is stored without loss."""
+    kinds = {kind for kind, _ in _webp_chunks(data)}
+    return b"VP8L" in kinds and not kinds & {b"VP8 ", b"ANIM", b"ANMF"}
 
-    Source: ITU-T T.81, annex B: SOF0 and SOF1, a single SOS.
+
+def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, int]]:
+    """Yield the name and size of each chunk."""
+    at = 12
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        yield data[at : at + 4], size
+        at += 8 + size + size % 2
+
+
+def gif_frame_fills_the_screen(data: bytes) -> bool:
+    """Whether a GIF's first frame covers the whole screen: the rest would be given a value.
+
+    Source: GIF89a specification, sections 18 to 24.
     """
-    at, sequential = 2, False
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:  # fill
-            at += 1
-            continue
-        if marker == 0xDA:
-            return sequential and data.count(b"\xff\xda", at) == 1
-        sequential = sequential or marker in (0xC0, 0xC1)
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return False
-
-
-def jpegs_with_an_end(data: bytes) -> tuple[bytes, bytes]:
-    """Return a JPEG that lacks its end mark with one, twice: different bytes stand before it.
-
-    Both decode to the same pixels if, and only if, nothing but the mark is missing: otherwise the
-    bytes before it are taken for pixels.
-    """
-    body = data.rstrip(b"\0").removesuffix(b"\xff")
-    return body + b"\0" * 64 + JPEG_END, body + b"\x55" * 64 + JPEG_END
+    screen, flags = struct.unpack_from("<HH", data, 6), data[10]
+    at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    while at < len(data) and data[at] == 0x21:  # extensions, of sub-blocks
+        at += 2
+        while at < len(data) and data[at]:
+            at += 1 + data[at]
+        at += 1
+    if at + 9 > len(data) or data[at] != 0x2C:
+        return True  # the decoder says what is wrong
+    return struct.unpack_from("<HHHH", data, at + 1) == (0, 0, *screen)

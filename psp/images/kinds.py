@@ -245,7 +245,7 @@ def why_unread(data: bytes, where: str) -> str | None:
     if kind is None:
         return None
     remedy = kind.remedy.replace("them", "it").replace("its pictures", "it")
-    return f"it is {_article(kind.name)} {kind.name} file: {remedy}"
+    return f"it is {_article(kind.name)} {kind.name}: {remedy}"
 
 
 def _article(name: str) -> str:

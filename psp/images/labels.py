@@ -5,11 +5,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
-from psp.images.headers import PNG
+from psp.images.headers import PNG, gif_frame_fills_the_screen, webp_is_lossless
+from psp.images.netpbm import is_pam, maximum, read_pam, read_pgm
 from psp.images.orientation import orientation_of
-from psp.images.reading import FORMATS, PictureError, open_picture, palette_bmp
+from psp.images.pictures import deep_colors
+from psp.images.reading import (
+    FORMATS,
+    PictureError,
+    ignore_warnings,
+    open_picture,
+    palette_bmp,
+)
 
 PALETTE = 3  # color type in a PNG's IHDR
 
@@ -24,16 +32,18 @@ def decode_label(data: bytes, where: str) -> NDArray[np.uint8] | NDArray[np.uint
 
     Raises PictureError for a broken file and for a color picture, whose values are not labels.
     """
+    if (numbers := _netpbm_values(data, where)) is not None:
+        return numbers
     picture = _open_label(data, where)
     if picture.mode == "P":
         return np.array(picture)
     if picture.mode == "L":
-        step = _gray_step(data)
+        step = _gray_step(data, picture)
         return np.array(picture) if step == 1 else np.asarray(picture) // step
     if picture.mode == "1":
         return np.asarray(picture).astype(np.uint8)
     if picture.mode.startswith("I") or picture.mode == "F":
-        return _whole_numbers(np.asarray(picture), where)
+        return _whole_numbers(_stored(picture), where)
     values = np.unique(_packed(np.asarray(picture.convert("RGB"))))
     shown = ", ".join(f"#{value:06x}" for value in values[:6])
     raise PictureError(
@@ -43,16 +53,26 @@ def decode_label(data: bytes, where: str) -> NDArray[np.uint8] | NDArray[np.uint
     )
 
 
+def _stored(picture: Image.Image) -> NDArray[Any]:
+    """Return a picture's numbers; Pillow shows large ones without a sign as negative."""
+    values = np.asarray(picture)
+    unsigned = isinstance(picture, TiffImagePlugin.TiffImageFile) and 2 not in picture.tag_v2.get(
+        339, (1,)
+    )
+    return values.view(np.uint32) if unsigned and values.dtype == np.int32 else values
+
+
 def _whole_numbers(values: NDArray[Any], where: str) -> NDArray[np.uint16]:
     """Return 16-bit, 32-bit or floating-point values as labels. Raises PictureError."""
-    labels = values.astype(np.uint16)
+    with np.errstate(invalid="ignore"):  # not a number
+        labels = values.astype(np.uint16)
     wrong = values != labels
     if wrong.any():
-        shown = ", ".join(f"{value:g}" for value in np.unique(values[wrong])[:6])
-        kind = "floating-point" if values.dtype.kind == "f" else "32-bit"
+        shown = ", ".join(f"{value:.10g}" for value in np.unique(values[wrong])[:6])
+        kind = " (floating-point numbers)" if values.dtype.kind == "f" else ""
         raise PictureError(
-            f"{where}: it holds {shown} ({kind} numbers); labels are whole numbers from 0 to "
-            "65535. Save the mask with such values"
+            f"{where}: it holds {shown}{kind}; labels are whole numbers from 0 to 65535. Save the "
+            "mask with such values"
         )
     return labels
 
@@ -61,6 +81,8 @@ def label_palette(data: bytes) -> dict[int, int]:
     """Return value → color, 65536 R + 256 G + B, of a palette file; {} for other files."""
     if data.startswith(PNG) and data[12:16] == b"IHDR" and data[25] != PALETTE:
         return {}  # the usual case, without opening the file
+    if is_pam(data):
+        return {}
     picture: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
     if picture.format == "BMP":
         picture = palette_bmp(data) or picture
@@ -77,14 +99,28 @@ def decode_color_label(data: bytes, where: str) -> NDArray[np.int32]:
     Raises PictureError for a broken file and for one that is partly transparent.
     """
     picture = _open_label(data, where)
-    if picture.mode.startswith("I"):
+    if picture.mode.startswith("I") or picture.mode == "F" or _is_deep(data):
         raise PictureError(f"{where}: a color label must have 8 bits per channel, not 16.")
-    if picture.has_transparency_data and np.asarray(picture.convert("RGBA"))[..., 3].min() < 255:
+    if picture.format in ("PPM", "PAM") and (top := maximum(data)) != 255:
+        raise PictureError(f"{where}: a color label must have the maximum 255, not {top}.")
+    if picture.format == "PAM" and read_pam(data)[0].shape[2] in (2, 4):
+        raise PictureError(f"{where}: it has transparency. Save it without.")
+    with ignore_warnings():
+        opaque = not picture.has_transparency_data
+        opaque = opaque or np.asarray(picture.convert("RGBA"))[..., 3].min() == 255
+        colors = np.asarray(picture.convert("RGB"))
+    if not opaque:
         raise PictureError(
             f"{where}: partly transparent, so that its colors are ambiguous. Save it without "
             "transparency."
         )
-    return _packed(np.asarray(picture.convert("RGB")))
+    return _packed(colors)
+
+
+def _is_deep(data: bytes) -> bool:
+    """Whether a file's colors have 16 bits that are more than 8 bits repeated."""
+    deep = deep_colors(data)
+    return deep is not None and bool((deep % 257).any())
 
 
 def histogram(label: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -115,22 +151,41 @@ def _open_label(data: bytes, where: str) -> Image.Image:
 def _inexact(picture: Image.Image, data: bytes) -> str | None:
     """Return why a label file's pixels may differ from the values that were saved, or None."""
     kind = picture.format
-    if getattr(picture, "n_frames", 1) > 1:
-        return f"this {kind} has several pictures in it"
     if kind == "PNG":
         return None if data[12:16] == b"IHDR" else "its header is not first"
-    if kind in ("BMP", "GIF"):
+    if kind == "GIF" and not gif_frame_fills_the_screen(data):
+        return "the frame of this GIF is smaller than its screen"
+    if kind == "WEBP" and webp_is_lossless(data):
         return None
-    if kind == "PPM":  # Pillow scales 0..maxval to 0..255
-        top = data.split(maxsplit=4)[3] if not data.startswith(b"P4") else b"1"
-        return None if top in (b"255", b"65535") else f"a PGM with maximum {top!r} is not exact"
-    if kind == "TIFF":
-        lossy = picture.info.get("compression") in ("jpeg", "webp")
-        return "its compression is lossy" if lossy else None
+    if kind in ("BMP", "GIF", "TIFF", "PAM", "PPM"):
+        return None
     return f"{kind} is lossy"
 
 
-def _gray_step(data: bytes) -> int:
-    """Return the factor that Pillow scales a gray PNG's values with: 1 for 8 bits."""
-    depth = data[24] if data.startswith(PNG) else 8  # IHDR's bit depth
+def _netpbm_values(data: bytes, where: str) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
+    """Return the values in a PGM or a gray PAM, which decoders scale; None for other files."""
+    try:
+        if is_pam(data):
+            values = read_pam(data)[0]
+            if values.shape[2] == 2:
+                raise ValueError("a PAM of grays with transparency")
+            if values.shape[2] > 1:
+                return None
+            labels = values[..., 0]
+        elif data[:2] in (b"P1", b"P2", b"P4", b"P5") and data[2:3].isspace():
+            labels = read_pgm(data)
+        else:
+            return None
+    except ValueError as error:
+        raise PictureError(f"{where}: a label must be a PNG: {error}.") from None
+    return labels.astype(np.uint8) if labels.max(initial=0) < 256 else labels
+
+
+def _gray_step(data: bytes, picture: Image.Image) -> int:
+    """Return the factor that Pillow scales the values of few bits with: 1 for 8 bits."""
+    depth = 8
+    if data.startswith(PNG):
+        depth = data[24]  # in IHDR
+    elif isinstance(picture, TiffImagePlugin.TiffImageFile):
+        depth = int(picture.tag_v2.get(258, (8,))[0])
     return {1: 255, 2: 85, 4: 17}.get(depth, 1)

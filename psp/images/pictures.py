@@ -10,7 +10,8 @@ from PIL import Image, TiffImagePlugin
 
 from psp.images.headers import PNG, png_bits
 from psp.images.heif import has_avif, is_heif, open_heif
-from psp.images.orientation import orientation_of, upright
+from psp.images.jpeg import has_transform
+from psp.images.orientation import orientation_of, swaps_sides, upright
 from psp.images.reading import FORMATS, PictureError, ignore_warnings, open_picture
 
 MAX_16 = np.iinfo(np.uint16).max
@@ -51,18 +52,23 @@ def check_image(data: bytes, where: str) -> tuple[int, int, int]:
     Raises PictureError if `decode_image` would. All bits of a JPEG are decoded, because that is
     where errors show, but the inverse transform, which cannot fail, is done at 1/8 of the size.
     """
-    height, width = 0, 0
+    height, width, orientation = 0, 0, 1
 
     def shrink(picture: Image.Image) -> None:
-        nonlocal height, width
+        nonlocal height, width, orientation
         height, width = picture.height, picture.width
-        if picture.format in ("JPEG", "MPO"):  # of a HEIC it would decode the thumbnail alone
+        if isinstance(picture, TiffImagePlugin.TiffImageFile):  # which Pillow turns itself
+            orientation = int(picture.tag_v2.get(274, 1))
+        if picture.format in ("JPEG", "MPO") and has_transform(data):
+            # Not of a HEIC, whose thumbnail alone would be decoded.
             picture.draft("L", (max(1, width // 8), max(1, height // 8)))
 
     picture = open_picture(data, where, before_loading=shrink)
     if picture.mode not in ("RGB", "L", "CMYK"):
         to_rgb(picture, where, data)
-    return height, width, orientation_of(picture)
+    if swaps_sides(orientation):
+        height, width = width, height
+    return height, width, max(orientation, orientation_of(picture))
 
 
 def to_rgb(picture: Image.Image, where: str, data: bytes = b"") -> NDArray[np.uint8]:
@@ -87,12 +93,12 @@ def to_rgb(picture: Image.Image, where: str, data: bytes = b"") -> NDArray[np.ui
             f"{where}: mode {picture.mode} cannot be converted to RGB. Save it as RGB."
         ) from None
     pixels = np.array(picture)  # a copy: Pillow's own memory is read-only
-    if data and pixels.max(initial=0) < 64 and (deep := _deep_colors(data)) is not None:
+    if data and pixels.max(initial=0) < 64 and (deep := deep_colors(data)) is not None:
         return (deep >> used_bits(picture, deep, data) - 8).astype(np.uint8)
     return pixels
 
 
-def _deep_colors(data: bytes) -> NDArray[np.uint16] | None:
+def deep_colors(data: bytes) -> NDArray[np.uint16] | None:
     """Return the pixels (H, W, 3) RGB of a file with 16 bits a color, None for other files.
 
     Pillow keeps the upper eight bits alone, in which 12 bits are nearly black.
@@ -117,9 +123,9 @@ def used_bits(picture: Image.Image, values: NDArray[Any], data: bytes) -> int:
     elif isinstance(picture, TiffImagePlugin.TiffImageFile):
         depth = int(picture.tag_v2.get(258, (16,))[0])
         stated = depth if depth < 16 else None
-    if stated is not None and 8 <= stated < 16:
-        return stated
     largest = int(values.max(initial=0))
+    if stated is not None and 8 <= stated < 16 and largest < 1 << stated:
+        return stated  # a PNG that keeps to its specification has them in the upper bits
     return next((bits for bits in (10, 12, 14) if 255 < largest < 1 << bits), 16)
 
 

@@ -7,22 +7,15 @@ with gray. With one decoder everywhere, training, evaluation and prediction see 
 import contextlib
 import io
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from psp.errors import PspError
 from psp.files import placeholder
-from psp.images.headers import (
-    PNG,
-    bmp_indices,
-    checked_png,
-    jpeg_has_one_scan,
-    jpegs_with_an_end,
-    tiff_fault,
-    tiff_label_fault,
-)
+from psp.images.headers import PNG, bmp_indices, checked_png, checked_webp, is_webp
 from psp.images.heif import (
     AVIF_SUFFIXES,
     HEIF_SUFFIXES,
@@ -32,7 +25,18 @@ from psp.images.heif import (
     is_heif,
     open_heif,
 )
+from psp.images.jpeg import JPEG, jpeg_fault, jpeg_has_all_scans, jpegs_with_an_end
 from psp.images.kinds import why_unread
+from psp.images.netpbm import is_pam, read_pam
+from psp.images.tiff import SIGNATURES as TIFF
+from psp.images.tiff import (
+    counted_pages,
+    missing_codec,
+    preview_fault,
+    tiff_fault,
+    tiff_label_fault,
+    unknown_tiff,
+)
 from psp.workers import available_memory
 
 SUFFIXES = frozenset(
@@ -41,7 +45,6 @@ SUFFIXES = frozenset(
 )
 # The only formats that Pillow may detect, whatever the file's name: for EPS it runs Ghostscript.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
-TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # and BigTIFF
 BYTES_PER_PIXEL = 12  # Pillow's own 4, and two copies as RGB with some room
 # Memory decides how large a picture may be (`_check_memory`), not a number of the library's.
 Image.MAX_IMAGE_PIXELS = None
@@ -73,35 +76,63 @@ def open_picture(
         raise PictureError(f"{where}: the file is empty. Copy it again.")
     try:
         with ignore_warnings():
-            if data.startswith(PNG) and "PNG" in formats:
-                data = checked_png(data)
+            data = _checked(data, where, formats)
             picture = _opened(data, where, formats, label)
             _check_memory(picture, where)
             if picture.format == "BMP":
                 picture = palette_bmp(data) or picture
             elif isinstance(picture, TiffImagePlugin.TiffImageFile):
                 tags = picture.tag_v2
-                fault = tiff_label_fault(tags) if label else tiff_fault(tags)
+                fault = preview_fault(data, tags)
+                fault = fault or (tiff_label_fault(tags) if label else tiff_fault(tags))
+                if fault and label:
+                    fault = f"a label must be a PNG: {fault}"
                 if fault:
                     raise PictureError(f"{where}: {fault}.")
             before_loading(picture)
             try:
                 picture.load()
             except OSError:
-                if picture.format != "JPEG":
+                if picture.format not in ("JPEG", "MPO"):
                     raise
                 picture = _jpeg_without_end(data)
+            if label and _pictures(picture, data) > 1:
+                kind = picture.format
+                raise PictureError(
+                    f"{where}: a label must be a PNG: this {kind} has several pictures in it."
+                )
             return picture
     except UnidentifiedImageError:
         if data.startswith(TIFF):  # one of a kind that Pillow has no mode for
-            raise PictureError(f"{where}: {_unknown_tiff(data)}.") from None
+            raise PictureError(f"{where}: {unknown_tiff(data, _tiff_tags(data))}.") from None
         what = placeholder(data[:100]) or why_unread(data, where)
         what = what or f"not a picture (it starts with {data[:8]!r})."
         raise UnknownKindError(f"{where}: {what}") from None
     except PictureError:
         raise
     except Exception as error:  # for broken files Pillow's readers raise many types
-        raise PictureError(f"{where}: broken picture: {' '.join(str(error).split())}") from None
+        text = " ".join(str(error).split())
+        if data.startswith(TIFF):
+            text += missing_codec(_tiff_tags(data) or {})
+        raise PictureError(f"{where}: broken picture: {text}") from None
+
+
+def _checked(data: bytes, where: str, formats: tuple[str, ...]) -> bytes:
+    """Return the bytes to decode. Raises PictureError for a kind that is not read, ValueError."""
+    if data.startswith(PNG) and "PNG" in formats:
+        return checked_png(data)
+    if is_webp(data) and "WEBP" in formats:
+        return checked_webp(data)
+    if data.startswith(JPEG) and (fault := jpeg_fault(data)):
+        raise PictureError(f"{where}: {fault}.")
+    return data
+
+
+def _pictures(picture: Image.Image, data: bytes) -> int:
+    """Return how many pictures a file has."""
+    if picture.format == "TIFF":
+        return counted_pages(data)
+    return int(getattr(picture, "n_frames", 1))
 
 
 def _opened(data: bytes, where: str, formats: tuple[str, ...], label: bool) -> Image.Image:
@@ -111,6 +142,8 @@ def _opened(data: bytes, where: str, formats: tuple[str, ...], label: bool) -> I
         raise PictureError(
             f"{where}: a label must be a PNG: {kind} is lossy, its values near borders are others."
         )
+    if is_pam(data):
+        return pam_picture(data)
     if kind == "HEIC" and has_heif():
         return open_heif(data)
     if kind == "AVIF" and has_avif():
@@ -128,16 +161,16 @@ def _check_memory(picture: Image.Image, where: str) -> None:
         )
 
 
-def _unknown_tiff(data: bytes) -> str:
-    """Return the cause for a TIFF that Pillow does not take for a picture."""
+def _tiff_tags(data: bytes) -> Mapping[int, Any] | None:
+    """Return the tags of a TIFF's first picture; None if its header is broken."""
     try:
         tags = TiffImagePlugin.ImageFileDirectory_v2(data[:8])
         file = io.BytesIO(data)
         file.seek(tags.next)
         tags.load(file)
-        return tiff_fault(tags) or "a TIFF of a kind that is not read; save it as PNG"
+        return dict(tags)
     except Exception:  # whatever Pillow raises for a broken one
-        return "broken picture: its TIFF header cannot be read"
+        return None
 
 
 def palette_bmp(data: bytes) -> Image.Image | None:
@@ -151,9 +184,21 @@ def palette_bmp(data: bytes) -> Image.Image | None:
     return picture
 
 
+def pam_picture(data: bytes) -> Image.Image:
+    """Return a PAM, whose colors other decoders mix up: 8 bits, without its transparency."""
+    values, white = read_pam(data)
+    if values.shape[2] > 4:
+        raise ValueError(f"{values.shape[2]} values a pixel: which are colors is not said")
+    colors = values[..., :3] if values.shape[2] > 2 else values[..., 0]
+    levels = (colors.astype(np.uint32) * 255 + white // 2) // white
+    picture = Image.fromarray(levels.astype(np.uint8))
+    picture.format = "PAM"
+    return picture
+
+
 def _jpeg_without_end(data: bytes) -> Image.Image:
     """Decode a JPEG that lacks its end mark but no pixel. Raises ValueError for other JPEGs."""
-    if not jpeg_has_one_scan(data):
+    if not jpeg_has_all_scans(data):
         raise ValueError("the file ends early: its end-of-image mark is missing")
     pictures = [Image.open(io.BytesIO(full), formats=("JPEG",)) for full in jpegs_with_an_end(data)]
     one, other = map(np.asarray, pictures)

@@ -26,11 +26,11 @@ from psp.images.pictures import to_rgb
 from psp.images.reading import (
     FORMATS,
     SUFFIXES,
-    TIFF,
     PictureError,
     UnknownKindError,
     open_picture,
 )
+from psp.images.tiff import SIGNATURES
 
 PHOTO_SUFFIXES = SUFFIXES | suffixes(
     "dds dib hdr icns ico j2c j2k jp2 jpc jpf jpx mpo pam pcx pic psd qoi ras sgi sr sun "
@@ -61,7 +61,7 @@ def decode_photo(data: bytes, where: str) -> NDArray[np.uint8]:
     Gray is repeated, a palette applied, transparency dropped, CMYK converted, 16 bits reduced to 8;
     of several frames the first is taken. Raises PictureError, whose message starts with `where`.
     """
-    raw = BY_SUFFIX.get(Path(where).suffix.lower()) is RAW and data.startswith(TIFF)
+    raw = BY_SUFFIX.get(Path(where).suffix.lower()) is RAW and data.startswith(SIGNATURES)
     # A decoder of TIFFs would find a raw file's small preview.
     if raw or content_kind(data[:64]) not in (None, JPEG_2000, OTHER_PICTURE):
         raise PictureError(f"{where}: {why_unread(data, where)}.")

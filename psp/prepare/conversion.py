@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from psp.images.encoding import encode_jpeg, encode_png
 from psp.images.heif import is_avif, is_heif
+from psp.images.jpeg import JPEG
 
-JPEG = b"\xff\xd8\xff"
 SHRUNKEN_JPEG = 95  # quality of a JPEG that was shrunk and encoded again
 _HEIF = "png"  # how HEIC and AVIF are stored, so that reading shards needs no extra
 HEIF_AS_PNG = (  # counted, and said at the end

@@ -14,24 +14,25 @@ from psp.data.staging import Sample, Staged, stage
 from psp.errors import PspError
 from psp.files import read_bytes
 from psp.images.encoding import encode_label
-from psp.images.headers import JPEG_END
+from psp.images.headers import lacks_png_end
 from psp.images.heif import is_avif, is_heif
+from psp.images.jpeg import jpeg_lacks_end
 from psp.images.labels import (
     decode_color_label,
     decode_label,
     histogram,
-    label_palette,
 )
 from psp.images.orientation import UPRIGHT, swaps_sides
 from psp.images.pictures import check_image, decode_image
 from psp.prepare.annotated import AnnotatedLabels
-from psp.prepare.conversion import JPEG, LOST, Conversion, stored_form
+from psp.prepare.conversion import LOST, Conversion, stored_form
 from psp.prepare.layouts.layout import Pair
+from psp.prepare.palettes import labels_by_palette
 from psp.prepare.turning import TURNED, upright_mask
 
 UNKNOWN = -1  # in the lookup table: a raw value that is not in the card
 # Counted, and said at the end.
-NO_END = "JPEGs lack their end mark, but no pixel"
+NO_END = "pictures lack the end mark of their file, but no pixel"
 
 
 class BadPairError(PspError):
@@ -84,7 +85,7 @@ class Converter:
             if not self.keeps_files or boxed:
                 image = decode_image(data, str(pair.image), turn=turn)
                 size = (image.shape[0], image.shape[1])
-            if data.startswith(JPEG) and not data.rstrip(b"\0").endswith(JPEG_END):
+            if jpeg_lacks_end(data) or lacks_png_end(data):
                 notes.append(NO_END)
         except PspError as error:
             problems.append(str(error))
@@ -156,32 +157,8 @@ class Converter:
         if self.card.labels == "colors":
             return decode_color_label(data, str(path))
         raw = decode_label(data, str(path))
-        self._check_palette(raw, data, str(path))
-        return raw
-
-    def _check_palette(self, raw: NDArray[Any], data: bytes, where: str) -> None:
-        """Raise PspError if a palette file shows a class in another class's color.
-
-        A program that opens a palette file as colors and saves it with a new palette renumbers the
-        colors: all values are still known to the card, but mean other classes.
-        """
-        contradicted = {
-            value: self.color_to_id[color]
-            for value, color in label_palette(data).items()
-            if color in self.color_to_id
-            and int(self.table[value]) not in (self.color_to_id[color], UNKNOWN, IGNORE)
-        }
-        if not contradicted:
-            return
-        for value in np.flatnonzero(histogram(raw)).tolist():
-            if value in contradicted:
-                names = self.card.names
-                raise PspError(
-                    f"{where}: its palette paints value {value} in the color of "
-                    f"'{names[contradicted[value]]}', but the value means "
-                    f"'{names[self.table[value]]}'. Was it saved with another palette? Take the "
-                    "official file (or, if the file is right, change the card's colors)"
-                )
+        names = self.card.names
+        return labels_by_palette(raw, data, str(path), self.table, self.color_to_id, names)
 
     def _check_names(self, data: bytes, variable: str, where: str) -> None:
         """Raise PspError if a MATLAB file has class names that are not the card's, in its order."""

@@ -102,11 +102,10 @@ def test_gray_pngs_of_few_bits_keep_their_values(bits):
     assert decode_label(data, "x").tolist() == [ids.tolist()]
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "CMYK"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
 def test_a_color_picture_is_no_label(mode):
-    kind = "TIFF" if mode == "CMYK" else "PNG"
     with error_naming(PictureError, "mask.png: ", f"mode {mode}", "PNG"):
-        decode_label(file(Image.new(mode, (4, 4)), kind), "mask.png")
+        decode_label(file(Image.new(mode, (4, 4))), "mask.png")
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1", "I;16"])

@@ -1,0 +1,101 @@
+"""What a JPEG's markers say: how it is coded, and whether all of its pixels are there.
+
+Source: ITU-T T.81, annexes B and G.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+JPEG = b"\xff\xd8\xff"
+JPEG_END = b"\xff\xd9"
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # not a stuffed byte, a restart or fill
+_SCAN, _END = 0xDA, 0xD9
+_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # SOF: not DHT, JPG, DAC
+_SEQUENTIAL, _PROGRESSIVE = frozenset({0xC0, 0xC1}), frozenset({0xC2})
+_JPEG_LS = 0xF7
+
+
+@dataclass
+class _Frame:
+    """The frame's marker and depth, what its scans have brought, and whether an end mark follows.
+
+    `bits` has the lowest bit that is known of each coefficient 0 to 63 of each component.
+    """
+
+    marker: int = 0
+    depth: int = 8
+    bits: dict[int, list[int]] = field(default_factory=dict)
+    ended: bool = False
+
+    def add_scan(self, header: bytes) -> None:
+        """Note what a scan's header says that it brings."""
+        count = header[0]
+        first, last, approximation = header[1 + 2 * count : 4 + 2 * count]
+        for index in range(count):
+            known = self.bits.setdefault(header[1 + 2 * index], [99] * 64)
+            for coefficient in range(first, min(last, 63) + 1):
+                known[coefficient] = approximation & 15
+
+    @property
+    def complete(self) -> bool:
+        """Whether scans of all components have brought all coefficients to their last bit."""
+        return bool(self.bits) and all(not any(known) for known in self.bits.values())
+
+
+def _read(data: bytes, *, scans: bool = True) -> _Frame:
+    """Read the markers up to the end mark, the end of the file, or without `scans` the first."""
+    frame, at = _Frame(), 2
+    while found := _MARKER.search(data, at):
+        marker, at = data[found.start() + 1], found.end()
+        if marker == _END:
+            frame.ended = True
+            break
+        length = int.from_bytes(data[at : at + 2], "big")
+        content = data[at + 2 : at + length]
+        if marker in _FRAMES or marker == _JPEG_LS:
+            frame.marker, frame.depth = marker, content[0] if content else 8
+            frame.bits = {content[6 + 3 * i]: [99] * 64 for i in range(len(content[6:]) // 3)}
+        elif marker == _SCAN and not scans:
+            break
+        elif marker == _SCAN and len(content) >= 6:
+            frame.add_scan(content)
+        at += length
+    return frame
+
+
+def jpeg_fault(data: bytes) -> str | None:
+    """Return why a JPEG is of a kind that is not read, or None."""
+    frame = _read(data, scans=False)
+    if frame.marker == _JPEG_LS:
+        return "a JPEG-LS file; save it as PNG"
+    if frame.depth not in (0, 8):
+        return f"a JPEG of {frame.depth} bits a color; save it with 8 bits"
+    return None
+
+
+def has_transform(data: bytes) -> bool:
+    """Whether a JPEG has cosine coefficients, so that it can be decoded at 1/8 of its size."""
+    return _read(data, scans=False).marker in _SEQUENTIAL | _PROGRESSIVE
+
+
+def jpeg_lacks_end(data: bytes) -> bool:
+    """Whether a file is a JPEG without its end mark; what follows a mark does not count."""
+    if not data.startswith(JPEG) or data.endswith(JPEG_END):
+        return False
+    return not _read(data).ended
+
+
+def jpeg_has_all_scans(data: bytes) -> bool:
+    """Whether a JPEG's scans, the last of which may be cut, are all that its pixels need."""
+    frame = _read(data)
+    return frame.marker in _SEQUENTIAL | _PROGRESSIVE and frame.complete
+
+
+def jpegs_with_an_end(data: bytes) -> tuple[bytes, bytes]:
+    """Return a JPEG that lacks its end mark with one, twice: different bytes stand before it.
+
+    Both decode to the same pixels if, and only if, nothing but the mark is missing: otherwise the
+    bytes before it are taken for pixels.
+    """
+    body = data.rstrip(b"\0").removesuffix(b"\xff")
+    return body + b"\0" * 64 + JPEG_END, body + b"\x55" * 64 + JPEG_END
