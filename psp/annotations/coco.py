@@ -18,8 +18,8 @@ from psp.annotations.coco_file import (
     colors_of,
     give_problem,
     has_key,
+    id_of,
     is_broken_coco,
-    is_id,
 )
 from psp.annotations.format import Format, ReadOptions
 from psp.annotations.numbers import points, short
@@ -90,15 +90,16 @@ def _annotated(file: CocoFile, used: set[str], remarks: Remarks) -> list[Annotat
     shapes: dict[int | str, list[Shape]] = {number: [] for number in file.pictures}
     for position, annotation in enumerate(file.annotations):
         item = f"annotations[{position}]"
-        number = annotation.get("image_id") if isinstance(annotation, dict) else None
-        if not is_id(number) or number not in shapes:
+        number = id_of(annotation.get("image_id")) if isinstance(annotation, dict) else None
+        if number is None or number not in shapes:
             text = "{n} annotation{s} left out: not of a listed picture"
             remarks.add(text, f"{file.name}: {item}")
             continue
         try:
-            kind = annotation.get("category_id")
-            if not is_id(kind) or kind not in file.categories:
-                raise ValueError(f"its category_id {short(kind)} is not in categories")
+            kind = id_of(annotation.get("category_id"))
+            if kind is None or kind not in file.categories:
+                shown = short(annotation.get("category_id"))
+                raise ValueError(f"its category_id {shown} is not in categories")
             used.add(file.categories[kind].item)
             region = _region(annotation)
         except ValueError as error:
@@ -116,16 +117,14 @@ def _annotated(file: CocoFile, used: set[str], remarks: Remarks) -> list[Annotat
 def _region(annotation: dict[str, Any]) -> Region | None:
     """Return what an annotation covers, or None for a box alone. Raises ValueError."""
     given = annotation.get("segmentation")
-    if not given or given == [[]]:
-        if given not in (None, [], {}, [[]]):
-            raise ValueError(f"its segmentation is neither polygons nor RLE ({short(given)})")
+    if given in (None, [], {}) or (isinstance(given, list) and all(g == [] for g in given)):
         return None
     if isinstance(given, dict):
         return coco_region(given)
     if not isinstance(given, list):
         raise ValueError(f"its segmentation is neither polygons nor RLE ({short(given)})")
     # Some tools forget the outer list of the only polygon.
-    rings = given if isinstance(given[0], list) else [given]
+    rings = [ring for ring in given if ring != []] if isinstance(given[0], list) else [given]
     return Polygon(tuple(points(ring) for ring in rings))
 
 

@@ -1,10 +1,11 @@
 """What COCO's instances and panoptic files share: pictures and categories, each with an id."""
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from psp.annotations.numbers import short, size
 from psp.annotations.pictures import Pictures, stem_of
@@ -100,10 +101,10 @@ def coco_file(place: Place, name: str, value: dict[str, Any]) -> CocoFile:
         where = f"{path}: categories[{position}]"
         if not isinstance(item, dict) or not isinstance(item.get("name"), str) or not item["name"]:
             raise PspError(f"{where}: no category with a name ({short(item)}). Correct it")
-        number = item.get("id")
-        if not is_id(number):
+        number = id_of(item.get("id"))
+        if number is None:
             raise PspError(
-                f"{where}: {short(item['name'])} has no id ({short(number)}). Correct it"
+                f"{where}: {short(item['name'])} has no id ({short(item.get('id'))}). Correct it"
             )
         if number in categories and categories[number].name != item["name"]:
             raise PspError(
@@ -129,8 +130,8 @@ def add_pictures(
         near = file.name.rpartition("/")[0]
         for position, item in enumerate(file.images):
             where = f"images[{position}]"
-            number = item.get("id") if isinstance(item, dict) else None
-            if not is_id(number):
+            number = id_of(item.get("id")) if isinstance(item, dict) else None
+            if number is None:
                 remarks.add("{n} picture{s} left out, without an id", f"{file.name}: {where}")
                 continue
             if number in file.pictures:
@@ -216,9 +217,16 @@ def give_problem(file: CocoFile, number: Id, reason: str) -> None:
     file.pictures[number] = _with_problem(file.pictures[number], reason)
 
 
-def is_id(value: object) -> TypeGuard[Id]:
-    """Whether a value can be an id: a whole number of any size, or a text."""
-    return isinstance(value, int | str) and not isinstance(value, bool)
+def id_of(value: object) -> Id | None:
+    """Return an id: a whole number of any size, or a text; None for what cannot be one.
+
+    Some tools write "5" in one place and 5 or 5.0 in the other.
+    """
+    if isinstance(value, str):
+        return int(value) if re.fullmatch("0|[1-9][0-9]{0,18}", value) else value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _with_problem(picture: AnnotatedPicture, reason: str) -> AnnotatedPicture:

@@ -19,7 +19,7 @@ from psp.annotations.coco_file import (
     colors_of,
     give_problem,
     has_key,
-    is_id,
+    id_of,
 )
 from psp.annotations.format import Format, ReadOptions
 from psp.annotations.numbers import short
@@ -82,8 +82,8 @@ def _annotated(
     drawn: dict[Id, MaskFile] = {}
     for position, annotation in enumerate(file.annotations):
         item = f"annotations[{position}]"
-        number = annotation.get("image_id") if isinstance(annotation, dict) else None
-        if not is_id(number) or number not in file.pictures:
+        number = id_of(annotation.get("image_id")) if isinstance(annotation, dict) else None
+        if number is None or number not in file.pictures:
             text = "{n} annotation{s} left out: not of a listed picture"
             remarks.add(text, f"{file.name}: {item}")
             continue
@@ -119,9 +119,10 @@ def _names(annotation: dict[str, Any], file: CocoFile) -> dict[int, str]:
         number = segment.get("id") if isinstance(segment, dict) else None
         if type(number) is not int or not 0 < number <= _LARGEST:
             raise ValueError(f"{item}: its id is no color from 1 up ({short(number)})")
-        kind = segment.get("category_id")
-        if not is_id(kind) or kind not in file.categories:
-            raise ValueError(f"{item}: its category_id {short(kind)} is not in categories")
+        kind = id_of(segment.get("category_id"))
+        if kind is None or kind not in file.categories:
+            shown = short(segment.get("category_id"))
+            raise ValueError(f"{item}: its category_id {shown} is not in categories")
         if names.setdefault(number, file.categories[kind].name) != file.categories[kind].name:
             raise ValueError(f"{item}: id {number} stands twice, with another category")
     return names

@@ -141,11 +141,13 @@ def _short_results(item: Mapping[str, Any]) -> list[Any]:
 def _wanted(data: object, upload: object) -> str:
     """Return the path of a task's picture, or "" if it names none, or several."""
     items = data if isinstance(data, dict) else {}
-    texts = [_path(items[key]) for key in sorted(items, key=lambda k: k != "image")
-             if isinstance(items[key], str)]  # fmt: skip
-    if isinstance(upload, str) and upload:
-        texts.append(_path(upload))
-    return next((t for t in texts if t.lower().endswith(PICTURES)), texts[0] if texts else "")
+    keys = [key for key in items if key != "image" and "thumb" not in key.lower()]
+    image = items.get("image")
+    if isinstance(image, list) and len(image) == 1:
+        image = image[0]
+    texts = [image, upload, *(items[key] for key in keys)]
+    paths = [path for path in (_path(text) for text in texts if isinstance(text, str)) if path]
+    return next((p for p in paths if p.lower().endswith(PICTURES)), paths[0] if paths else "")
 
 
 def _path(text: str) -> str:

@@ -13,10 +13,6 @@ from psp.images.reading import SUFFIXES
 PICTURES = tuple(sorted(SUFFIXES | {".heic", ".heif", ".avif"}))
 
 
-# Folders that hold masks, or what programs draw of them, are not looked into for pictures.
-_NOT_PICTURES = re.compile(r"(^|/)(segmentation(class|object)[a-z]*|masks?|mask_[a-z]+)/")
-
-
 # Label Studio puts eight digits before the names of files that are uploaded to it.
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)$")
 

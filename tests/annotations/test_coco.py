@@ -104,6 +104,13 @@ def test_boxes_alone_are_no_masks_and_strangers_are_counted(tmp_path):
     assert "annotations[2]" in export.remarks[1]
 
 
+def test_ids_may_be_written_as_numbers_or_texts(tmp_path):
+    value = coco([image("1", "a.jpg"), image("x", "b.jpg")], [])
+    value["annotations"] = [annotation(1.0, "1", [[], *SQUARE]), annotation("x", 0, SQUARE)]
+    export = read(save(tmp_path, value))
+    assert [shape.label for p in export.pictures for shape in p.drawn] == ["road", "car"]
+
+
 def test_splits_by_names_with_categories_that_differ(tmp_path):
     train = coco([image(1, "a.jpg", split="train")], [annotation(1, 0, SQUARE)], ("x", "y"))
     val = coco([image(1, "a.jpg", split="val")], [annotation(1, 0, SQUARE)], ("y", "z"))

@@ -161,6 +161,12 @@ def test_the_picture_is_found_by_the_last_part_of_its_address(tmp_path, address)
     assert export.pictures[0].image == tmp_path / "a.jpg"
 
 
+def test_a_thumbnail_is_not_the_picture(tmp_path):
+    value = [task(1, ["/photos?id=a"], [polygon("x")], file_upload="a.jpg")]
+    value[0]["data"] |= {"thumb": "b.jpg", "caption": "none"}
+    assert read(save(tmp_path, value)).pictures[0].image == tmp_path / "a.jpg"
+
+
 def test_a_name_without_a_type_is_that_of_the_uploaded_file(tmp_path):
     value = [task(1, "/image2", [polygon("x")], file_upload="01234567-a.jpg")]
     assert read(save(tmp_path, value)).pictures[0].image == tmp_path / "a.jpg"

@@ -138,7 +138,9 @@ def _unknown(place: Place) -> str:
 def _with_pictures(export: Export, place: Place, images: Place | None) -> Export:
     """Return the export with the file of each picture, and what has no annotation counted."""
     where = images or place
-    files = Pictures(where)
+    # A mask is never taken for the picture that it belongs to, though it may have its name.
+    masks = [p.drawn.path for p in export.pictures if isinstance(p.drawn, MaskFile)]
+    files = Pictures(where, masks)
     pictures = [_found(picture, files, where, images is None) for picture in export.pictures]
     used = {picture.image for picture in pictures if picture.image}
     used |= {p.drawn.path for p in pictures if isinstance(p.drawn, MaskFile)}
