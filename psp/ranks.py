@@ -6,7 +6,8 @@ where every share is a call of its own, on whatever machine, that needs no conta
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
@@ -70,6 +71,12 @@ def rank_share() -> Share:
 def under_torchrun() -> bool:
     """Whether torchrun, or something like it, started this process, even as the only one."""
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def environment_alone() -> dict[str, str]:
+    """Return the environment for a process that is no rank, even if this one is."""
+    ours = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"}
+    return {name: value for name, value in os.environ.items() if name not in ours}
 
 
 def ranks_here() -> int:
@@ -147,21 +154,79 @@ def local_device(device: str) -> str:
     return device
 
 
+def reachable() -> bool:
+    """Whether the environment says where the ranks find each other, as torchrun's does."""
+    return "MASTER_ADDR" in os.environ and "MASTER_PORT" in os.environ
+
+
 def connect(share: Share) -> "Store":
     """Let the ranks that torchrun started exchange counts and objects, by gloo on the CPU.
 
     Returns torchrun's key-value store. It outlives the ranks, so what they write is kept apart from
     what those before a restart wrote. The connection lasts until the process ends: gloo now and
     then hangs when it is taken down (seen with torch 2.6 and three ranks).
+
+    Raises PspError if the environment does not say where the others are, or they do not come.
     """
     from torch import distributed
 
-    store = open_store()
-    if not distributed.is_initialized():
-        distributed.init_process_group(
-            "gloo", store=store, rank=share.number - 1, world_size=share.total, timeout=PATIENCE
+    if not reachable():
+        raise PspError(
+            f"RANK and WORLD_SIZE={share.total} are in the environment, MASTER_ADDR and "
+            "MASTER_PORT are not: start the ranks with torchrun, or unset RANK"
         )
+    with others_there():
+        store = open_store()
+        if not distributed.is_initialized():
+            distributed.init_process_group(
+                "gloo", store=store, rank=share.number - 1, world_size=share.total, timeout=PATIENCE
+            )
     return store
+
+
+def connected(share: Share) -> Share:
+    """Return this rank's place among those that it is connected with from now on: all, or none
+    where the environment does not say where the others are."""
+    if share.total == 1 or not reachable():
+        return Share()
+    connect(share)
+    return share
+
+
+def sum_over_ranks(share: Share, numbers: Sequence[int]) -> list[int]:
+    """Return the sums of the numbers of connected ranks; all wait for the last.
+
+    Raises PspError if a rank has ended before.
+    """
+    import torch
+    from torch import distributed
+
+    sums = torch.tensor(numbers, dtype=torch.int64)
+    if share.total > 1:
+        with others_there():
+            distributed.all_reduce(sums)
+    return [int(number) for number in sums]
+
+
+def connection_broke(error: RuntimeError) -> bool:
+    """Whether an error of torch means that another rank cannot be reached, or no longer."""
+    from torch import distributed
+
+    return isinstance(error, distributed.DistError) or "gloo" in str(error).lower()
+
+
+@contextmanager
+def others_there() -> Iterator[None]:
+    """Raise PspError where the block loses the connection to another rank, or does not find it."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not connection_broke(error):
+            raise
+        raise PspError(
+            "another rank has ended, or did not come. If it printed nothing, it was killed (out of "
+            "memory?). Run the same command again"
+        ) from None
 
 
 def open_store() -> "Store":

@@ -26,7 +26,7 @@ from psp.cli.predict import predict_command
 from psp.cli.prepare import prepare_command
 from psp.cli.recipe import recipe_app
 from psp.cli.runs import runs_command
-from psp.cli.stopping import leave
+from psp.cli.stopping import end_of_rank, leave, work_on_one_rank
 from psp.cli.streams import results_written, standard_streams
 from psp.cli.train import train_command
 from psp.cli.verify import verify_command
@@ -131,6 +131,9 @@ app.add_typer(
 )
 _add("demo", demo_command, MORE, "Try the four commands on a small painted data set.")
 
+# They use all cores of a machine as one process, or write one file.
+ON_ONE_RANK = {"prepare", "verify", "import", "export", "demo"}
+
 START = """\
 psp demo                       try the four commands on painted pictures, about three minutes
 psp cards                      the data sets that psp knows; then psp prepare, train, evaluate
@@ -153,6 +156,7 @@ def main() -> None:
         with standard_streams(), results_written():
             app(prog_name="psp")
     except SystemExit as end:
+        end.code = end_of_rank(end.code)
         torch = sys.modules.get("torch")
         if torch and torch.distributed.is_available() and torch.distributed.is_initialized():
             leave(end.code if isinstance(end.code, int) else 1)
@@ -184,3 +188,5 @@ def psp(
     if ctx.invoked_subcommand is None:
         print(f"{ctx.command.help}\n\n{START}")
         raise typer.Exit(2)
+    if ctx.invoked_subcommand in ON_ONE_RANK:
+        work_on_one_rank(ctx.invoked_subcommand)

@@ -11,6 +11,7 @@ import typer
 
 from psp.cli.options import Debug
 from psp.errors import PspError
+from psp.ranks import environment_alone
 
 
 def demo_command(
@@ -50,6 +51,7 @@ def _run_psp(command: list[str]) -> int:
     """Run a psp command as a user would and return its exit code. It alone handles Ctrl-C."""
     previous = signal.signal(signal.SIGINT, lambda number, frame: None)
     try:
-        return subprocess.run([sys.executable, "-m", "psp", *command], check=False).returncode
+        call = [sys.executable, "-m", "psp", *command]
+        return subprocess.run(call, env=environment_alone(), check=False).returncode
     finally:
         signal.signal(signal.SIGINT, previous)

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,7 +34,7 @@ from psp.cli.options import (
 )
 from psp.errors import PspError, printable
 from psp.predict.writers.registry import DEFAULT, WRITERS, find_writers
-from psp.ranks import Share, local_device, rank_share, share_from, within
+from psp.ranks import Share, connected, local_device, rank_share, share_from, sum_over_ranks, within
 
 if TYPE_CHECKING:
     import torch
@@ -115,15 +115,15 @@ def predict_command(
 
     (images, model), rank = _pictures_and_model(images, model), rank_share()
     silent = quiet or not rank.first
-    inputs, listed = _inputs_and_list(images, rank, silent)
-    pictures, left_out = _find_pictures(inputs, listed, silent)
+    named, pictures, left_out = _find_pictures(images, rank, silent)
     source = _find_model(model, weights, silent)
+    from psp.cli.tables.predictions import show_predictions
     from psp.predict.pipeline import PredictRequest
 
     request = PredictRequest(
         pictures=pictures,
         weights=source.path,
-        out=out or default_out([] if listed else inputs),
+        out=out or default_out(named),
         numbering=out is None,
         overwrite=overwrite,
         writers=find_writers(_writer_names(write, probabilities)),
@@ -134,8 +134,8 @@ def predict_command(
         window_batch=window_batch,
         compiled=compiled,
     )
-    result = _predict(request, silent, verbose)
-    _show_result(result, request, source, rank, as_json, quiet, left_out)
+    result, counts = _predict(request, rank, silent, verbose)
+    show_predictions(result, counts, request, source, rank, as_json, quiet, left_out)
 
 
 def _pictures_and_model(
@@ -150,25 +150,33 @@ def _pictures_and_model(
 
 
 def _find_pictures(
-    inputs: list[Path], listed: list[Path], silent: bool
-) -> tuple[dict[str, Path], "LeftOut"]:
-    """Return the pictures by name, and what else is in the folders, which is said."""
+    images: list[Path], rank: Share, silent: bool
+) -> tuple[list[Path], dict[str, Path], "LeftOut"]:
+    """Return the inputs that name the results (none for a list), the pictures by name, and what
+    else is in the folders, which is said."""
     from psp.cli.console import say
     from psp.images.kinds import LeftOut
     from psp.predict.inputs import find_pictures
 
+    inputs, listed = _inputs_and_list(images, rank, silent)
     left_out = LeftOut()
     pictures = find_pictures(inputs, listed, left_out)
     if str(left_out) and not silent:
         say(str(left_out))
-    return pictures, left_out
+    return [] if listed else inputs, pictures, left_out
 
 
-def _predict(request: "PredictRequest", silent: bool, verbose: bool) -> "PredictResult":
-    """Do it, with a bar, and a line for each picture that fails."""
+def _predict(
+    request: "PredictRequest", rank: Share, silent: bool, verbose: bool
+) -> tuple["PredictResult", list[int]]:
+    """Do it, with a bar, and a line for each picture that fails.
+
+    Returns this rank's result, and how many pictures all ranks have predicted, skipped and failed.
+    """
     from psp.cli.console import progress, say
     from psp.predict.pipeline import Predicted, predict
 
+    together = connected(rank)
     with progress("predicting", silent) as advance, _resumable():
 
         def report(event: Predicted) -> None:
@@ -176,7 +184,9 @@ def _predict(request: "PredictRequest", silent: bool, verbose: bool) -> "Predict
                 say(printable(event.error or f"{event.name}: {event.seconds:.2f}s"))
             advance(event.done, event.total)
 
-        return predict(request, report)
+        result = predict(request, report)
+    lists = (result.predicted, result.skipped, result.failed)
+    return result, sum_over_ranks(together, list(map(len, lists)))
 
 
 @contextmanager
@@ -233,63 +243,6 @@ def _pick_device(device: str) -> "torch.device":
     return pick_device(local_device(device))
 
 
-def _show_result(
-    result: "PredictResult",
-    request: "PredictRequest",
-    source: "Model",
-    rank: Share,
-    as_json: bool,
-    quiet: bool,
-    left_out: "LeftOut",
-) -> None:
-    """Print where the results are; exit with code 3 if some failed or were not readable."""
-    from psp.cli.console import say
-
-    if as_json:
-        _print_json(result, request.share, left_out)
-    elif rank.first:
-        print(printable(str(result.out)))
-    if rank.first and not quiet:
-        _say_result(result, request, source)
-    if result.failed:
-        from psp.predict.folder import RECORDS
-
-        say(f"{_pictures(result.failed)} failed, listed above and in {RECORDS}")
-    # torchrun ends the other ranks in the middle of their work when one does not end with 0.
-    if (result.failed or left_out.pictures) and rank.total == 1:
-        raise typer.Exit(3)
-
-
-def _print_json(result: "PredictResult", share: Share, left_out: "LeftOut") -> None:
-    from psp.files import json_line
-
-    record = {
-        "out": str(result.out),
-        "part": str(share),
-        "predicted": list(result.predicted),
-        "skipped": list(result.skipped),
-        "failed": [{"name": name, "error": error} for name, error in result.failed],
-        "unread": left_out.pictures,  # of kinds that psp does not read, by suffix
-    }
-    print(json_line(record))
-
-
-def _say_result(result: "PredictResult", request: "PredictRequest", model: "Model") -> None:
-    from psp.cli.console import say
-    from psp.cli.tables.scores import procedure_line
-    from psp.model.procedure import other_scale
-
-    if result.skipped:
-        say(f"{_pictures(result.skipped)} predicted already, and skipped")
-    places = ", ".join(place for writer in request.writers for place in writer.places)
-    say(f"{_pictures(result.predicted)} predicted: {places} and more in {result.out}")
-    how = procedure_line(model.which, result.header, result.procedure, result.precision)
-    say(f"{model.path.parent if model.run else model.path}: {how}")
-    header = result.header
-    if remark := other_scale(result.procedure, header.base_size, header.max_side):
-        say(remark)
-
-
 def _inputs_and_list(
     images: list[Path], rank: Share, silent: bool
 ) -> tuple[list[Path], list[Path]]:
@@ -314,7 +267,3 @@ def _inputs_and_list(
 
         say(remark)
     return inputs, listed
-
-
-def _pictures(items: Sequence[object]) -> str:
-    return "1 picture" if len(items) == 1 else f"{len(items)} pictures"

@@ -7,11 +7,16 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NoReturn
 
+import typer
+
 from psp.cli.options import debugging
 from psp.errors import PspError, ReportedError
+from psp.ranks import rank_share
 
 if TYPE_CHECKING:
     from psp.train.distributed import Ranks
+
+INCOMPLETE = 3  # exit code: done, but some inputs failed and are listed
 
 
 def leave(code: int) -> NoReturn:
@@ -27,6 +32,25 @@ def leave(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def end_of_rank(code: int | str | None) -> int | str | None:
+    """Return the exit code of this process: that of "done, but some failed" is 0 for a rank.
+
+    torchrun ends the other ranks in the middle of their work when one does not end with 0.
+    """
+    return 0 if code == INCOMPLETE and rank_share().total > 1 else code
+
+
+def work_on_one_rank(command: str) -> None:
+    """End every rank but the first: two that write the same would be in each other's way."""
+    rank = rank_share()
+    if not rank.first:
+        print(
+            f"rank {rank.number - 1} of {rank.total}: psp {command} works on rank 0 alone",
+            file=sys.stderr,
+        )
+        raise typer.Exit
 
 
 @contextlib.contextmanager

@@ -31,7 +31,7 @@ from psp.files import file_sha256, is_free, make_folder, write_json
 from psp.model.inference import SlidingWindow, load_sliding_window
 from psp.model.procedure import Procedure, other_scale
 from psp.model.weights import Header
-from psp.ranks import Share, connect
+from psp.ranks import Share, connect, others_there
 from psp.runs import Model
 from psp.workers import cores, prefetch_map
 
@@ -158,7 +158,8 @@ def _begin_together(share: Share, leaderboard: Leaderboard | None) -> None:
         shutil.rmtree(leaderboard.folder, ignore_errors=True)  # of an interrupted call
         make_folder(leaderboard.folder)
     if share.total > 1:
-        distributed.barrier()
+        with others_there():
+            distributed.barrier()
 
 
 def tally_samples(
@@ -211,7 +212,8 @@ def _gather(own: Tally, share: Share) -> Tally | None:
     if share.total == 1:
         return own
     tallies: list[Tally] | None = [own] * share.total if share.first else None
-    distributed.gather_object(own, tallies)
+    with others_there():
+        distributed.gather_object(own, tallies)
     return sum_tallies(tallies, len(own.confusion)) if tallies else None
 
 

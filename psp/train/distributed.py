@@ -31,7 +31,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from psp.errors import PspError, ReportedError
 from psp.model.pspnet import PSPNet, build
-from psp.ranks import Share, connect, open_store
+from psp.ranks import Share, connect, connection_broke, open_store
 from psp.train.syncbn import synchronize
 
 Value = TypeVar("Value")
@@ -251,8 +251,7 @@ class Ranks:
 
     def connection_error(self, error: RuntimeError) -> PspError | None:
         """Return the error to raise where a connection to another rank broke, None for others."""
-        broken = isinstance(error, distributed.DistError) or "gloo" in str(error).lower()
-        if self._store is None or not broken:
+        if self._store is None or not connection_broke(error):
             return None
         return self.report_failure(
             PspError(
