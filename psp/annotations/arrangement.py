@@ -26,12 +26,16 @@ from psp.errors import PspError
 
 @dataclass(frozen=True)
 class Pair:
-    """A mask and its photo, which may be missing; `name` is without the words for the two kinds."""
+    """A mask and its photo, which may be missing; `name` is without the words for the two kinds.
+
+    `wanted` is the name of the photo's file, if it may lie in another place; "" if it cannot.
+    """
 
     name: str
     photo: Path | None
     mask: Path
     split: str
+    wanted: str = ""
 
 
 @dataclass(frozen=True)

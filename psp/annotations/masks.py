@@ -64,31 +64,38 @@ def from_arrangement(
     names = names or find_names(folders)
     scans = scan_masks([pair.mask for pair in found.pairs])
     meaning = interpret_any(scans, names)
-    pictures = tuple(
-        picture(pair, scan, meaning) for pair, scan in zip(found.pairs, scans, strict=True)
-    )
+    return export_of(title, found.pairs, scans, meaning, found.remarks)
+
+
+def export_of(
+    title: str,
+    pairs: Sequence[Pair],
+    scans: Sequence[Scan],
+    meaning: Meaning,
+    said: Sequence[str] = (),
+) -> Export:
+    """Return the export of pairs, whose masks' scans are given in the same order."""
+    pictures = [picture(pair, scan, meaning) for pair, scan in zip(pairs, scans, strict=True)]
     return Export(
         format=title,
         classes=meaning.classes,
-        pictures=pictures,
+        pictures=tuple(pictures),
         colors=meaning.colors,
         background=meaning.background,
         ignored=meaning.ignored,
-        remarks=(*found.remarks, *meaning.remarks),
+        remarks=(*said, *meaning.remarks),
     )
 
 
-def picture(
-    pair: Pair, scan: Scan, meaning: Meaning, *, may_lie_apart: bool = False
-) -> AnnotatedPicture:
-    """Return the record of a pair; with `may_lie_apart` its photo may be in another folder."""
+def picture(pair: Pair, scan: Scan, meaning: Meaning) -> AnnotatedPicture:
+    """Return the record of a pair."""
     problem = scan.problem
-    if not problem and pair.photo is None and not may_lie_apart:
+    if not problem and pair.photo is None and not pair.wanted:
         problem = f"{pair.mask}: there is no photo that is named like this mask. Add it, or rename"
     return AnnotatedPicture(
         name=pair.name,
         source=pair.mask,
-        wanted=pair.photo.name if pair.photo else pair.mask.stem,
+        wanted=pair.photo.name if pair.photo else pair.wanted or pair.mask.stem,
         image=pair.photo,
         size=scan.size if not scan.problem else None,
         split=pair.split,

@@ -34,12 +34,14 @@ class Convention:
 
     `space` is "colors" where colors say the class even in files of palettes, "values" where values
     do, and "" where the masks show it. `void` are values or colors that are ignored without being
-    named, and `zero` is the class of the value 0 without a name.
+    named, and `zero` is the class of the value 0 without a name. `ignored` are named values that
+    are ignored, too.
     """
 
     space: str = ""
     void: frozenset[int] = frozenset()
     zero: str = "class_0"
+    ignored: frozenset[int] = frozenset()
 
 
 PLAIN = Convention()
@@ -69,7 +71,7 @@ def interpret(
         meant, ignored = named, frozenset(v for v, name in named.items() if means_ignored(name))
         if space == "values" and IGNORED_VALUE in total and IGNORED_VALUE not in named:
             ignored |= {IGNORED_VALUE}
-        ignored |= convention.void & total.keys() - named.keys()
+        ignored |= (convention.void & total.keys() - named.keys()) | convention.ignored
         if strange := _strange(readable, translated, {*meant, *ignored}):
             _refuse_many(readable, total, solid, space)
             _refuse_strange(*strange, space, names, len(meant))

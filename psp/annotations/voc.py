@@ -67,8 +67,7 @@ def read(place: Place, options: ReadOptions) -> Export:
     )
     meaning = interpret_any(scans, names, convention)
     records = {
-        pair.mask: picture(pair, scan, meaning, may_lie_apart=True)
-        for pair, scan in zip(pairs, scans, strict=True)
+        pair.mask: picture(pair, scan, meaning) for pair, scan in zip(pairs, scans, strict=True)
     }
     return Export(
         format="Pascal VOC masks",
@@ -136,7 +135,7 @@ def _items(
             continue
         split, source = (splits or {}).get(stem, ("", None))
         if mask is not None:
-            yield Pair(name, photo, mask, split)
+            yield Pair(name, photo, mask, split, f"{PurePosixPath(stem).name}.jpg")
         elif source is not None and photo is not None:
             yield AnnotatedPicture(
                 name=name, source=source, wanted=photo.name, image=photo, split=split, drawn=()

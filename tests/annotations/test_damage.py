@@ -69,7 +69,43 @@ LABEL_STUDIO = [
         ],
     }
 ]
+_CORNERS = [[1, 2], [20, 3], [9, 30]]
+CITYSCAPES = {
+    "imgHeight": 40,
+    "imgWidth": 60,
+    "objects": [{"label": "road", "polygon": _CORNERS}, {"label": "own", "polygon": _CORNERS}],
+}
+DARWIN = {
+    "version": "2.0",
+    "schema_ref": "darwin_json",
+    "item": {"name": "a.png", "path": "/", "slots": [{"type": "image", "width": 60, "height": 40}]},
+    "annotations": [
+        {"id": "1", "name": "b", "polygon": {"paths": [[{"x": x, "y": y} for x, y in _CORNERS]]}},
+        {"id": "2", "name": "c", "mask": {}},
+        {
+            "raster_layer": {
+                "dense_rle": [0, 100, 1, 2300],
+                "mask_annotation_ids_mapping": {"2": 1},
+            },
+        },
+    ],
+}
+SUPERVISELY = {
+    "size": {"height": 40, "width": 60},
+    "objects": [
+        {
+            "classTitle": "a",
+            "geometryType": "polygon",
+            "points": {"exterior": _CORNERS, "interior": [_CORNERS]},
+        },
+        {"classTitle": "b", "geometryType": "rectangle", "points": {"exterior": [[1, 2], [9, 9]]}},
+        {"classTitle": "c", "geometryType": "bitmap", "bitmap": {"data": "eJw=", "origin": [1, 2]}},
+    ],
+}
 FILES = {
+    "cityscapes": ("a_gtFine_polygons.json", CITYSCAPES),
+    "darwin": ("a.json", DARWIN),
+    "supervisely": ("ann/a.png.json", SUPERVISELY),
     "labelme": ("a.json", LABELME),
     "coco": ("instances.json", COCO),
     "coco-panoptic": ("panoptic.json", PANOPTIC),
