@@ -129,7 +129,7 @@ def _torch() -> Iterator[Finding]:
         lines = [line for line in asked.stderr.splitlines() if line.strip()]
         reason = printable(lines[-1].strip()) if lines else f"ended with code {asked.returncode}"
         missing = util.find_spec("torch") is None
-        remedy = install if missing else f"Install it again. {install}"
+        remedy = install if missing else install.replace("Install it", "Install it again", 1)
         yield Finding("torch", BAD, f"cannot be used: {reason}", remedy)
         return
     built = f"built for CUDA {said['built_for']}" if said["built_for"] else "built without CUDA"

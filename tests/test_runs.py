@@ -39,7 +39,7 @@ def test_a_run_without_weights_says_how_to_get_them(tmp_path):
     run = make_run(tmp_path / "run")
     with pytest.raises(PspError) as error:
         model_at(run.folder)
-    assert "best.safetensors: " in str(error.value) and "train again" in str(error.value)
+    assert "best.safetensors: " in str(error.value) and "--resume" in str(error.value)
     run.checkpoints.mkdir()
     (run.checkpoints / "00000002.pt").write_bytes(b"")
     with pytest.raises(PspError) as error:

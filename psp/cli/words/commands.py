@@ -6,7 +6,7 @@ from pathlib import Path
 from psp.errors import nearest
 
 USE = {
-    "prepare": "psp prepare CARD RAW converts a data set",
+    "prepare": "psp prepare CARD RAW converts a data set, psp prepare PHOTOS MASKS your own",
     "train": "psp train SHARDS trains a network",
     "resume": "psp train SHARDS --resume continues a training",
     "evaluate": "psp evaluate MODEL scores a network on a labeled split",

@@ -50,7 +50,7 @@ ROWS = (
             TRAIN: "the shards are the argument: psp train {SHARDS}",
             EVALUATE: "psp's option is --data {SHARDS}",
             PREDICT: "the pictures are the argument: psp predict {PICTURES}",
-            PREPARE: "the folder is the second argument: psp prepare CARD {FOLDER}",
+            PREPARE: "folders are arguments: psp prepare {FOLDER}, or psp prepare CARD {FOLDER}",
             ANY: "name it without an option, as an argument",
         },
     ),
@@ -63,7 +63,7 @@ ROWS = (
             "with: psp prepare CARD RAW",
             EVALUATE: "psp scores on shards, which hold pictures with labels: --data SHARDS. For "
             "label maps of pictures: psp predict {PICTURES} -m MODEL",
-            PREPARE: "the folder is the second argument: psp prepare CARD {FOLDER}",
+            PREPARE: "folders are arguments: psp prepare {FOLDER}, or psp prepare CARD {FOLDER}",
         },
     ),
     Row(
