@@ -162,7 +162,8 @@ def _check_near(rings: Iterable[Points], height: int, width: int) -> None:
         if far.any():
             x, y = ring[far][0]
             raise ValueError(
-                f"its point ({x:g}, {y:g}) is far outside of the picture ({width}x{height})"
+                f"its point ({x:g}, {y:g}) is far outside of the picture ({width}x{height}): it "
+                "belongs to another one, or to a larger copy"
             )
 
 

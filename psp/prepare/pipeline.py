@@ -274,7 +274,7 @@ def _check_problems(plan: Plan, partial: Path, problems: list[Problem], skip_bad
     record = {"dataset": plan.card.name, "splits": plan.images, "problems": problems}
     write_json(partial / AUDIT, record)
     first = problems[0]["problem"]
-    if not first.endswith((".", "?", ")")):
+    if not first.endswith((".", "?", ".)")):
         first += "."
     if count > 1:
         first += f" There are {count - 1} more bad pairs, all in {partial / AUDIT}."

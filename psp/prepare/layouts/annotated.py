@@ -44,6 +44,13 @@ def gather(
     remarks = [remark for export in exports for remark in export.remarks]
     named = list(_named(exports))
     used = [(name, p) for name, p in named if table.empty or p.drawn or p.problem]
+    if not used:
+        said = "; ".join(remarks)
+        where = named[0][1].source if named else "the export"
+        raise PspError(
+            f"{where}: nothing is drawn on any of {len(named)} pictures"
+            f"{f' ({said})' if said else ''}. Draw polygons or masks, and export again"
+        )
     if len(used) < len(named):
         first = next(name for name, p in named if not (p.drawn or p.problem))
         remarks.append(
