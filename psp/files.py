@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import hashlib
+import io
 import itertools
 import json
 import os
@@ -129,23 +130,39 @@ def _fault(path: Path, error: OSError) -> PspError:
     return kind(f"{path}: cannot be written: {error.strerror or error}.")
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path, most: int | None = None) -> bytes:
     """Return what a user's file holds. Raises PspError when it cannot be read, or is no file.
 
-    A device or a pipe would never end.
+    A device or a pipe would never end, and a file that grows is read up to the size that it had.
+    One of more than `most` bytes is refused before it is read.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise PspError(f"{path}: not a regular file (a folder, device or pipe).")
-        return path.read_bytes()
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if most is not None and size > most:
+                raise PspError(f"{path}: {size:,} bytes are too many for what this file should be.")
+            return file.read(size)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         reason = getattr(error, "strerror", None) or error
         raise PspError(f"{path}: cannot be read: {reason}.") from None
+    except MemoryError:
+        raise PspError(f"{path}: {size:,} bytes are too many for the memory.") from None
+
+
+def open_regular(path: Path) -> io.BufferedReader:
+    """Open a regular file. Raises PspError for all else, which would block or never end, and as
+    `open` does.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise PspError(f"{path}: not a regular file (a folder, device or pipe).")
+    return io.BufferedReader(io.FileIO(handle))
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
+    """Return the SHA-256 of a file, in hex. Raises as `open_regular`."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -4,13 +4,15 @@ runs/NAME/  config.json  metrics.jsonl  log.txt  checkpoints/{step}.pt
             best.safetensors  last.safetensors  evaluations/{split}-{procedure}.json
 """
 
-import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from psp.errors import PspError
+from psp.files import read_bytes
+from psp.headers import Fields, parse, read_header
 from psp.names import named
 from psp.settings.config import TrainConfig, train_config
 from psp.settings.sources import settings_from
@@ -77,32 +79,39 @@ class Run:
 
     def read_config(self) -> dict[str, Any]:
         """Return config.json. Raises PspError when it is missing or damaged."""
-        try:
-            value: dict[str, Any] = json.loads(self.config.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise PspError(f"{self.folder}: not a run (it has no config.json).") from None
-        except (OSError, ValueError) as error:
-            raise PspError(f"{self.config}: damaged: {error}") from None
-        kinds = {"settings": dict, "data": str, "data_fingerprint": str}
-        for key, kind in kinds.items():
-            if not isinstance(value, dict) or not isinstance(value.get(key), kind):
-                raise PspError(f"{self.config}: damaged: '{key}' is missing or of another type.")
-        return value
+        if not os.path.lexists(self.config):
+            raise PspError(f"{self.folder}: not a run (it has no config.json).")
+        value = read_header(self.config)
+        value.object("settings")
+        value.text("data", empty=False)
+        value.text("data_fingerprint")
+        value.text("launch", None)
+        value.text("precision", "")
+        value.whole("ranks", 1, default=1)
+        value.whole("threads", 1, default=1)
+        return value.value
 
     def training_config(self) -> TrainConfig:
         """Return the settings of the run.
 
         Raises PspError as `read_config` does, and for a setting that only a newer psp has.
         """
-        return train_config(
-            **settings_from(self.read_config()["settings"], str(self.config), stored=True)
-        )
+        settings = settings_from(self.read_config()["settings"], str(self.config), stored=True)
+        try:
+            return train_config(**settings)
+        except PspError as error:  # of a value out of its range
+            raise PspError(f"{self.config}: {error}") from None
 
     def last_validation(self) -> dict[str, Any]:
         """Return the newest validation in metrics.jsonl, or {} before the first."""
-        lines = self.metrics.read_text(encoding="utf-8").splitlines()
-        records = [record for record in map(json.loads, lines) if record["event"] == "validation"]
-        return records[-1] if records else {}
+        last: dict[str, Any] = {}
+        lines = read_bytes(self.metrics).splitlines() if self.metrics.exists() else []
+        for number, line in enumerate(lines, start=1):
+            where = f"{self.metrics}: line {number}"
+            record = Fields(parse(line, where, strict=False), where)
+            if record.text("event") == "validation":
+                last = record.value
+        return last
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ GROUND = {
     "events",
     "version",
     "files",
+    "headers",
+    "name_rules",
     "workers",
     "device",
     "ranks",
@@ -66,7 +68,7 @@ MAY_IMPORT = {
 ONLY = {
     "typer": {"cli"},
     "rich": {"cli"},
-    "h5py": {"data.shards", "data.shard_writer", "prepare.matlab"},
+    "h5py": {"data.shard_header", "data.shard_writer", "prepare.matlab"},
     "scipy": {"prepare.matlab"},
     "PIL": {"images", "render", "predict.photos", "annotations"},
     "safetensors": {"model.weights", "zoo.tensors"},

@@ -25,7 +25,7 @@ def test_a_setting_of_a_newer_psp_is_named_with_the_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "subject"), [("{", "damaged"), ("[]", "'settings'"), ('{"settings": {}}', "'data'")]
+    ("content", "subject"), [("{", "damaged"), ("[]", "an object"), ('{"settings": {}}', "'data'")]
 )
 def test_a_damaged_config_is_named(tmp_path, content, subject):
     run = make_run(tmp_path / "run")

@@ -125,10 +125,10 @@ def card_named(name: str) -> "Card":
 
     A shipped card goes before shards of the same name under data/, which were made from it.
     """
-    from psp.data.card import card_from_dict
     from psp.data.cardfile import find_card, shipped
     from psp.data.find import find_shards, shards_folder
     from psp.data.manifest import read_manifest
+    from psp.data.stored_card import card_from_dict
 
     if Path(name).is_dir() or (name not in shipped() and shards_folder(name).is_dir()):
         return card_from_dict(read_manifest(find_shards(name))["card"])

@@ -7,7 +7,7 @@ Cards are TOML files, read by `cardfile.py`; a copy is stored as JSON in the sha
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from psp.errors import PspError, nearest
@@ -18,10 +18,6 @@ LATER = (
     "class_order",
     "exports",
 )  # keys that cards in shards of psp 0.1.0 do not have
-
-
-class NewerCardError(PspError):
-    """A stored card has a key that this psp does not know: a newer psp wrote it."""
 
 
 @dataclass(frozen=True)
@@ -186,62 +182,3 @@ class Card:
             if not value[key]:
                 del value[key]
         return json.dumps(value, sort_keys=True, ensure_ascii=False)
-
-
-def card_from_json(text: str) -> Card:
-    """Rebuild a card from the text of `Card.to_json`. Raises as `card_from_dict`."""
-    return card_from_dict(json.loads(text))
-
-
-def card_from_dict(stored: Mapping[str, Any]) -> Card:
-    """Rebuild a card from the JSON object of `Card.to_json`.
-
-    Raises NewerCardError for an unknown key, and KeyError, TypeError or ValueError for a missing
-    key or a wrong type. Keys with a default may be missing: an older psp did not write them.
-    """
-    value = _known(Card, stored, "")
-    for key in ("name", "title", "layout"):
-        _require(value[key], str)
-    value["classes"] = tuple(
-        _class_from_dict(_known(ClassEntry, entry, "classes.")) for entry in value["classes"]
-    )
-    value["splits"] = tuple(
-        SplitEntry(**_known(SplitEntry, entry, "splits.")) for entry in value["splits"]
-    )
-    for key in ("ignore_from", "drop"):
-        value[key] = tuple(_require(value[key], list))
-    if value["origin"] is not None:
-        origin = _known(Origin, value["origin"], "origin.")
-        value["origin"] = Origin(**{**origin, "address": tuple(origin["address"])})
-    if value["folders"] is not None:
-        value["folders"] = Folders(**_known(Folders, value["folders"], "folders."))
-    if value.get("exports") is not None:
-        exports = _known(Exports, value["exports"], "exports.")
-        value["exports"] = Exports(**{**exports, "sources": tuple(exports["sources"])})
-    if value.get("leaderboard") is not None:
-        leaderboard = _known(LeaderboardFiles, value["leaderboard"], "leaderboard.")
-        value["leaderboard"] = LeaderboardFiles(**leaderboard)
-    for key in ("recipe", "recipes", "sources", "class_order"):
-        _require(value.get(key, {}), dict)
-    return Card(**value)
-
-
-def _class_from_dict(entry: Mapping[str, Any]) -> ClassEntry:
-    red, green, blue = (_require(channel, int) for channel in entry["color"])
-    raw = tuple(_require(value, int) for value in entry["raw"])
-    return ClassEntry(_require(entry["name"], str), (red, green, blue), raw)
-
-
-def _known(kind: type[Any], stored: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return a copy of `stored` if all its keys are fields of the dataclass `kind`."""
-    names = {entry.name for entry in fields(kind)}
-    for key in _require(stored, dict):
-        if key not in names:
-            raise NewerCardError(f"unknown key '{where}{key}' in its card")
-    return dict(stored)
-
-
-def _require(value: Any, kind: type[Any]) -> Any:
-    if not isinstance(value, kind):
-        raise TypeError(f"{value!r} is not of type {kind.__name__}")
-    return value

@@ -1,5 +1,6 @@
 """Find, read and check cards in TOML files. datasets/README.md describes the format."""
 
+import os
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,10 @@ from pathlib import Path
 from psp.data.card import Card
 from psp.data.cardreader import CardReader
 from psp.errors import PspError, nearest
+from psp.files import read_bytes
+
+LONGEST = 4 << 20  # bytes of a card; one of 255 classes has 20,000
+MOST_DOTS = 1000  # in a line
 
 
 def shipped() -> dict[str, Path]:
@@ -54,10 +59,17 @@ def card_path(name: str) -> Path:
 
 def read_card(path: Path) -> Card:
     """Read and check a card. Raises PspError that names the file, the class and the key."""
+    if not os.path.lexists(path):
+        raise PspError(f"card {path}: no such file. To list the shipped cards: psp cards")
     try:
-        value = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise PspError(f"card {path}: no such file. To list the shipped cards: psp cards") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        text = read_bytes(path, LONGEST).decode("utf-8-sig")
+        if any(line.count(".") > MOST_DOTS for line in text.splitlines()):
+            raise RecursionError  # a key of so many parts also takes tomllib hours
+        value = tomllib.loads(text)
+    except RecursionError:
+        raise PspError(f"card {path}: cannot be read: it is nested too deeply.") from None
+    except PspError as error:
+        raise PspError(f"card {error}") from None
+    except ValueError as error:  # no TOML, or not UTF-8
         raise PspError(f"card {path}: cannot be read: {error}") from None
     return CardReader(path).card(value)

@@ -18,7 +18,10 @@ from psp.data.card import (
 from psp.data.cardexports import KEYS as EXPORTS_KEYS
 from psp.data.cardexports import read_exports
 from psp.data.colors import with_made_colors
+from psp.data.stored_card import leaderboard_fault
 from psp.errors import PspError, nearest
+from psp.headers import LARGEST, is_label, is_number, shown
+from psp.name_rules import DATA_SET_RULE, SPLIT_RULE, is_below, is_data_set, is_split
 from psp.settings.sources import resolve
 
 LARGEST_RAW = 65_535  # labels on disk have 8 or 16 bits
@@ -60,8 +63,8 @@ class CardReader:
             "exports": dict,
         }
         self.keys(value, needed, optional, "")
-        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", value["name"]):
-            raise self.fail(f"name '{value['name']}' must be lower-case letters, digits, - and _.")
+        if not is_data_set(value["name"]):
+            raise self.fail(f"name {shown(value['name'])} {DATA_SET_RULE}.")
         labels = value.get("labels", "values")
         if labels not in ("values", "colors", "names"):
             raise self.fail(f"labels '{labels}' must be 'values', 'colors' or 'names'.")
@@ -127,6 +130,8 @@ class CardReader:
         # If labels are colors or names, 'from' is optional: by default the class's own.
         free = self.colors or self.names
         self.keys(item, needed if free else needed | source, source if free else {}, where)
+        if not is_label(item["name"]):
+            raise self.fail(f"class {index}: 'name' must be a text without control characters.")
         packed = self.color(item["color"], f"{where}color")
         raw: tuple[int, ...] = (packed,) if self.colors else (index,)
         if "from" in item and not self.names:
@@ -144,12 +149,14 @@ class CardReader:
             raise self.fail(f"{where}must be a table such as {{ images = 200 }}.")
         known = {"images": int, "list": str, "fraction": float, "labels": bool, "required": bool}
         self.keys(item, {}, known, where)
-        if not re.fullmatch(r"[A-Za-z0-9_]+", name):
-            raise self.fail(f"{where}a split's name must be letters, digits and _.")
+        if not is_split(name):
+            raise self.fail(f"{where}a split's name {SPLIT_RULE}.")
         if item.get("images", 0) < 0:
             raise self.fail(f"{where}'images' must not be negative.")
         if not 0 < item.get("fraction", 1) <= 1:
             raise self.fail(f"{where}'fraction' must be above 0 and at most 1.")
+        if not is_below(item.get("list", "list")):
+            raise self.fail(f"{where}'list' must be a path below the data set's folder.")
         if "fraction" in item and "list" in item:
             raise self.fail(f"{where}give 'list' or 'fraction', not both.")
         return SplitEntry(name=name, **item)
@@ -203,11 +210,9 @@ class CardReader:
         where = "leaderboard: "
         self.keys(table, {}, {"path": str, "kind": str, "official_ids": bool}, where)
         leaderboard = LeaderboardFiles(**table)
-        path, kind = leaderboard.path, leaderboard.kind
-        if path.startswith("/") or ".." in Path(path).parts or not path.endswith("{name}.png"):
-            raise self.fail(f"{where}'path' must be a path below a folder, ending in {{name}}.png.")
-        if re.search(r"[{}]", path.replace("{split}", "").replace("{name}", "")):
-            raise self.fail(f"{where}'path' may have {{split}} and {{name}}, but no other braces.")
+        kind = leaderboard.kind
+        if fault := leaderboard_fault(leaderboard.path):
+            raise self.fail(f"{where}'path' {fault}.")
         kinds = ("colors",) if self.colors else ("gray", "palette")
         if kind and kind not in kinds:
             raise self.fail(f"{where}kind '{kind}' must be {' or '.join(map(repr, kinds))}.")
@@ -266,6 +271,8 @@ class CardReader:
             fits = (float, int) if kind is float else kind
             if not isinstance(item, fits) or (isinstance(item, bool) and kind is not bool):
                 raise self.fail(f"{where}'{key}' must be {TYPE_NAMES[kind]}.")
+            if kind in (int, float) and not is_number(item, -LARGEST, LARGEST):
+                raise self.fail(f"{where}'{key}' must be a number of ordinary size.")
         for key in needed:
             if key not in value:
                 raise self.fail(f"{where}'{key}' is missing.")

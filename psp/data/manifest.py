@@ -13,13 +13,15 @@ It is written last, so a folder with a manifest is complete. A higher version, o
 listed here, means that a newer psp wrote it.
 """
 
-import json
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from psp.data.card import NewerCardError, card_from_dict
+from psp.data.stored_card import card_from_dict
 from psp.errors import PspError
+from psp.headers import DamagedError, Fields, NewerError, read_header, shown
+from psp.name_rules import SPLIT_RULE, is_file_name, is_split
 
 FORMAT = "psp-shards"
 VERSION = 2
@@ -42,24 +44,36 @@ def newer_error(path: Path, what: str) -> ShardError:
     return ShardError(f"{path}: written by a newer psp ({what}). Upgrade psp to read it.")
 
 
-def check_keys(path: Path, keys: Iterable[str], known: Iterable[str], where: str = "") -> None:
-    """Raise the error for a newer file if one of its keys is not known."""
-    unknown = sorted(set(keys).difference(known))
-    if unknown:
-        raise newer_error(path, f"unknown key '{where}{unknown[0]}'")
+@contextlib.contextmanager
+def shard_errors() -> Iterator[None]:
+    """Turn errors of headers into ShardErrors; one of a damaged header says what to do."""
+    try:
+        yield
+    except DamagedError as error:
+        raise ShardError(f"{error} {REMAKE}") from None
+    except NewerError as error:
+        raise ShardError(str(error)) from None
 
 
 def check_version(path: Path, file_format: str, version: int) -> None:
-    """Raise ShardError if a file is of another format, or of another version than this psp reads.
-
-    Raises TypeError if the version is not an integer.
-    """
+    """Raise ShardError if a file is of another format, or of another version than psp reads."""
     if file_format == FORMAT and version > VERSION:
         raise newer_error(path, f"version {version}, this one reads {VERSION}")
     if (file_format, version) != (FORMAT, VERSION):
         raise ShardError(
-            f"{path}: format {file_format} {version}, this psp reads {FORMAT} {VERSION}. {REMAKE}"
+            f"{path}: format {shown(file_format)} {version}, this psp reads {FORMAT} {VERSION}. "
+            f"{REMAKE}"
         )
+
+
+def check_conversion(value: Fields) -> None:
+    """Check how pictures are stored. Raises DamagedError or NewerError."""
+    value.only(KNOWN_CONVERSION_KEYS).choice("store", ("encoded", "raw"))
+    value.whole("reencode", 1, 100, default=None)
+    value.whole("max_side", 1, default=None)
+    value.flag("upright", False)
+    for key in CONVERSION_KEYS:
+        value.get(key)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -76,51 +90,48 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{folder}: not a folder of shards (it has no {MANIFEST}). "
             f"Make shards with: psp prepare CARD RAW -o {folder}"
         )
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        check_version(path, manifest["format"], manifest["version"])
-        _check_all_keys(path, manifest)
-        card_from_dict(manifest["card"])  # raises if it is not a card
-        valid = _is_consistent(manifest)
-    except NewerCardError as error:
-        raise newer_error(path, str(error)) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        valid = False
-    if not valid:
-        raise ShardError(f"{path}: damaged. {REMAKE}")
-    return manifest
+    with shard_errors():
+        manifest = read_header(path)
+        check_version(path, manifest.text("format"), manifest.whole("version"))
+        _check(manifest)
+    return manifest.value
 
 
-def _check_all_keys(path: Path, manifest: Mapping[str, Any]) -> None:
-    check_keys(path, manifest.keys(), KEYS)
-    check_keys(path, manifest["conversion"].keys(), KNOWN_CONVERSION_KEYS, "conversion.")
-    for name, split in manifest["splits"].items():
-        check_keys(path, split.keys(), SPLIT_KEYS, f"splits.{name}.")
-        for entry in split["shards"]:
-            check_keys(path, entry.keys(), SHARD_KEYS, f"splits.{name}.shards.")
+def _check(manifest: Fields) -> None:
+    """Check that everything is there and fits together. Raises DamagedError or NewerError."""
+    manifest.only(KEYS).text("source")
+    card = card_from_dict(manifest.object("card").value, manifest.where)
+    if manifest.text("dataset") != card.name:
+        raise manifest.error("dataset", "must be the name of its card")
+    check_conversion(manifest.object("conversion"))
+    splits = manifest.object("splits")
+    if not splits.value:
+        raise manifest.error("splits", "must have a split")
+    files: set[str] = set()
+    for name in splits.value:
+        if not is_split(name):
+            raise DamagedError(f"{manifest.where}: damaged: split {shown(name)}: {SPLIT_RULE}.")
+        split = splits.object(name).only(SPLIT_KEYS)
+        split.flag("labels")
+        split.texts("skipped")
+        split.items("shards", least=1)
+        images = sum(_images(entry, len(card.classes)) for entry in split.objects("shards"))
+        if split.whole("images", 1) != images:
+            raise split.error("images", f"must be the sum of its shards, {images}")
+        for entry in split.objects("shards"):
+            if entry.text("file") in files:
+                raise entry.error("file", "must be another file for each shard")
+            files.add(entry.text("file"))
 
 
-def _is_consistent(manifest: Mapping[str, Any]) -> bool:
-    """Whether everything is there and fits together; may raise KeyError or TypeError instead."""
-    kinds = {"source": str, "dataset": str, "card": dict, "conversion": dict}
-    if not all(isinstance(manifest[key], kind) for key, kind in kinds.items()):
-        return False
-    if not manifest["conversion"].keys() >= set(CONVERSION_KEYS):
-        return False
-    for split in manifest["splits"].values():
-        if not (isinstance(split["labels"], bool) and isinstance(split["skipped"], list)):
-            return False
-        if split["images"] != sum(entry["images"] for entry in split["shards"]):
-            return False
-        if not split["shards"] or not all(map(_is_consistent_entry, split["shards"])):
-            return False
-    return bool(manifest["splits"])
-
-
-def _is_consistent_entry(entry: Mapping[str, Any]) -> bool:
-    return (
-        entry.keys() >= set(SHARD_KEYS)
-        and type(entry["images"]) is type(entry["bytes"]) is int
-        and 0 < entry["images"] <= entry["bytes"]
-        and Path(entry["file"]).name == entry["file"]
-    )
+def _images(entry: Fields, classes: int) -> int:
+    """Return the number of a shard's pictures, with all of the shard's entry checked."""
+    entry.only(SHARD_KEYS).text("sha256")
+    if not is_file_name(entry.text("file")):
+        raise entry.error("file", "must be the name of a file in this folder")
+    images: int = entry.whole("images", 1)
+    if entry.whole("bytes", 1) < images:
+        raise entry.error("images", "must be fewer than its bytes")
+    if len(entry.wholes("pixels")) != classes + 1:
+        raise entry.error("pixels", f"must be {classes + 1} numbers: its classes, and ignore")
+    return images

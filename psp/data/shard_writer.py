@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import math
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ import numpy as np
 
 from psp.data.card import Card
 from psp.data.manifest import FORMAT, VERSION
+from psp.data.shard_header import CHECKSUMS, header_checksum
 from psp.data.staging import Staged
 from psp.files import atomic_write, file_sha256
 
+TABLES = ("size", "crc32", "pixels", "name", "images/offsets", "labels/offsets")
 ENCODED = {"store": "encoded", "reencode": None, "max_side": None}  # the original files
 
 
@@ -66,8 +69,8 @@ def write_shard(
             shape = (len(samples), len(card.classes) + 1)
             fill(file.create_dataset("pixels", shape, np.int64), 2)
             encoded = [sample.name.encode() for sample in samples]
-            text = h5py.string_dtype("utf-8", max(map(len, encoded)))
-            file.create_dataset("name", data=np.array(encoded, text), dtype=text)
+            kind = h5py.string_dtype("utf-8", max(map(len, encoded)))
+            file.create_dataset("name", data=np.array(encoded, kind), dtype=kind)
             header = {
                 "format": FORMAT,
                 "version": str(VERSION),
@@ -77,9 +80,21 @@ def write_shard(
                 "conversion": json.dumps(conversion or ENCODED, sort_keys=True),
                 "made_by": "psp prepare",
             }
-            for key, value in header.items():
-                file.attrs[key] = np.bytes_(value.encode())
+            texts = {key: value.encode() for key, value in header.items()}
+            sums = {name: _checksum(file[name]) for name in TABLES}
+            sums["header"] = header_checksum(texts)
+            texts[CHECKSUMS] = json.dumps(sums, sort_keys=True).encode()
+            for key, text in texts.items():
+                file.attrs[key] = np.bytes_(text)
     return shard_entry(path)
+
+
+def _checksum(table: Any) -> int:
+    """Return the CRC-32 of a table's bytes, of which few are in memory at a time."""
+    checksum = 0
+    for start in range(0, len(table), 4096):
+        checksum = zlib.crc32(table[start : start + 4096].tobytes(), checksum)
+    return checksum
 
 
 def _fill(dataset: Any, extents: Iterable[tuple[io.FileIO, int, int]]) -> None:

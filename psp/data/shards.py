@@ -10,7 +10,10 @@
     /pixels          int64 (n, classes + 1)   label histogram; the last column is ignore
 
 Root attributes: format, version, card (JSON), split, labels ("yes" or "no"), conversion (JSON),
-made_by. A higher version, or a name that is not listed here, means that a newer psp wrote the file.
+made_by, and since 0.2.0 checksums (JSON): the CRC-32 of the bytes of each table but those of images
+and labels, and as "header" of card, split, labels and conversion, joined by zero bytes. Those of
+sizes, offsets and crc32 are checked when a shard is opened, others when the table is first read.
+A higher version, or a name that is not listed here, means that a newer psp wrote the file.
 If conversion has "store": "raw", images are uint8 (H, W, 3) RGB and labels uint8 (H, W), row by
 row. A split without labels has no label bytes and zeros in /pixels. Everything is stored
 contiguously: a reader takes the offsets once and then reads the file without HDF5, without locks
@@ -18,36 +21,21 @@ and safely from several processes. The same samples give the same bytes.
 """
 
 import copy
-import json
 import os
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from psp.data.card import Card, NewerCardError, card_from_json
-from psp.data.manifest import (
-    KNOWN_CONVERSION_KEYS,
-    MANIFEST,
-    REMAKE,
-    ShardError,
-    check_keys,
-    check_version,
-    newer_error,
-    read_manifest,
-)
+from psp.data.manifest import MANIFEST, REMAKE, ShardError, read_manifest
+from psp.data.shard_header import read_shard_header
 from psp.errors import nearest
 from psp.files import file_sha256
 from psp.images.labels import decode_label
 from psp.images.pictures import decode_image
-
-ATTRIBUTES = ("format", "version", "card", "split", "labels", "conversion", "made_by")
-MEMBERS = ("images", "labels", "size", "crc32", "name", "pixels")
 
 
 class ShardSplit:
@@ -59,10 +47,13 @@ class ShardSplit:
     Open files are not passed on to other processes; each opens its own when it first reads.
     """
 
-    def __init__(self, folder: Path, split: str, only: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, split: str, only: str | None = None, *, checked: bool = True
+    ) -> None:
         """Read the shards' headers. Raises ShardError if the split is missing or damaged.
 
-        `only` is the file name of one of the split's shards: the others are left out.
+        `only` is the file name of one of the split's shards: the others are left out. If not
+        `checked`, wrong checksums of tables are not an error; `faults` lists them.
         """
         manifest = read_manifest(folder)
         if split not in manifest["splits"]:
@@ -74,18 +65,17 @@ class ShardSplit:
         self.folder, self.split = folder, split
         self.fingerprint = file_sha256(folder / MANIFEST)
         headers = [
-            _read_header(folder / entry["file"], entry)
+            read_shard_header(folder / entry["file"], entry, checked)
             for entry in manifest["splits"][split]["shards"]
             if only in (None, entry["file"])
         ]
+        self._headers, self._count = headers, sum(len(header.sizes) for header in headers)
         self.paths = [header.path for header in headers]
         self.card, self.labeled = headers[0].card, headers[0].labeled
         self.conversion = headers[0].conversion
         self.stored_split = headers[0].split  # the name in the shard; `split` is the one asked for
-        self.names: list[str] = [name for header in headers for name in header.names]
         self.sizes = _concatenated([header.sizes for header in headers])  # (n, 2) height, width
-        self.pixels = _concatenated([header.pixels for header in headers])  # (n, classes + 1)
-        counts = [len(header.names) for header in headers]
+        counts = [len(header.sizes) for header in headers]
         self._shard = np.repeat(np.arange(len(headers)), counts)
         self._image = _concatenated([header.images for header in headers])  # (n, 2) start, length
         self._label = _concatenated([header.labels for header in headers])
@@ -93,14 +83,33 @@ class ShardSplit:
         self._handles: dict[tuple[int, int], int] = {}
 
     def __len__(self) -> int:
-        return len(self.names)
+        return self._count
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The names of the samples, read when first asked for. Raises ShardError if damaged."""
+        names = [name for header in self._headers for name in header.names()]
+        return names[: self._count]
+
+    @cached_property
+    def pixels(self) -> NDArray[np.int64]:
+        """The label histograms, (n, classes + 1), read when first asked for.
+
+        The last column is ignore. Raises ShardError if they are damaged.
+        """
+        return _concatenated([header.pixels() for header in self._headers])[: self._count]
+
+    def faults(self) -> list[str]:
+        """Return a line for each table of the shards whose checksum is wrong."""
+        return [fault for header in self._headers for fault in header.faults()]
 
     def first(self, count: int) -> "ShardSplit":
         """Return a split of the first `count` samples."""
         split = copy.copy(self)
-        split._handles = {}
-        split.names = self.names[:count]
-        for name in ("sizes", "pixels", "_shard", "_image", "_label", "_crc32"):
+        split._handles, split._count = {}, min(count, self._count)
+        for name in ("names", "pixels"):
+            split.__dict__.pop(name, None)
+        for name in ("sizes", "_shard", "_image", "_label", "_crc32"):
             setattr(split, name, getattr(self, name)[:count])
         return split
 
@@ -161,7 +170,18 @@ class ShardSplit:
         return np.frombuffer(data, np.uint8).reshape(height, width, channels).copy()
 
     def _where(self, index: int) -> str:
-        return f"{self.paths[self._shard[index]]}: sample '{self.names[index]}'"
+        return f"{self.paths[self._shard[index]]}: sample '{self._name(index)}'"
+
+    def _name(self, index: int) -> str:
+        """Return one name for a message. All of a million would be read for it otherwise."""
+        if "names" in self.__dict__:
+            return self.names[index]
+        shard = int(self._shard[index])
+        table = self._headers[shard].tables["name"]
+        row = index - int(np.searchsorted(self._shard, shard))
+        start = table.start + row * table.dtype.itemsize
+        raw = os.pread(self._handle(shard), table.dtype.itemsize, start)
+        return raw.rstrip(b"\0").decode(errors="replace")
 
     def _read(self, index: int, extent: NDArray[np.int64], column: int) -> bytes:
         start, length = map(int, extent[index])
@@ -190,63 +210,3 @@ class ShardSplit:
 
 def _concatenated(tables: list[NDArray[Any]]) -> NDArray[Any]:
     return tables[0] if len(tables) == 1 else np.concatenate(tables)  # no copy of a single one
-
-
-@dataclass(frozen=True)
-class _Header:
-    path: Path
-    split: str
-    card: Card
-    labeled: bool
-    conversion: dict[str, Any]
-    names: Sequence[str]
-    sizes: NDArray[np.int32]
-    pixels: NDArray[np.int64]
-    images: NDArray[np.int64]  # (n, 2): position in the file, length
-    labels: NDArray[np.int64]
-    crc32: NDArray[np.uint32]
-
-
-def _read_header(path: Path, entry: dict[str, Any]) -> _Header:
-    if not path.exists():
-        raise ShardError(f"{path}: the shard is missing. {REMAKE}")
-    if path.stat().st_size != entry["bytes"]:
-        raise ShardError(
-            f"{path}: {path.stat().st_size} bytes, the manifest says {entry['bytes']}: "
-            f"an incomplete copy? {REMAKE}"
-        )
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            check_version(path, file.attrs["format"].decode(), int(file.attrs["version"]))
-            check_keys(path, file.attrs.keys(), ATTRIBUTES)
-            check_keys(path, file.keys(), MEMBERS, "/")
-            conversion = json.loads(file.attrs["conversion"])
-            check_keys(path, conversion.keys(), KNOWN_CONVERSION_KEYS, "conversion.")
-            names = [name.decode() for name in file["name"][:]]
-            return _Header(
-                path,
-                file.attrs["split"].decode(),
-                card_from_json(file.attrs["card"].decode()),
-                file.attrs["labels"] == b"yes",
-                conversion,
-                names,
-                file["size"][:],
-                file["pixels"][:],
-                _extents(file["images"]),
-                _extents(file["labels"]),
-                file["crc32"][:],
-            )
-    except NewerCardError as error:
-        raise newer_error(path, str(error)) from None
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise ShardError(f"{path}: damaged ({error}). {REMAKE}") from None
-
-
-def _extents(group: Any) -> NDArray[np.int64]:
-    """Return the position and length of each item in the file, (n, 2)."""
-    offsets = group["offsets"][:]
-    base = group["bytes"].id.get_offset() or 0  # None for an empty dataset
-    lengths = np.diff(offsets)
-    if offsets[0] != 0 or offsets[-1] != len(group["bytes"]) or (lengths < 0).any():
-        raise ValueError("its offsets do not fit its bytes")
-    return np.stack([base + offsets[:-1], lengths], axis=1).astype(np.int64)

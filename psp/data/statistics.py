@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from psp.data.card import Card, card_from_dict
+from psp.data.card import Card
 from psp.data.manifest import read_manifest
 from psp.data.shards import ShardSplit
+from psp.data.stored_card import card_from_dict
 
 
 @dataclass(frozen=True)

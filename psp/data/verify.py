@@ -16,6 +16,7 @@ import numpy as np
 from psp.data.card import IGNORE
 from psp.data.manifest import REMAKE, ShardError, read_manifest
 from psp.data.shards import ShardSplit
+from psp.errors import PspError
 from psp.events import Progress, Report, ignore
 from psp.files import file_sha256
 from psp.images.labels import histogram
@@ -87,6 +88,7 @@ class Checker:
             problems += self._file(path, chunk)
         try:
             shards = self._open(chunk)
+            _ = shards.names, shards.pixels  # read here, where they may be damaged
         except ShardError as error:
             return [*problems, str(error)] if chunk.start == 0 else []
         if chunk.start == 0:
@@ -102,7 +104,7 @@ class Checker:
             self.opened = ("", None)
             self.opened = (
                 chunk.entry["file"],
-                ShardSplit(self.folder, chunk.split, only=chunk.entry["file"]),
+                ShardSplit(self.folder, chunk.split, only=chunk.entry["file"], checked=False),
             )
         assert self.opened[1] is not None
         return self.opened[1]
@@ -110,7 +112,7 @@ class Checker:
     def _file(self, path: Path, chunk: Chunk) -> list[str]:
         try:
             sha256 = file_sha256(path)
-        except OSError:
+        except (OSError, PspError):
             return []  # reported when it is opened
         if sha256 == chunk.entry["sha256"]:
             return []
@@ -122,10 +124,9 @@ class Checker:
             "split": shards.stored_split != chunk.split,
             "presence of labels": shards.labeled != self.manifest["splits"][chunk.split]["labels"],
             "conversion": shards.conversion != self.manifest["conversion"],
-            "number of samples": len(shards) != chunk.entry["images"],
             "label histogram": shards.pixels.sum(axis=0).tolist() != chunk.entry["pixels"],
         }
-        problems = [
+        problems = shards.faults() + [
             f"{path}: its {what} is not that in the manifest. {REMAKE}"
             for what, differing in differs.items()
             if differing

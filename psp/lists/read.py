@@ -16,6 +16,8 @@ from psp.lists.columns import Columns, find_columns
 from psp.lists.rows import SPLITS, Row, read_rows, suffix
 from psp.lists.text import decode
 
+LARGEST = 1 << 28  # bytes of a list: five million lines
+DEEPEST = 64  # folders within each other
 LONGEST = 255  # bytes in a file's name, the limit of nearly every file system
 
 
@@ -68,7 +70,9 @@ def read_list(
     """
     if not path.exists():
         raise MissingListError(path)
-    entries = parse_list(read_bytes(path), str(path), split=split, exists=exists, remarks=remarks)
+    entries = parse_list(
+        read_bytes(path, LARGEST), str(path), split=split, exists=exists, remarks=remarks
+    )
     lines: dict[str, int] = {}
     for entry in entries:
         _check(entry, str(path))
@@ -192,6 +196,8 @@ def _check(entry: Entry, where: str) -> None:
     """Raise PspError for a cell that is no path in a data set's folder."""
     for cell in (entry.cell, entry.mask_cell or ""):
         parts = PurePosixPath(cell.replace("\\", "/")).parts
+        if len(parts) > DEEPEST:
+            raise PspError(f"{where}: line {entry.line} is no path: it has {len(parts)} folders.")
         if max((len(part.encode()) for part in parts), default=0) > LONGEST:
             raise PspError(
                 f"{where}: line {entry.line} is too long for a file name: {len(cell)} characters."

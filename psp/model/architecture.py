@@ -4,11 +4,11 @@ It is the network section of the settings, and the details in which published we
 differ, which nobody sets: those defaults are the paper's. The record is stored with the weights.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 from psp.errors import PspError
+from psp.headers import DamagedError, Fields
 from psp.settings.network import NetworkSettings
 
 CHOICES = {
@@ -16,6 +16,10 @@ CHOICES = {
     "first_dilation": ("full", "half"),
     "basic_dilation": ("both", "first"),
 }
+
+
+MOST_CLASSES = 255  # ids have 8 bits, and 255 is ignored
+WIDEST = 16384  # channels of a layer; the largest PSPNet has 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,18 +55,40 @@ class Architecture(NetworkSettings):
         return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
 
 
-def architecture_from(values: Mapping[str, Any]) -> Architecture:
-    """Rebuild what `Architecture.to_dict` wrote. Raises PspError for a field this version lacks."""
-    known = Architecture.__dataclass_fields__
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise PspError(
-            f"architecture: unknown field '{unknown[0]}': written by a newer psp? Upgrade psp."
-        )
-    fields: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-    }
+_KINDS = {
+    name: kind
+    for name, kind in get_type_hints(Architecture).items()
+    if name in Architecture.__dataclass_fields__
+}
+
+
+def architecture_from(values: Any, where: str = "architecture") -> Architecture:
+    """Rebuild what `Architecture.to_dict` wrote; `where` is the file that it stands in.
+
+    Raises NewerError for a field that this version lacks, and DamagedError for a value that no
+    network has, so that nothing is allocated for it.
+    """
+    value = Fields(values, where, "architecture.").only(_KINDS)
+    given: dict[str, Any] = {}
+    for name, kind in _KINDS.items():
+        if name not in value and name != "classes":
+            continue  # an older psp did not write it
+        if kind is bool:
+            given[name] = value.flag(name)
+        elif kind is str:
+            given[name] = value.text(name)
+        elif kind is float:
+            given[name] = value.number(name)
+        elif name == "classes":
+            given[name] = value.whole(name, 1, MOST_CLASSES)
+        elif kind is int:
+            given[name] = value.whole(name, 1, WIDEST)
+        elif kind == int | None:
+            given[name] = value.whole(name, 1, WIDEST, default=None)
+        else:  # tuples of whole numbers
+            count = 3 if name == "stem_widths" else None
+            given[name] = value.wholes(name, 1, WIDEST, count=count)
     try:
-        return Architecture(**fields)
-    except PspError as error:
-        raise PspError(f"architecture: {error}") from None
+        return Architecture(**given)
+    except PspError as error:  # a choice that there is not, or out of a setting's range
+        raise DamagedError(f"{value.where}: damaged: its architecture: {error}") from None

@@ -6,6 +6,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from psp.headers import Fields, is_number
+
+SMALLEST_STD = 1e-3  # of values in 0..255
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -39,3 +43,20 @@ def _on(device: torch.device, values: tuple[float, ...]) -> Tensor:
 
 
 IMAGENET = Preprocessing()
+
+
+def preprocessing_from(value: Fields) -> Preprocessing:
+    """Rebuild a stored preprocessing. Raises NewerError or DamagedError.
+
+    The mean is a color, as pictures are padded with it, and the deviation above zero.
+    """
+    value.only(("mean", "std"))
+    for key, low, high in (("mean", 0, 255), ("std", SMALLEST_STD, 1e6)):
+        numbers = value.items(key, list(getattr(IMAGENET, key)))
+        if len(numbers) != 3 or not all(is_number(number, low, high) for number in numbers):
+            raise value.error(key, f"must be three numbers from {low:g} to {high:g}")
+    mean, std = (
+        tuple(float(number) for number in value.items(key, list(getattr(IMAGENET, key))))
+        for key in ("mean", "std")
+    )
+    return Preprocessing((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))

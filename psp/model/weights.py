@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,13 +17,16 @@ from torch import Tensor
 
 from psp.errors import PspError
 from psp.files import atomic_write
+from psp.headers import Fields, NewerError, is_label, is_whole, parse, shown
 from psp.model.architecture import Architecture, architecture_from
 from psp.model.foreign import CONVERT, is_torch, what_it_is
-from psp.model.preprocessing import IMAGENET, Preprocessing
+from psp.model.preprocessing import IMAGENET, Preprocessing, preprocessing_from
 from psp.model.pspnet import PSPNet, build
 
 FORMAT = "psp-weights"
 VERSION = 1
+CROPS = (9, 8193)  # sides of windows; psp's own are 4097 at most
+LARGEST_SIDE = 32768
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def load_network(path: Path) -> tuple[PSPNet, Header]:
     header, tensors = read_weights(path)
     with torch.device("meta"):  # no time spent on random values
         network = build(header.architecture)
+    check_values(tensors, network.state_dict(), path)
     try:
         network.load_state_dict(tensors, strict=True, assign=True)
     except RuntimeError as error:
@@ -76,8 +79,26 @@ def load_network(path: Path) -> tuple[PSPNet, Header]:
     return network.eval(), header
 
 
+def check_values(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
+    """Raise PspError for a tensor of another type than expected, or without meaning: NaN."""
+    for name, tensor in tensors.items():
+        if name not in expected:
+            continue  # load_state_dict says it
+        if tensor.dtype != expected[name].dtype:
+            raise PspError(
+                f"{path}: damaged: its tensor '{name}' is {tensor.dtype}, not "
+                f"{expected[name].dtype}."
+            )
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise PspError(f"{path}: damaged: its tensor '{name}' has values that are not finite.")
+        if name.endswith("running_var") and bool((tensor < 0).any()):
+            raise PspError(f"{path}: damaged: its tensor '{name}' has negative variances.")
+
+
 def is_weights(path: Path) -> bool:
     """Whether a safetensors file says that psp wrote it."""
+    if not path.is_file():
+        return False  # opening a pipe would block
     try:
         with safe_open(path, framework="pt") as file:
             return "psp" in (file.metadata() or {})
@@ -96,6 +117,8 @@ def read_weights(path: Path) -> tuple[Header, dict[str, Tensor]]:
 
 
 def _read(path: Path, tensors: bool) -> tuple[Header, dict[str, Tensor]]:
+    if path.exists() and not path.is_file():
+        raise PspError(f"{path}: not a regular file (a folder, device or pipe).")
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get("psp")
@@ -104,7 +127,7 @@ def _read(path: Path, tensors: bool) -> tuple[Header, dict[str, Tensor]]:
                     f"{path}: a safetensors file, but not psp's own (it has no header of psp). "
                     f"{CONVERT.format(path=path)}"
                 )
-            header = _header_from(json.loads(text), path)
+            header = _header_from(Fields(parse(text, str(path)), str(path)))
             # An open safetensors file has keys(), but cannot be iterated.
             names = file.keys() if tensors else []
             return header, {name: file.get_tensor(name) for name in names}
@@ -117,40 +140,46 @@ def _read(path: Path, tensors: bool) -> tuple[Header, dict[str, Tensor]]:
         raise PspError(f"{path}: {what or f'damaged, or not a weights file: {error}'}") from None
 
 
-def _header_from(value: dict[str, Any], path: Path) -> Header:
-    kind, version = value.pop("format"), value.pop("version")
+def check_header(header: Header, where: str) -> None:
+    """Raise PspError, which begins with `where`, for a header that could not be read again."""
+    _header_from(Fields(parse(header.to_json(), where), where))
+
+
+def _header_from(value: Fields) -> Header:
+    """Return the header in the metadata of a weights file, with every value checked.
+
+    Raises DamagedError or NewerError.
+    """
+    kind, version = value.text("format"), value.whole("version")
     if kind != FORMAT or version > VERSION:
-        raise PspError(
-            f"{path}: {kind} {version}, this psp reads {FORMAT} up to {VERSION}: written by a "
-            "newer psp? Upgrade psp."
+        raise NewerError(
+            f"{value.where}: {shown(kind)} {version}, this psp reads {FORMAT} up to {VERSION}: "
+            "written by a newer psp? Upgrade psp."
         )
-    _refuse_unknown(value, Header, path)
-    _refuse_unknown(value["preprocessing"], Preprocessing, path)
-    try:
-        value["architecture"] = architecture_from(value["architecture"])
-    except PspError as error:
-        raise PspError(f"{path}: {error}") from None
-    value["classes"] = tuple(value["classes"])
-    value["palette"] = tuple((r, g, b) for r, g, b in value["palette"])
-    value["preprocessing"] = Preprocessing(
-        **{key: tuple(numbers) for key, numbers in value["preprocessing"].items()}
+    value.only({"format", "version", *(item.name for item in fields(Header))})
+    classes = value.texts("classes")
+    if len(set(classes)) < len(classes) or not all(map(is_label, classes)):
+        raise value.error("classes", "must be different names without control characters")
+    palette = tuple(value.items("palette"))
+    if not all(isinstance(color, list) and len(color) == 3 for color in palette) or not all(
+        is_whole(part, 0, 255) for color in palette for part in color
+    ):
+        raise value.error("palette", "must be colors of three whole numbers from 0 to 255")
+    architecture = architecture_from(value.get("architecture"), value.where)
+    if not len(classes) == len(palette) == architecture.classes:
+        raise value.error("classes", f"must be {architecture.classes}, as in its network")
+    if not is_label(value.text("dataset")):
+        raise value.error("dataset", "must be a name without control characters")
+    return Header(
+        architecture=architecture,
+        classes=classes,
+        palette=tuple((r, g, b) for r, g, b in palette),
+        dataset=value.text("dataset"),
+        data=value.text("data"),
+        crop=value.whole("crop", *CROPS),
+        base_size=value.whole("base_size", 1, LARGEST_SIDE, default=None),
+        step=value.whole("step"),
+        preprocessing=preprocessing_from(value.object("preprocessing", asdict(IMAGENET))),
+        max_side=value.whole("max_side", 1, default=None),
+        source=value.text("source", ""),
     )
-    header = Header(**value)
-    if not len(header.classes) == len(header.palette) == header.architecture.classes:
-        raise ValueError("its header names another number of classes than the network has")
-    sizes = (header.base_size, header.max_side)
-    if not isinstance(header.crop, int) or not all(isinstance(n, int | None) for n in sizes):
-        raise ValueError("crop, base_size and max_side in its header must be whole numbers")
-    return header
-
-
-def _refuse_unknown(
-    value: Mapping[str, Any], record: type[Header | Preprocessing], path: Path
-) -> None:
-    """Raise PspError for a key that this version does not know: it must not be ignored."""
-    unknown = sorted(set(value) - {item.name for item in fields(record)})
-    if unknown:
-        raise PspError(
-            f"{path}: unknown key '{unknown[0]}' in its header: written by a newer psp? Upgrade "
-            "psp."
-        )

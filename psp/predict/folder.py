@@ -14,7 +14,6 @@ interruptions. Which writers are chosen is not part of the fingerprint.
 
 import contextlib
 import fcntl
-import json
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -25,6 +24,8 @@ from typing import IO, Any
 
 from psp.errors import PspError
 from psp.files import is_free, json_line, make_folder, write, write_json, writing
+from psp.headers import LARGEST, DamagedError, Fields, parse
+from psp.name_rules import is_below
 from psp.predict.settings import SETTINGS, Settings, read_settings
 from psp.predict.writers.writer import Results, Writer
 from psp.ranks import Share
@@ -33,6 +34,7 @@ RECORDS, LEGEND = "predictions.jsonl", "legend.png"
 # Who wrote the files of records from before there were writers. They do not say it: what exists was
 # written.
 OLD_WRITERS = ("labels", "overlays", "probabilities")
+LONGEST_RECORD = 1 << 20  # bytes of a line; what is longer no psp wrote
 REMEDY = "Choose another -o, or write into it over the same names with --overwrite"
 
 
@@ -252,7 +254,7 @@ class PredictionFolder:
                 continue
             with path.open("rb") as file:
                 offset = 0
-                for line in file:
+                while line := file.readline(LONGEST_RECORD):
                     record = _parse_record(line)
                     if record and record["made_with"] == self.settings.fingerprint:
                         yield record, (path, offset, len(line))
@@ -312,11 +314,11 @@ def _is_written(path: Path) -> bool:
 def _parse_record(line: bytes) -> dict[str, Any] | None:
     """Return a record, or None for an incomplete line."""
     try:
-        record = json.loads(line)
-        complete = all(
-            isinstance(record[key], kind)
-            for key, kind in {"name": str, "source": str, "bytes": int, "changed": int}.items()
-        )
-        return record if complete and "made_with" in record else None
-    except (ValueError, KeyError, TypeError):
+        record = Fields(parse(line, RECORDS, strict=False), RECORDS)
+        record.texts("written", [])
+        record.whole("bytes", -1)
+        record.whole("changed", -(LARGEST**2), LARGEST**2)
+        complete = is_below(record.text("name")) and bool(record.text("source"))
+        return record.value if complete and "made_with" in record else None
+    except DamagedError:
         return None

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from psp.errors import PspError
+from psp.headers import read_header
+
 SETTINGS = "settings.json"
 FORMAT, VERSION = "psp-predictions", 1
 
@@ -70,11 +73,15 @@ class Settings:
 
 def read_settings(folder: Path) -> dict[str, Any] | None:
     """Return a folder's settings.json, or None if it has none that psp predict wrote."""
-    try:
-        value = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # there is none, or it is another program's
+    path = folder / SETTINGS
+    if not path.is_file():
         return None
-    return value if isinstance(value, dict) and value.get("format") == FORMAT else None
+    try:
+        value = read_header(path)
+        value.object("deciding", {})
+    except PspError:  # another program's
+        return None
+    return value.value if value.get("format", None) == FORMAT else None
 
 
 def _show(value: Any) -> str:

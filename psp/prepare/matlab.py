@@ -13,10 +13,13 @@ import numpy as np
 import scipy.io
 from numpy.typing import NDArray
 
+from psp.data.shard_header import check_own, own_dataset
 from psp.errors import PspError
+from psp.headers import DamagedError
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 LARGEST = 178_956_970  # values in a variable: as many as Pillow's limit for a picture's pixels
+MOST_PACKED = 1100  # bytes that one byte of a compressed file can become
 EXACT = 1 << 31  # labels are smaller than this
 
 
@@ -43,16 +46,20 @@ def read_names(data: bytes, path: str, where: str) -> list[str] | None:
     try:
         if _is_hdf5(data):
             with h5py.File(io.BytesIO(data), "r") as file:
-                if path not in file:
+                if file.get(path, getlink=True) is None:
                     return None
-                _check_size(file[path].shape, path, where)
-                cells = np.asarray(file[path]).ravel()
-                return ["".join(map(chr, np.asarray(file[cell]).ravel())) for cell in cells]
+                cells = _values(own_dataset(file, path), len(data), path, where).ravel()
+                return [
+                    "".join(map(chr, _values(file[cell], len(data), path, where).ravel()))
+                    for cell in cells
+                ]
         _check_header(data, path, where)
         value = scipy.io.loadmat(io.BytesIO(data), variable_names=[path]).get(path)
         if value is None:
             return None
         return ["".join(np.asarray(cell).ravel().astype(str)) for cell in value.ravel()]
+    except DamagedError as error:
+        raise _broken(where, error) from None
     except PspError:
         raise
     except Exception as error:  # for broken files both libraries raise many types
@@ -64,13 +71,11 @@ def _load(data: bytes, path: str, where: str) -> Any:
     try:
         if _is_hdf5(data):
             with h5py.File(io.BytesIO(data), "r") as file:
-                item: Any = file.get(path.replace(".", "/"))
-                if not isinstance(item, h5py.Dataset):
-                    raise LookupError
+                item: Any = own_dataset(file, path.replace(".", "/"))
                 # A field of a struct array has references, a field of a single struct the values.
-                item = file[item[0, 0]] if item.dtype == h5py.ref_dtype else item
-                _check_size(item.shape, path, where)
-                return np.asarray(item).T
+                if item.dtype == h5py.ref_dtype:
+                    item = file[_values(item, len(data), path, where)[0, 0]]
+                return _values(item, len(data), path, where).T
         _check_header(data, first, where)
         item = scipy.io.loadmat(io.BytesIO(data), variable_names=[first])[first]
         for field in fields:
@@ -84,10 +89,23 @@ def _load(data: bytes, path: str, where: str) -> Any:
         raise PspError(
             f"{where}: no variable '{path}' in this MATLAB file. Is it from this data set?"
         ) from None
+    except DamagedError as error:
+        raise _broken(where, error) from None
     except PspError:
         raise
     except Exception as error:  # for broken files both libraries raise many types
         raise _broken(where, error) from None
+
+
+def _values(item: Any, size: int, path: str, where: str) -> NDArray[Any]:
+    """Return a dataset's values: those in a file of `size` bytes, and no more than fit into it."""
+    if not isinstance(item, h5py.Dataset):
+        raise LookupError
+    check_own(item)
+    _check_size(item.shape, path, where)
+    if item.size * item.dtype.itemsize > size * MOST_PACKED:
+        raise PspError(f"{where}: '{path}' is larger than the file. Copy it again")
+    return np.asarray(item)
 
 
 def _check_header(data: bytes, name: str, where: str) -> None:

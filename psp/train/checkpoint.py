@@ -13,10 +13,30 @@ import torch
 
 from psp.errors import PspError
 from psp.files import atomic_write, make_folder
+from psp.headers import is_whole, shown
 from psp.runs import checkpoint_files
+from psp.zoo.pickles import check_pickles, check_tensors
 
 KEPT = 2
+# What torch raises for a file that is none of its own, or was changed.
+DAMAGED = (
+    zipfile.BadZipFile,
+    OSError,
+    RuntimeError,
+    EOFError,
+    UnpicklingError,
+    PspError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+)
 VERSION = 1  # of what a checkpoint holds; those of psp 0.1.0 do not name one
+
+
+class _NewerCheckpointError(PspError):
+    """A newer psp wrote a checkpoint: no older one must be taken instead."""
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
@@ -45,17 +65,22 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any], list[str]]:
     remarks: list[str] = []
     for path in checkpoint_files(folder):
         try:
+            check_pickles(path)
             with zipfile.ZipFile(path) as archive:
                 damaged = archive.testzip()  # torch.load itself does not check every checksum
             if damaged is None:
                 state = torch.load(path, map_location="cpu", weights_only=True)
-                if isinstance(state, dict) and isinstance(state.get("step"), int):
+                if isinstance(state, dict) and is_whole(state.get("step")):
                     _check_version(state, path)
+                    for part in ("network", "average"):
+                        check_tensors(state.get(part) or {}, path)
                     return state, remarks
                 damaged = "it is no training state"
             remarks.append(f"{path} is damaged ({damaged}).")
-        except (zipfile.BadZipFile, OSError, RuntimeError, EOFError, UnpicklingError) as error:
-            reason = str(error).splitlines()[0]
+        except _NewerCheckpointError:
+            raise
+        except DAMAGED as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
             remarks.append(f"{path} is damaged ({reason}).")
     reason = " ".join(remarks) or "there is none."
     raise PspError(
@@ -65,8 +90,8 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Any], list[str]]:
 
 def _check_version(state: dict[str, Any], path: Path) -> None:
     version = state.get("version", VERSION)
-    if not isinstance(version, int) or version > VERSION:
-        raise PspError(
-            f"{path}: a checkpoint of version {version}, this psp reads up to {VERSION}: written "
-            "by a newer psp? Upgrade psp."
+    if not is_whole(version, 1, VERSION):
+        raise _NewerCheckpointError(
+            f"{path}: a checkpoint of version {shown(version)}, this psp reads up to {VERSION}: "
+            "written by a newer psp? Upgrade psp."
         )

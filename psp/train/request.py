@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from psp.data.card import card_from_dict
 from psp.data.find import find_shards, shards_folder
 from psp.data.manifest import read_manifest
+from psp.data.stored_card import card_from_dict
 from psp.errors import PspError
 from psp.events import Report, ignore
 from psp.files import free_name

@@ -11,8 +11,9 @@ from torch import Tensor
 from psp.data.shards import ShardSplit
 from psp.device import compiled, pick_precision, precision_name
 from psp.errors import PspError
+from psp.headers import Fields, is_number, is_whole
 from psp.model.architecture import Architecture, architecture_from
-from psp.model.preprocessing import Preprocessing
+from psp.model.preprocessing import Preprocessing, preprocessing_from
 from psp.model.pspnet import Logits, PSPNet, build
 from psp.ranks import launch_name
 from psp.runs import Run
@@ -28,6 +29,7 @@ from psp.train.loss import Criterion, class_weights
 from psp.train.optim import parameter_groups
 from psp.train.run_log import Event
 from psp.version import __version__
+from psp.zoo.tensors import mismatches
 
 
 @dataclass
@@ -184,9 +186,12 @@ def begin(
     )
     if resume:
         state.start, state.best = stored["step"], stored["best"]
-        state.optimizer.load_state_dict(stored["optimizer"])
-        if state.ema is not None:
-            state.ema.network.load_state_dict(stored["average"])
+        try:
+            state.optimizer.load_state_dict(stored["optimizer"])
+            if state.ema is not None:
+                state.ema.network.load_state_dict(stored["average"])
+        except (KeyError, TypeError, AttributeError, RuntimeError, ValueError):
+            raise PspError(_of_another_run(run)) from None
     return state
 
 
@@ -243,22 +248,36 @@ def _network_from(
     `spec` is what the settings say; the checkpoint also knows what came with the initial weights.
     Raises PspError for a checkpoint of another run.
     """
+    where = f"{run.checkpoints}: the newest checkpoint"
     if "architecture" in stored:
-        try:
-            spec = architecture_from(stored["architecture"])
-        except PspError as error:  # a field that this version does not know
-            raise PspError(f"{run.checkpoints}: the newest checkpoint: {error}") from None
+        spec = architecture_from(stored["architecture"], where)
+    preprocessing = preprocessing_from(
+        Fields(stored.get("preprocessing", {}), where, "preprocessing.")
+    )
     try:
-        network = build(spec)
-        network.load_state_dict(stored["network"])
-        preprocessing = Preprocessing(**stored.get("preprocessing", {}))
-        averaged = config.optimizer.ema == 0 or stored["average"].keys() == stored["network"].keys()
-        in_range = stored["step"] <= config.optimizer.steps
-        if averaged and in_range and {"optimizer", "best"} <= stored.keys():
+        with torch.device("meta"):  # nothing is allocated for a network that is not in the file
+            expected = build(spec).state_dict()
+        states = [stored["network"], *([stored["average"]] if config.optimizer.ema else [])]
+        best = Fields(stored["best"], where, "best.")
+        fits = (
+            not any(mismatches(state, expected) for state in states)
+            and stored["step"] <= config.optimizer.steps
+            and is_number(best.get("miou", None), -1, 1)
+            and is_whole(best.get("step", None))
+            and is_whole(best.get("validated", None))
+            and isinstance(stored["optimizer"], dict)
+        )
+        if fits:
+            network = build(spec)
+            network.load_state_dict(stored["network"])
             return network, preprocessing
-    except (KeyError, TypeError, AttributeError, RuntimeError):
+    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError):
         pass
-    raise PspError(
+    raise PspError(_of_another_run(run))
+
+
+def _of_another_run(run: Run) -> str:
+    return (
         f"{run.checkpoints}: the newest checkpoint is not of this run. Remove it, and resume again"
     )
 

@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from psp.errors import PspError
-from psp.files import file_sha256, write, writing
+from psp.files import file_sha256, read_bytes, write, writing
 from psp.version import __version__
 
 CHUNK = 1 << 20  # bytes per read
+LONGEST_PIN = 1 << 16  # bytes of a NAME.sha256
 TIMEOUT = 30  # seconds without an answer from the server
 
 
@@ -132,12 +133,9 @@ def torch_hub_path(name: str) -> Path:
 
 def _pinned(pin: Path) -> str:
     """Return the checksum in a NAME.sha256 file, or "" if there is no such file."""
-    try:
-        text = pin.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
+    if not os.path.lexists(pin):
         return ""
-    except OSError as error:
-        raise PspError(f"{pin}: cannot be read: {error.strerror or error}.") from None
+    text = read_bytes(pin, LONGEST_PIN).decode(errors="replace")
     match = re.match(r"[0-9a-f]{64}\b", text)
     if not match:
         raise PspError(f"{pin}: damaged: it does not begin with a SHA-256. Remove it")

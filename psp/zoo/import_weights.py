@@ -11,7 +11,7 @@ from psp.data.cardfile import with_facts
 from psp.errors import PspError
 from psp.files import file_sha256
 from psp.model.pspnet import build
-from psp.model.weights import Header, save_weights
+from psp.model.weights import Header, check_header, save_weights
 from psp.settings.sources import resolve
 from psp.zoo.importers.classnames import class_positions, remarks
 from psp.zoo.importers.importer import ImportedNetwork, SavedNetwork
@@ -76,6 +76,7 @@ def import_weights(
         preprocessing=network.preprocessing,
         source="; ".join([network.what, *checksums, *network.remarks, *filter(None, [origin])]),
     )
+    check_header(header, f"{source}: cannot become psp weights")
     save_weights(out, tensors, header)
     return network
 

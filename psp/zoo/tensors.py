@@ -16,7 +16,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from psp.errors import PspError
+from psp.files import open_regular
 from psp.model.foreign import what_it_is
+from psp.zoo.pickles import check_pickles, check_tensors
 
 # Keys under which programs keep a state dict: the first that is there counts, averages come last.
 WRAPPERS = (
@@ -51,8 +53,12 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the same as `read_tensors`, and what else is in the file, by key."""
     value = _load(path)
     extras: dict[str, Any] = {}
+    seen: set[int] = set()  # a dictionary may hold itself
     while isinstance(value, dict) and not _is_state(value):
+        seen.add(id(value))
         key = _state_key(value, path)
+        if id(value[key]) in seen:
+            raise PspError(f"{path}: no dictionary of tensors, but one that holds itself.")
         extras |= {str(name): item for name, item in value.items() if name != key}
         value = value[key]
     if not isinstance(value, dict):
@@ -61,6 +67,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         str(name): tensor if isinstance(tensor, Tensor) else torch.from_numpy(np.array(tensor))
         for name, tensor in value.items()
     }
+    check_tensors(tensors, path)
     return _without_prefix(tensors, extras), extras
 
 
@@ -111,11 +118,16 @@ def _without_prefix(tensors: dict[str, Tensor], extras: dict[str, Any]) -> dict[
 
 def _load(path: Path) -> Any:
     try:
+        if path.exists():
+            open_regular(path).close()  # else it would never end
         if path.suffix == ".safetensors":
             return load_file(path)
+        check_pickles(path)
         with warnings.catch_warnings(), torch.serialization.safe_globals(_harmless()):
             warnings.simplefilter("ignore")  # about old pickles
             return torch.load(path, map_location="cpu", weights_only=True)
+    except PspError:
+        raise
     except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
         if path.is_file() and (what := what_it_is(path)):
             raise PspError(f"{path}: {what}") from None

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from helpers.errors import error_naming
 
-from psp.data.card import IGNORE, Card, NewerCardError, card_from_dict, card_from_json
+from psp.data.card import IGNORE, Card
 from psp.data.cardfile import find_card, read_card, shipped, with_facts
+from psp.data.stored_card import card_from_dict, card_from_json
 from psp.errors import PspError
+from psp.headers import DamagedError, NewerError
 
 GOOD = """
 name = "mine"
@@ -119,7 +121,7 @@ mmsegmentation = "alphabetical"
 def test_an_unknown_key_in_a_stored_card_is_of_a_newer_psp(tmp_path, table, key):
     card = stored(tmp_path)
     table(card)["depth"] = 3
-    with error_naming(NewerCardError, key):
+    with error_naming(NewerError, key):
         card_from_dict(card)
 
 
@@ -127,10 +129,10 @@ def test_a_stored_card_without_a_key_or_with_a_wrong_type_is_damaged(tmp_path):
     for key in ("name", "title", "layout", "classes", "splits", "ignore_from", "drop", "origin"):
         card = stored(tmp_path)
         del card[key]
-        with pytest.raises(KeyError, match=key):
+        with error_naming(DamagedError, f"'{key}'", "missing"):
             card_from_dict(card)
     for key, value in {"name": 3, "classes": [5], "splits": 5, "recipe": [], "drop": "a"}.items():
-        with pytest.raises(TypeError):
+        with error_naming(DamagedError, key):
             card_from_dict({**stored(tmp_path), key: value})
 
 

@@ -153,8 +153,8 @@ def test_a_card_says_where_label_files_are_and_what_they_hold(tmp_path):
 
 def test_shards_of_an_older_psp_have_the_label_files_of_the_shipped_card(tmp_path):
     """Their copy of the card has no table [leaderboard]."""
-    from psp.data.card import card_from_dict
     from psp.data.cardfile import find_card
+    from psp.data.stored_card import card_from_dict
     from psp.evaluate.leaderboard import Leaderboard
 
     stored = json.loads(find_card("voc2012").to_json())

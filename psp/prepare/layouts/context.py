@@ -8,6 +8,7 @@ from pathlib import Path
 
 from psp.data.card import Card, SplitEntry
 from psp.errors import PspError
+from psp.files import read_bytes
 from psp.prepare.layouts.layout import (
     Layout,
     Pair,
@@ -65,7 +66,7 @@ def _check_names(path: Path, card: Card) -> list[str]:
         return [f"{path}: missing; the official order of the 459 names is assumed"]
     names = {}
     try:
-        for line in path.read_text(encoding="utf-8-sig").splitlines():
+        for line in read_bytes(path, 1 << 24).decode("utf-8-sig").splitlines():
             number, colon, name = line.partition(":")
             if colon:
                 names[int(number)] = _plain(name)
