@@ -5,7 +5,7 @@ folders and files decide only where the pixels leave a doubt.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from psp.annotations.looks import CONTRAST, Kind, kind_of
@@ -95,7 +95,26 @@ def arrange(place: Place) -> Arrangement | None:
         for side, groups in zip(both, (photos, masks), strict=True)
     )
     below = _paired(photo_keys, mask_keys)
-    return max(whole, below, key=lambda found: sum(pair.photo is not None for pair in found.pairs))
+    best = max(whole, below, key=lambda found: sum(pair.photo is not None for pair in found.pairs))
+    return _without_strangers(best, place, masks)
+
+
+def _without_strangers(found: Arrangement, place: Place, masks: Sequence[_Group]) -> Arrangement:
+    """Leave out groups of few colors of which no file has a photo: a legend, a logo."""
+    of_photos = {pair.mask for pair in found.pairs if pair.photo}
+    strangers = {
+        path
+        for group in masks
+        if not of_photos & (paths := {place.path(file) for file in group.files})
+        for path in paths
+    }
+    if not strangers or not of_photos:
+        return found
+    count = len(strangers)
+    what = "file looks like a mask" if count == 1 else "files look like masks"
+    remark = f"{count} {what} of no photo, left out: {min(strangers)}{', …' if count > 1 else ''}"
+    pairs = [pair for pair in found.pairs if pair.mask not in strangers]
+    return replace(found, pairs=pairs, remarks=[*found.remarks, remark])
 
 
 def arrange_two(first: Path, second: Path) -> Arrangement:

@@ -86,9 +86,13 @@ def interpret_jpegs(
             values = {**values, **listed} if levels.keys() <= listed.keys() else values
         meant = {c: values[c & 255] for c in every if c & 255 in values}
     else:
-        meant = {c: named.get(c, f"color_{c:06x}") for c in every}
+        meant = dict(named) or {c: f"color_{c:06x}" for c in every}
         ignored, remarks = frozenset(), []
-    left_out = frozenset(c for c in every if c & 255 in ignored or means_ignored(meant.get(c, "")))
+    if names and meant.keys() & (named.keys() or meant.keys()):
+        remarks.append(f"class names from {names.path}")
+    left_out = frozenset(
+        c for c in {*every, *meant} if c & 255 in ignored or means_ignored(meant.get(c, ""))
+    )
     shown = ", ".join(f"#{color:06x}" for color in sorted(centers)[:6])
     remarks.append(
         f"{len(lossy)} masks are JPEGs: {moved} of {pixels} pixels were moved to the nearest color "

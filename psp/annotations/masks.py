@@ -29,7 +29,10 @@ def recognizes(place: Place) -> bool:
         found = arrange(place)
     except PspError:  # which of them are the masks is in doubt; `read` says so
         return True
-    return found is not None and any(pair.photo for pair in found.pairs)
+    if found is None:
+        return False
+    # Where no name fits, a single picture of few colors is no mask, but many are; `read` says why.
+    return any(pair.photo for pair in found.pairs) or 2 * len(found.pairs) >= len(found.alone)
 
 
 def read(place: Place, options: ReadOptions) -> Export:

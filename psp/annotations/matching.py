@@ -44,6 +44,7 @@ MASK_WORDS = frozenset(
 )
 _PICTURE_WORDS = frozenset(
     {
+        "frame",
         "image",
         "images",
         "img",

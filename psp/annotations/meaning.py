@@ -290,7 +290,7 @@ def _colors_of(
     found = {name: rgb(color) for color, name in names.colors.items()} if names else {}
     for scan in scans:
         for value, color in scan.palette.items():
-            if value in meant:
+            if value in meant and color != value * _GRAY:  # a palette of gray says nothing
                 found.setdefault(meant[value], rgb(color))
     distinct = len(set(found.values())) == len(found)
     return {name: found[name] for name in meant.values() if name in found} if distinct else {}

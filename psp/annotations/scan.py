@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from psp.annotations.looks import whole_blocks
 from psp.errors import PspError
 from psp.files import read_bytes
+from psp.images.headers import PNG, webp_is_lossless
 from psp.images.labels import decode_color_label, decode_label, label_palette
 from psp.images.pictures import decode_image
 from psp.images.reading import open_picture
 from psp.workers import cores, map_in_processes
 
 MOST_VALUES = 1024  # kept of one file, the most frequent
+_ONE_VALUE = (0, 3)  # color types in a PNG's IHDR: gray, palette
 _EVEN, _SPREAD = 5, 6  # an even area: a square of this side, and how far its levels may differ
 _FEW = 48  # files that are scanned without starting processes
 
@@ -60,17 +62,27 @@ def make_scanner() -> Callable[[Path], Scan]:
 def scan_mask(path: Path) -> Scan:
     """Scan one file."""
     try:
-        data = read_bytes(path)
-        where = str(path)
-        picture = open_picture(data, where, label=True)
-        if picture.format in ("JPEG", "WEBP"):
+        data, where = read_bytes(path), str(path)
+        kind = _kind(data, where)
+        if kind == "lossy":
             return _scan_lossy(path, decode_image(data, where))
-        if picture.mode in ("P", "L", "1", "F") or picture.mode.startswith("I"):
+        if kind == "values":
             values: NDArray[Any] = decode_label(data, where)
-            return _scan(path, "values", values, label_palette(data))
-        return _scan(path, "colors", decode_color_label(data, where), {})
+            return _scan(path, kind, values, label_palette(data))
+        return _scan(path, kind, decode_color_label(data, where), {})
     except PspError as error:
         return Scan(path, problem=str(error))
+
+
+def _kind(data: bytes, where: str) -> str:
+    """Return "values", "colors" or "lossy" for a mask file. Raises PictureError."""
+    if data.startswith(PNG) and data[12:16] == b"IHDR":  # the usual case, without decoding twice
+        return "values" if data[25] in _ONE_VALUE else "colors"
+    picture = open_picture(data, where, label=True)
+    if picture.format == "JPEG" or (picture.format == "WEBP" and not webp_is_lossless(data)):
+        return "lossy"
+    one_value = picture.mode in ("P", "L", "1", "F") or picture.mode.startswith("I")
+    return "values" if one_value else "colors"
 
 
 def packed(rgb: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -98,7 +110,10 @@ def _solid(values: NDArray[Any]) -> frozenset[int]:
     rows = values[:, 2:]
     down = (rows[1:] == rows[:-1])[1:] & (rows[1:] == rows[:-1])[:-1]
     full = across[2:] & across[1:-1] & across[:-2] & down
-    return frozenset(np.unique(rows[2:][full]).tolist())
+    inside = rows[2:][full]
+    if inside.dtype == np.uint8:
+        return frozenset(np.flatnonzero(np.bincount(inside, minlength=256)).tolist())
+    return frozenset(np.unique(inside).tolist())
 
 
 def _scan_lossy(path: Path, image: NDArray[np.uint8]) -> Scan:

@@ -159,6 +159,8 @@ def _inexact(picture: Image.Image, data: bytes) -> str | None:
         return None
     if kind in ("BMP", "GIF", "TIFF", "PAM", "PPM"):
         return None
+    if kind == "WEBP" and webp_is_lossless(data):
+        return None
     return f"{kind} is lossy"
 
 

@@ -86,3 +86,13 @@ def test_small_regions_whose_color_is_not_found_are_refused(tmp_path, rng):
     Image.fromarray(image).save(tmp_path / "masks/1.jpg", quality=95, subsampling=0)
     with error_naming(PspError, "masks/1.jpg", "far", "PNG"):
         read_masks(tmp_path / "images", tmp_path / "masks")
+
+
+def test_names_by_color_keep_their_order(tmp_path, rng):
+    tree(tmp_path, rng, [(0, 0, 0), (250, 2, 0), (0, 128, 64)])
+    (tmp_path / "class_dict.csv").write_text(
+        "name,r,g,b\nwall,0,128,64\nVoid,0,0,0\nroof,250,2,0\n"
+    )
+    export = read_masks(tmp_path / "images", tmp_path / "masks")
+    assert export.classes == ("wall", "Void", "roof") and export.ignored == {"Void"}
+    assert any("class_dict.csv" in remark for remark in export.remarks)

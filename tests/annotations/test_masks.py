@@ -276,3 +276,36 @@ def test_masks_without_anything_drawn_are_refused(tmp_path, rng):
     tree(tmp_path, rng, values=())
     with error_naming(PspError, "0 alone"):
         read_masks(tmp_path / "images", tmp_path / "masks")
+
+
+def test_a_legend_is_no_mask_and_names_that_do_not_fit_are_said(tmp_path, rng):
+    tree(tmp_path / "a", rng)
+    save_picture(tmp_path / "a/images/legend.png", drawn(rng, (1, 2)))
+    export = read_export(tmp_path / "a", "masks")
+    assert len(export.pictures) == 4
+    assert any("legend.png" in remark for remark in export.remarks)
+    tree(tmp_path / "b", rng)
+    for number in range(4):
+        path = tmp_path / f"b/masks/{number}.png"
+        path.rename(path.with_name(f"{'zyxw'[number]}.png"))
+    assert list(recognize(Place(tmp_path / "b"))) == ["masks"]
+    with error_naming(PspError, "b/masks", "named like a photo"):
+        MASKS.read(Place(tmp_path / "b"), ReadOptions())
+
+
+def test_other_lossless_files_are_masks_too(tmp_path, rng):
+    kinds = {"png": {}, "bmp": {}, "tif": {}, "gif": {}, "webp": {"lossless": True}}
+    answers = {}
+    for kind, options in kinds.items():
+        answers[kind] = drawn(rng, (1, 2, 3))
+        photo(tmp_path / f"images/{kind}.jpg", rng)
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        Image.fromarray(answers[kind]).save(tmp_path / f"masks/{kind}.{kind}", **options)
+    answers["deep"] = drawn(rng, (1, 2))
+    photo(tmp_path / "images/deep.jpg", rng)
+    save_picture(tmp_path / "masks/deep.png", answers["deep"].astype(np.uint16))
+    export = read_export(tmp_path, "masks")
+    assert export.classes == ("class_0", "class_1", "class_2", "class_3")
+    for name, answer in answers.items():
+        label = paint(picture_named(export, name), HEIGHT, WIDTH, export.classes, export.order)
+        np.testing.assert_array_equal(label, answer)
