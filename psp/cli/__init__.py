@@ -28,6 +28,7 @@ from psp.cli.recipe import recipe_app
 from psp.cli.runs import runs_command
 from psp.cli.stopping import end_of_rank, leave, work_on_one_rank
 from psp.cli.streams import results_written, standard_streams
+from psp.cli.suspects import suspects_command
 from psp.cli.train import train_command
 from psp.cli.verify import verify_command
 from psp.errors import PspError
@@ -118,6 +119,7 @@ app.add_typer(
     cards_app, name="cards", rich_help_panel=DATA, short_help="List the data sets that psp knows."
 )
 _add("inspect", inspect_command, DATA, "Show what shards hold, or a model.")
+_add("suspects", suspects_command, DATA, "List masks that the network contradicts.")
 _add("verify", verify_command, DATA, "Check every byte and every label value of shards.")
 app.add_typer(
     models_app, name="models", rich_help_panel=MODELS, short_help="List the published weights."

@@ -83,6 +83,14 @@ def predict_command(
             "--probabilities", help="Also write every class's probability: probabilities/NAME.npz."
         ),
     ] = False,
+    rank_by: Annotated[
+        str | None,
+        typer.Option(
+            "--rank",
+            help="uncertain: also write uncertain.csv, the pictures to label next first.",
+            metavar="BY",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Redo everything and overwrite results in --out."),
@@ -126,7 +134,7 @@ def predict_command(
         out=out or default_out(named),
         numbering=out is None,
         overwrite=overwrite,
-        writers=find_writers(_writer_names(write, probabilities)),
+        writers=find_writers(_writer_names(write, probabilities, rank_by)),
         share=within(share_from(part), rank) if part else rank,
         procedure=procedure_of(scales, multi_scale, flip, crop, base_size, procedure),
         device=_pick_device(device),
@@ -201,10 +209,14 @@ def _resumable() -> Iterator[None]:
         raise typer.Exit(128 + signal.SIGINT) from None
 
 
-def _writer_names(listed: str, probabilities: bool) -> list[str]:
-    """Return the names in the value of --write, and what --probabilities adds."""
+def _writer_names(listed: str, probabilities: bool, rank_by: str | None) -> list[str]:
+    """Return the names in the value of --write, and what --probabilities and --rank add."""
     names = [name for part in listed.split(",") if (name := part.strip())]
-    return [*names, "probabilities"] if probabilities else names
+    if probabilities:
+        names.append("probabilities")
+    if rank_by is not None:
+        names.append(one_of("--rank", rank_by, ("uncertain",)))
+    return names
 
 
 def _find_model(model: Path | None, weights: str | None, silent: bool) -> "Model":

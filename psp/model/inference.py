@@ -78,6 +78,18 @@ class SlidingWindow:
         return labels
 
     @torch.inference_mode()
+    def confident_label_map(
+        self, image: NDArray[np.uint8], procedure: Procedure
+    ) -> tuple[Tensor, Tensor]:
+        """Return the label map as `label_map`, and each label's probability, float32 (H, W)."""
+        labels = torch.empty(image.shape[:2], dtype=torch.uint8, device=self.device)
+        confidence = torch.empty(image.shape[:2], device=self.device)
+        for rows, columns, probabilities in self.tiles(image, procedure):
+            labels[rows, columns] = probabilities.argmax(2)
+            confidence[rows, columns] = probabilities.amax(2)
+        return labels, confidence
+
+    @torch.inference_mode()
     def probabilities(self, image: NDArray[np.uint8], procedure: Procedure) -> Tensor:
         """Return float32 (classes, H, W), summing to 1 over classes, for a uint8 (H, W, 3) RGB.
 

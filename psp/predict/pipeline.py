@@ -152,7 +152,8 @@ def _load_network(request: PredictRequest, procedure: Procedure) -> Network:
         compiled=request.compiled,
     )
     probabilities = any(writer.probabilities for writer in request.writers)
-    return Network(sliding_window, procedure, probabilities)
+    confidence = any(writer.confidence for writer in request.writers)
+    return Network(sliding_window, procedure, probabilities, confidence)
 
 
 def _run(

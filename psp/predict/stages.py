@@ -46,6 +46,7 @@ class Picture:
     image: NDArray[np.uint8] | None = None  # (H, W, 3)
     labels: NDArray[np.uint8] | None = None  # (H, W)
     probabilities: NDArray[np.float16] | None = None  # (classes, H, W)
+    confidence: NDArray[np.float16] | None = None  # (H, W)
     files: dict[str, bytes] = field(default_factory=dict)  # writer's name to its file's contents
     record: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
@@ -53,7 +54,7 @@ class Picture:
     @property
     def nbytes(self) -> int:
         """The bytes of its arrays."""
-        arrays = (self.image, self.labels, self.probabilities)
+        arrays = (self.image, self.labels, self.probabilities, self.confidence)
         return sum(array.nbytes for array in arrays if array is not None)
 
     def run_stage(self, stage: Callable[["Picture"], None], fault: type[PspError]) -> None:
@@ -98,7 +99,7 @@ class Stages:
 
         def written(item: Picture) -> Picture:
             item.run_stage(self._encode, PspError)
-            item.image = item.labels = item.probabilities = None  # to free the memory
+            item.image = item.labels = item.probabilities = item.confidence = None  # free memory
             item.run_stage(self._write, NameFaultError)
             item.files = {}
             return item
@@ -128,7 +129,14 @@ class Stages:
         assert item.image is not None and item.labels is not None
         classes, palette = self.header.classes, self.header.palette
         prediction = Prediction(
-            item.name, item.image, item.labels, classes, palette, item.probabilities
+            item.name,
+            item.image,
+            item.labels,
+            classes,
+            palette,
+            item.path,
+            item.probabilities,
+            item.confidence,
         )
         for writer in self.folder.writers:
             if writer.write:
@@ -170,14 +178,15 @@ def _shares(labels: NDArray[np.uint8], classes: tuple[str, ...]) -> dict[str, fl
 
 @dataclass(frozen=True)
 class Network:
-    """The stage that predicts a picture's label map, and its probabilities if a writer asks."""
+    """The stage that predicts a picture's label map, and what else a writer asks for."""
 
     sliding_window: SlidingWindow
     procedure: Procedure
     probabilities: bool
+    confidence: bool = False
 
     def __call__(self, item: Picture) -> None:
-        """Set `labels`, and `probabilities` if asked for.
+        """Set `labels`, and `probabilities` and `confidence` if asked for.
 
         Raises PspError if the picture does not fit into memory, or its probabilities are too large.
         """
@@ -187,6 +196,12 @@ class Network:
         with picture_fits(str(item.path), (height, width), self.procedure.crop, device):
             if self.probabilities:
                 self._predict_probabilities(item, item.image)
+            elif self.confidence:
+                labels, confidence = self.sliding_window.confident_label_map(
+                    item.image, self.procedure
+                )
+                item.labels = _to_host(labels)
+                item.confidence = _to_host(confidence.to(torch.float16))
             else:
                 item.labels = _to_host(self.sliding_window.label_map(item.image, self.procedure))
 
@@ -204,6 +219,8 @@ class Network:
         probabilities = self.sliding_window.probabilities(image, self.procedure)
         item.labels = _to_host(probabilities.argmax(0).to(torch.uint8))
         item.probabilities = _to_host(probabilities.to(torch.float16))
+        if self.confidence:
+            item.confidence = _to_host(probabilities.amax(0).to(torch.float16))
 
 
 def _to_host(tensor: Tensor) -> NDArray[Any]:

@@ -9,6 +9,7 @@ from psp.cli.console import number_table, out, say
 
 if TYPE_CHECKING:  # importing them loads torch
     from psp.evaluate.evaluation import Evaluation
+    from psp.evaluate.suspects import Suspect
     from psp.evaluate.tally import Tally
     from psp.model.procedure import Procedure
     from psp.model.weights import Header
@@ -106,3 +107,19 @@ def _show_classes(tally: "Tally", names: Sequence[str]) -> None:
 
 def _percent(value: float) -> str:
     return "-" if value != value else f"{100 * value:.2f}"  # NaN: the class has no pixel
+
+
+def show_suspects(suspects: "Sequence[Suspect]") -> None:
+    """Print the pictures whose masks are in doubt, a line each."""
+    table = number_table("split", "score", "doubt")
+    table.add_column("picture")
+    table.add_column("most of it")
+    for item in suspects:
+        table.add_row(
+            Text(item.split),
+            _percent(item.score),
+            _percent(item.doubt),
+            Text(item.name),
+            Text(item.reason),
+        )
+    out.print(table)

@@ -14,6 +14,9 @@ WRITERS = {
     "overlays": "psp.predict.writers.overlays:OVERLAYS",
     "probabilities": "psp.predict.writers.probabilities:PROBABILITIES",
     "npy": "psp.predict.writers.npy:NPY",
+    "coco": "psp.predict.writers.coco:COCO",
+    "labelme": "psp.predict.writers.labelme:LABELME",
+    "uncertain": "psp.predict.writers.uncertain:UNCERTAIN",
     "shares": "psp.predict.writers.shares:SHARES",
 }
 DEFAULT = ("labels", "overlays")

@@ -26,7 +26,9 @@ class Prediction:
     labels: NDArray[np.uint8]  # (H, W), the most probable class ids
     classes: tuple[str, ...]  # names, in id order
     palette: tuple[tuple[int, int, int], ...]  # the classes' (R, G, B) colors, in id order
+    source: Path = Path()  # the picture's file
     probabilities: NDArray[np.float16] | None = None  # (classes, H, W), if a writer needs them
+    confidence: NDArray[np.float16] | None = None  # (H, W), the labels' probability, likewise
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Writer:
     suffix: str = ""
     write: Callable[[Prediction], bytes] | None = None
     probabilities: bool = False  # whether `write` needs them: they take time and much memory
+    confidence: bool = False  # whether `write` needs it: a little of both
     file: str = ""
     collect: Callable[[Results], bytes] | None = None
 
