@@ -5,6 +5,7 @@ labelme looks for a picture beside its JSON file: copy the files of this folder 
 
 import base64
 import json
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ VERSION = "5.4.1"  # of labelme, which has masks since 5.3
 def write(prediction: Prediction) -> bytes:
     """Return the JSON file of one picture."""
     height, width = prediction.labels.shape
-    shapes = []
+    shapes: list[dict[str, Any]] = []
     for index, mask in drawn_classes(prediction):
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         top, bottom, left, right = rows[0], rows[-1], columns[0], columns[-1]
