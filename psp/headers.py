@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from psp.errors import PspError
+from psp.errors import PspError, printable
 from psp.files import read_bytes
 
 LONGEST = 64 << 20  # bytes of a header; the manifest of a thousand shards has four million
@@ -107,7 +107,7 @@ def shown(value: Any) -> str:
     """Return a value for a message: short, and on one line."""
     if isinstance(value, (dict, list, tuple)):
         return "a list" if isinstance(value, (list, tuple)) else "an object"
-    text = f"'{value[:60]}'" if isinstance(value, str) else repr(value)[:60]
+    text = f"'{printable(value[:60])}'" if isinstance(value, str) else repr(value)[:60]
     return text + "…" * (isinstance(value, str) and len(value) > 60)
 
 

@@ -83,7 +83,7 @@ class Run:
             raise PspError(f"{self.folder}: not a run (it has no config.json).")
         value = read_header(self.config)
         value.object("settings")
-        value.text("data", empty=False)
+        value.text("data")
         value.text("data_fingerprint")
         value.text("launch", None)
         value.text("precision", "")
