@@ -17,14 +17,16 @@ from psp.images.reading import FORMATS, PictureError, ignore_warnings, open_pict
 MAX_16 = np.iinfo(np.uint16).max
 
 
-def decode_image(data: bytes, where: str, *, turn: bool = False) -> NDArray[np.uint8]:
+def decode_image(
+    data: bytes, where: str, *, turn: bool = False, notes: list[str] | None = None
+) -> NDArray[np.uint8]:
     """Return a data set's picture file as uint8 (H, W, 3) RGB.
 
     Gray is repeated, a palette applied, transparency dropped, CMYK converted, 16 bits reduced to 8.
     With `turn` it is upright by its EXIF orientation, as own photos are; official sets' masks
-    ignore it. Raises PictureError, which starts with `where`.
+    ignore it. `notes` gets what is worth saying. Raises PictureError, which starts with `where`.
     """
-    picture = open_picture(data, where)
+    picture = open_picture(data, where, notes=notes)
     pixels = to_rgb(picture, where, data)
     turn = turn or picture.format == "AVIF"  # whose transforms are part of the picture
     return upright(pixels, orientation_of(picture)) if turn else pixels
@@ -44,10 +46,11 @@ def as_rgb(picture: object) -> NDArray[np.uint8]:
         raise PictureError(f"image: broken picture: {' '.join(str(error).split())}") from None
 
 
-def check_image(data: bytes, where: str) -> tuple[int, int, int]:
+def check_image(data: bytes, where: str, notes: list[str] | None = None) -> tuple[int, int, int]:
     """Check that a picture file can be decoded to its end; return height, width and orientation.
 
     The size is that of the stored pixels, the orientation that of the EXIF data (1: upright).
+    `notes` gets what is worth saying of the file.
 
     Raises PictureError if `decode_image` would. All bits of a JPEG are decoded, because that is
     where errors show, but the inverse transform, which cannot fail, is done at 1/8 of the size.
@@ -63,7 +66,7 @@ def check_image(data: bytes, where: str) -> tuple[int, int, int]:
             # Not of a HEIC, whose thumbnail alone would be decoded.
             picture.draft("L", (max(1, width // 8), max(1, height // 8)))
 
-    picture = open_picture(data, where, before_loading=shrink)
+    picture = open_picture(data, where, before_loading=shrink, notes=notes)
     if picture.mode not in ("RGB", "L", "CMYK"):
         to_rgb(picture, where, data)
     if swaps_sides(orientation):
@@ -105,7 +108,10 @@ def deep_colors(data: bytes) -> NDArray[np.uint16] | None:
     """
     if not data.startswith((PNG, b"II*\0", b"MM\0*")):
         return None
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # more pixels than its limit, 2^30: Pillow's upper bits have to do
+        return None
     if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3 or pixels.shape[2] < 3:
         return None
     return np.ascontiguousarray(pixels[..., 2::-1], np.uint16)

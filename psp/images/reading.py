@@ -28,9 +28,9 @@ from psp.images.heif import (
 from psp.images.jpeg import JPEG, jpeg_fault, jpeg_has_all_scans, jpegs_with_an_end
 from psp.images.kinds import why_unread
 from psp.images.netpbm import is_pam, read_pam
+from psp.images.remarks import picture_count, remarks
 from psp.images.tiff import SIGNATURES as TIFF
 from psp.images.tiff import (
-    counted_pages,
     missing_codec,
     preview_fault,
     tiff_fault,
@@ -65,18 +65,20 @@ def open_picture(
     before_loading: Callable[[Image.Image], None] = lambda picture: None,
     *,
     label: bool = False,
+    notes: list[str] | None = None,
 ) -> Image.Image:
     """Decode a file of one of Pillow's `formats` completely.
 
     The file's own header decides whether its pixels are read exactly; `label` says that they are to
-    be values, not colors. Raises UnknownKindError for a file of another format, and PictureError
-    for any other error. `before_loading` is called when the header is read, but not yet the pixels.
+    be values, not colors. `notes` gets what is worth saying of a file that is read. Raises
+    UnknownKindError for a file of another format, and PictureError for any other error.
+    `before_loading` is called when the header is read, but not yet the pixels.
     """
     if not data:
         raise PictureError(f"{where}: the file is empty. Copy it again.")
     try:
         with ignore_warnings():
-            data = _checked(data, where, formats)
+            original, data = data, _checked(data, where, formats)
             picture = _opened(data, where, formats, label)
             _check_memory(picture, where)
             if picture.format == "BMP":
@@ -96,11 +98,13 @@ def open_picture(
                 if picture.format not in ("JPEG", "MPO"):
                     raise
                 picture = _jpeg_without_end(data)
-            if label and _pictures(picture, data) > 1:
+            if label and picture_count(picture, data) > 1:
                 kind = picture.format
                 raise PictureError(
                     f"{where}: a label must be a PNG: this {kind} has several pictures in it."
                 )
+            if notes is not None:
+                notes += remarks(picture, original)
             return picture
     except UnidentifiedImageError:
         if data.startswith(TIFF):  # one of a kind that Pillow has no mode for
@@ -126,13 +130,6 @@ def _checked(data: bytes, where: str, formats: tuple[str, ...]) -> bytes:
     if data.startswith(JPEG) and (fault := jpeg_fault(data)):
         raise PictureError(f"{where}: {fault}.")
     return data
-
-
-def _pictures(picture: Image.Image, data: bytes) -> int:
-    """Return how many pictures a file has."""
-    if picture.format == "TIFF":
-        return counted_pages(data)
-    return int(getattr(picture, "n_frames", 1))
 
 
 def _opened(data: bytes, where: str, formats: tuple[str, ...], label: bool) -> Image.Image:

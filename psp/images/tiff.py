@@ -136,27 +136,44 @@ def counted_pages(data: bytes) -> int:
         return 1
 
 
+def tiff_orientation(data: bytes) -> int:
+    """Return the orientation in a TIFF's first picture, which Pillow undoes; 1 in other files."""
+    if not data.startswith(SIGNATURES):
+        return 1
+    try:
+        found = _values(data, 274, 1)[:1]
+    except struct.error:
+        return 1
+    return found[0] if found and 1 <= found[0] <= 8 else 1
+
+
 def _subfile_types(data: bytes) -> list[int]:
     """Return the new subfile type of each picture in a chain. Raises struct.error."""
+    return _values(data, 254, 0)
+
+
+def _values(data: bytes, wanted: int, default: int) -> list[int]:
+    """Return a tag's value, a whole number, in each picture in a chain. Raises struct.error."""
     order = "<" if data[:2] == b"II" else ">"
     big = data[2 if order == "<" else 3] == 43
     count, entry, word = ("Q", "HHQ", "Q") if big else ("H", "HHI", "I")
     (at,) = struct.unpack_from(order + word, data, 8 if big else 4)
-    kinds: list[int] = []
+    values: list[int] = []
     seen: set[int] = set()
-    while at and at not in seen and len(kinds) < _MAX_PAGES:
+    while at and at not in seen and len(values) < _MAX_PAGES:
         seen.add(at)
         (entries,) = struct.unpack_from(order + count, data, at)
         at += struct.calcsize("<" + count)
-        size = struct.calcsize("<" + entry) + struct.calcsize("<" + word)
-        kinds.append(0)
-        for index in range(min(entries, 1000)):
-            tag, _, _ = struct.unpack_from(order + entry, data, at + index * size)
-            if tag == 254:
-                place = at + index * size + struct.calcsize("<" + entry)
-                (kinds[-1],) = struct.unpack_from(order + "I", data, place)
+        before = struct.calcsize("<" + entry)
+        size = before + struct.calcsize("<" + word)
+        values.append(default)
+        for place in range(at, at + min(entries, 1000) * size, size):
+            tag, kind, _ = struct.unpack_from(order + entry, data, place)
+            if tag == wanted:
+                form = order + ("H" if kind == 3 else "I")
+                (values[-1],) = struct.unpack_from(form, data, place + before)
         (at,) = struct.unpack_from(order + word, data, at + entries * size)
-    return kinds
+    return values
 
 
 def unknown_tiff(data: bytes, tags: Mapping[int, Any] | None) -> str:

@@ -55,18 +55,19 @@ _FORMATS = (
 )
 
 
-def decode_photo(data: bytes, where: str) -> NDArray[np.uint8]:
+def decode_photo(data: bytes, where: str, notes: list[str] | None = None) -> NDArray[np.uint8]:
     """Return a picture file's pixels as uint8 (H, W, 3) RGB, upright by its EXIF orientation.
 
     Gray is repeated, a palette applied, transparency dropped, CMYK converted, 16 bits reduced to 8;
-    of several frames the first is taken. Raises PictureError, whose message starts with `where`.
+    of several frames the first is taken. `notes` gets what is worth saying of the file. Raises
+    PictureError, whose message starts with `where`.
     """
     raw = BY_SUFFIX.get(Path(where).suffix.lower()) is RAW and data.startswith(SIGNATURES)
     # A decoder of TIFFs would find a raw file's small preview.
     if raw or content_kind(data[:64]) not in (None, JPEG_2000, OTHER_PICTURE):
         raise PictureError(f"{where}: {why_unread(data, where)}.")
     try:
-        picture = open_picture(data, where, _formats())
+        picture = open_picture(data, where, _formats(), notes=notes)
     except UnknownKindError:
         if data.startswith((b"\xff\xd8", b"\x89PNG")):  # OpenCV fills damaged ones with gray
             raise

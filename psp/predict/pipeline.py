@@ -65,6 +65,7 @@ class PredictResult:
     header: Header
     procedure: Procedure
     precision: str
+    remarks: Mapping[str, int] = field(default_factory=dict)  # on how many pictures' files
 
 
 def predict(
@@ -102,6 +103,7 @@ def predict(
         header=header,
         procedure=procedure,
         precision=settings.precision,
+        remarks=dict(sorted(stages.remarks.items())),
     )
 
 

@@ -5,6 +5,7 @@ of those before. What they hold at a time is bounded, whatever the number of pic
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -49,6 +50,7 @@ class Picture:
     confidence: NDArray[np.float16] | None = None  # (H, W)
     files: dict[str, bytes] = field(default_factory=dict)  # writer's name to its file's contents
     record: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)  # what is worth saying of its file
     error: str | None = None
 
     @property
@@ -76,6 +78,7 @@ class Stages:
         self.folder, self.header, self.overwrite = folder, header, overwrite
         self.predicted: list[str] = []
         self.failed: list[tuple[str, str]] = []
+        self.remarks = Counter[str]()  # on how many files there is one
         self._unrecorded: list[Picture] = []  # failures from before the folder was made
 
     def run(
@@ -153,6 +156,7 @@ class Stages:
         record = {**item.record, "seconds": round(item.seconds, 4)}
         if item.error is None:
             self.predicted.append(item.name)
+            self.remarks.update(item.notes)
         else:
             self.failed.append((item.name, item.error))
             record = {"error": item.error}
@@ -163,7 +167,7 @@ class Stages:
 
 
 def _decode(item: Picture) -> None:
-    item.image = decode_photo(read_bytes(item.path), str(item.path))
+    item.image = decode_photo(read_bytes(item.path), str(item.path), item.notes)
 
 
 def _shares(labels: NDArray[np.uint8], classes: tuple[str, ...]) -> dict[str, float]:

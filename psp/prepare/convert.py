@@ -14,9 +14,7 @@ from psp.data.staging import Sample, Staged, stage
 from psp.errors import PspError
 from psp.files import read_bytes
 from psp.images.encoding import encode_label
-from psp.images.headers import lacks_png_end
 from psp.images.heif import is_avif, is_heif
-from psp.images.jpeg import jpeg_lacks_end
 from psp.images.labels import (
     decode_color_label,
     decode_label,
@@ -31,8 +29,6 @@ from psp.prepare.palettes import labels_by_palette
 from psp.prepare.turning import TURNED, upright_mask
 
 UNKNOWN = -1  # in the lookup table: a raw value that is not in the card
-# Counted, and said at the end.
-NO_END = "pictures lack the end mark of their file, but no pixel"
 
 
 class BadPairError(PspError):
@@ -79,14 +75,13 @@ class Converter:
             data = _picture_bytes(pair)
             boxed = is_heif(data) or is_avif(data)  # which are upright when they are decoded
             if (self.keeps_files or turn) and not boxed:
-                height, width, tag = check_image(data, str(pair.image))
+                height, width, tag = check_image(data, str(pair.image), notes)
                 orientation = tag if turn else UPRIGHT
                 size = (width, height) if swaps_sides(orientation) else (height, width)
             if not self.keeps_files or boxed:
-                image = decode_image(data, str(pair.image), turn=turn)
+                asked = None if size else notes
+                image = decode_image(data, str(pair.image), turn=turn, notes=asked)
                 size = (image.shape[0], image.shape[1])
-            if jpeg_lacks_end(data) or lacks_png_end(data):
-                notes.append(NO_END)
         except PspError as error:
             problems.append(str(error))
         if pair.drawn is not None and isinstance(pair.drawn.drawn, tuple):

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from psp.images.labels import label_orientation
 from psp.images.orientation import UPRIGHT, swaps_sides, upright
+from psp.images.tiff import tiff_orientation
 
 # What is counted, and said at the end.
 TURNED = "masks were turned with their photos (EXIF), as their sizes say"
@@ -31,6 +32,8 @@ def upright_mask(
     on the upright photo; only a quarter turn shows in its size. `notes` gets what was assumed.
     Raises PictureError for a file that is no picture.
     """
+    if tiff_orientation(data) != UPRIGHT:
+        return raw  # it was turned when it was read
     if any(sign in data for sign in _SIGNS):  # seldom
         own = label_orientation(data, where)
         if own != UPRIGHT:

@@ -4,11 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from helpers.picture_files import saved
 from helpers.trees import noise, save_picture
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from psp.data.shards import ShardSplit
 from psp.images.orientation import orientation_of, swaps_sides, upright
+from psp.images.pictures import check_image, decode_image
 from psp.predict.photos import decode_photo
 
 CARD = """
@@ -55,6 +58,70 @@ def test_an_orientation_is_undone_as_pillow_does_it(rng, tmp_path, orientation):
         assert np.array_equal(np.asarray(ImageOps.exif_transpose(picture)), pixels)
     assert np.array_equal(decode_photo((tmp_path / "p.png").read_bytes(), "p"), pixels)
     assert swaps_sides(orientation) == (orientation >= 5)
+
+
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><d tiff:Orientation="%d"/></x:xmpmeta>'
+KINDS = {
+    "JPEG": {"quality": 95},
+    "PNG": {},
+    "TIFF": {},
+    "TIFF deflate": {"compression": "tiff_deflate"},
+    "WEBP": {"lossless": True},
+    "JPEG by XMP": {"quality": 95},
+    "PNG by XMP": {},
+    "WEBP by XMP": {"lossless": True},
+}
+
+
+def of_kind(name, pixels, orientation):
+    """A file of stored pixels with an orientation, as EXIF or as XMP."""
+    kind, options = name.split()[0], dict(KINDS[name])
+    note = XMP % orientation
+    if not name.endswith("XMP"):
+        tag = Image.Exif()
+        tag[0x0112] = orientation
+        options["exif"] = tag
+    elif kind == "PNG":
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", note.decode())
+    else:
+        options["xmp"] = note
+    return saved(Image.fromarray(pixels), kind, **options)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("name", KINDS)
+def test_every_format_is_upright_in_predict_and_in_shards(rng, name, orientation):
+    pixels = stored(noise(rng, 24, 36), orientation)
+    data = of_kind(name, pixels, orientation)
+    plain = decode_image(of_kind(name, pixels, 1), "p")  # a lossy one is not turned before
+    expected = upright(plain, orientation)
+    assert np.array_equal(decode_photo(data, "p"), expected)
+    assert np.array_equal(decode_image(data, "p", turn=True), expected)
+    height, width, tag = check_image(data, "p")
+    assert (height, width, tag) == (*plain.shape[:2], orientation)
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "PNG", "PNG by XMP"])
+def test_masks_with_tags_of_their_own_are_upright(tmp_path, rng, psp, kind):
+    truth = {}
+    for orientation in range(1, 9):
+        name = f"o{orientation}"
+        label = rng.integers(0, 3, (24, 24)).astype(np.uint8)  # no size tells anything
+        photo = of_kind("JPEG", stored(noise(rng, 24, 24), orientation), orientation)
+        mask = of_kind(kind, stored(label, orientation), orientation)
+        suffix = "tif" if kind == "TIFF" else "png"
+        for path, data in ((f"photos/{name}.jpg", photo), (f"masks/{name}.{suffix}", mask)):
+            (tmp_path / "raw" / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "raw" / path).write_bytes(data)
+        truth[name] = label
+    (tmp_path / "town.toml").write_text(CARD)
+    _, _, err = psp("prepare", "town.toml", "raw", "-o", "data", check=0)
+    assert "EXIF" not in err  # nothing had to be assumed
+    for name in ("train", "val"):
+        split = ShardSplit(tmp_path / "data", name)
+        for index, sample in enumerate(split.names):
+            assert np.array_equal(split.label(index), truth[sample]), sample
 
 
 @pytest.fixture

@@ -46,6 +46,7 @@ def _print_json(result: PredictResult, share: Share, left_out: LeftOut) -> None:
         "predicted": list(result.predicted),
         "skipped": list(result.skipped),
         "failed": [{"name": name, "error": error} for name, error in result.failed],
+        "remarks": dict(result.remarks),
         "unread": left_out.pictures,  # of kinds that psp does not read, by suffix
     }
     print(json_line(record))
@@ -65,6 +66,8 @@ def _say_result(
         say(f"{_pictures(skipped)} predicted already, and skipped")
     places = ", ".join(place for writer in request.writers for place in writer.places)
     say(f"{_pictures(predicted)} predicted: {places} and more in {result.out}")
+    for text, count in result.remarks.items():
+        say(f"{count} {text}")
     how = procedure_line(model.which, result.header, result.procedure, result.precision)
     say(f"{model.path.parent if model.run else model.path}: {how}")
     header = result.header
