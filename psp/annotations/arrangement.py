@@ -75,7 +75,7 @@ def arrange(place: Place) -> Arrangement | None:
     photos = [group for group in groups if not group.kind.are_masks and group.kind.readable]
     if not (masks and photos):
         masks = _by_names(groups) or _by_contrast(groups)
-    photos = [group for group in groups if group not in masks and group.kind.readable]
+    photos = [group for group in groups if group not in masks]
     if not (masks and photos):
         return None
     masks, photos = _without_others(masks), _without_others(photos)

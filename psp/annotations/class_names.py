@@ -6,6 +6,7 @@ of a file are of one shape, or the lines themselves are the names.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,8 @@ FILES = (
     "labels.csv",
 )
 _MOST = 1 << 20  # bytes of such a file
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_OF_A_PICTURE = re.compile(r"\.(?:jpe?g|png|bmp|tiff?|webp|gif)\b")
 _IGNORED = frozenset({"void", "ignore", "ignored", "unlabeled", "unlabelled", "ignore_label"})
 _BACKGROUND = frozenset({"background", "bg"})
 _HEADS = frozenset({"name", "names", "class", "classes", "class_name", "label", "id", "value"})
@@ -69,7 +72,8 @@ def find_names(folders: Iterable[Path]) -> Names | None:
     """
     found: list[Names] = []
     for folder in dict.fromkeys(folders):
-        found += [read_names(folder / name) for name in FILES if (folder / name).is_file()]
+        paths = [folder / name for name in FILES if (folder / name).is_file()]
+        found += [names for path in paths if (names := read_names(path))]
         found += [names for path in sorted(folder.glob("*.json")) if (names := read_map(path))]
     merged: Names | None = None
     for names in found:
@@ -146,12 +150,16 @@ def _color(rgb: Sequence[int]) -> int:
     return (rgb[0] << 16) | (rgb[1] << 8) | rgb[2]
 
 
-def read_names(path: Path) -> Names:
-    """Read a text file of names. Raises PspError that names the file and the line."""
+def read_names(path: Path) -> Names | None:
+    """Read a text file of names; None for a list of pictures, which is called labels.txt at times.
+
+    Raises PspError that names the file and the line.
+    """
     if path.stat().st_size > _MOST:
         raise PspError(f"{path}: too large for a list of class names. Remove it, or correct it")
+    data = read_bytes(path)
     try:
-        text = read_bytes(path).decode("utf-8-sig")
+        text = data.decode("utf-16" if data.startswith(_UTF16) else "utf-8-sig")
     except UnicodeDecodeError:
         raise PspError(f"{path}: is not UTF-8 text. Save it as UTF-8") from None
     numbered = [
@@ -161,10 +169,12 @@ def read_names(path: Path) -> Names:
     ]
     if numbered and _is_head(numbered[0][1]):
         del numbered[0]
+    if numbered and numbered[0][1] == "__ignore__":  # labelme's, which has the number -1
+        del numbered[0]
     if not numbered:
         raise PspError(f"{path}: names no class. Write one name a line, or remove the file")
-    if numbered[0][1] == "__ignore__":  # labelme's, which has the number -1
-        del numbered[0]
+    if all(_OF_A_PICTURE.search(line.casefold()) for _, line in numbered):
+        return None
     names = _shaped(path, numbered) or Names(path, tuple(line for _, line in numbered))
     _check(names)
     return names
@@ -176,7 +186,11 @@ def _is_head(line: str) -> bool:
     return len(words) > 1 and bool({"r", "red", "pixel value"} & set(words) or set(words) <= _HEADS)
 
 
-_INTEGER = re.compile(r"\d{1,9}")
+_INTEGER = re.compile(r"\d{1,9}(?:\.0+)?")  # some programs write 255.0
+
+
+# Numbers before and after the name: a value, a color, or both.
+_SHAPES = {(0, 1), (1, 0), (0, 3), (3, 0), (1, 3), (4, 0), (0, 4)}
 
 
 def _shaped(path: Path, numbered: Sequence[tuple[int, str]]) -> Names | None:
@@ -193,12 +207,21 @@ def _shaped(path: Path, numbered: Sequence[tuple[int, str]]) -> Names | None:
         name = " ".join(tokens[first:last])
         if not name:
             return None
-        rows.append(([int(t) for t in tokens[:first]], name, [int(t) for t in tokens[last:]]))
-    shapes = {(len(before), len(after)) for before, _, after in rows}
-    if len(shapes) != 1 or len({name for _, name, _ in rows}) != len(rows):
+        rows.append(
+            ([int(float(t)) for t in tokens[:first]], name, [int(float(t)) for t in tokens[last:]])
+        )
+    shapes = Counter(_of(before, after) for before, _, after in rows)
+    ((shape, count),) = shapes.most_common(1)
+    if shape not in _SHAPES or len({name for _, name, _ in rows}) != len(rows):
         return None
-    before, after = shapes.pop()
-    if (before, after) not in {(0, 1), (1, 0), (0, 3), (3, 0), (1, 3), (4, 0), (0, 4)}:
+    if count < len(rows):
+        number, line = next(
+            line
+            for line, (a, _, b) in zip(numbered, rows, strict=True)
+            if (len(a), len(b)) != shape
+        )
+        if count > len(rows) / 2 and re.search(r"[,;:\t]", line):
+            raise PspError(f"{path}: line {number}: not written as the other lines ({line[:60]!r})")
         return None
     names = tuple(name for _, name, _ in rows)
     numbers = [[*head, *tail] for head, _, tail in rows]
@@ -218,6 +241,10 @@ def _shaped(path: Path, numbered: Sequence[tuple[int, str]]) -> Names | None:
                 raise PspError(f"{path}: line {number}: {both} have the same color {rgb}")
             colors[_color(rgb)] = name
     return Names(path, names, values, colors)
+
+
+def _of(before: Sequence[int], after: Sequence[int]) -> tuple[int, int]:
+    return len(before), len(after)
 
 
 def _tokens(line: str) -> list[str]:

@@ -81,6 +81,7 @@ def interpret(
         _refuse_many(readable, total, solid, space)
         meant, ignored, said = unnamed_values(sorted(total), space, convention.zero)
         remarks += said
+        remarks += _about_objects(translated, meant)
         if names:
             remarks.append(f"{names.path} names no colors, and the masks hold colors: not used")
     remarks += _about_ignored(ignored, meant, total, space)
@@ -263,6 +264,18 @@ def _about_ignored(
         f"{total[value]} pixels"
         for value in sorted(ignored)
         if total[value]
+    ]
+
+
+def _about_objects(translated: dict[Path, dict[int, int]], meant: dict[int, str]) -> list[str]:
+    """Say if values without names look like numbers of objects: most are in one mask only."""
+    files = Counter(value for table in translated.values() for value in set(table.values()))
+    single = sum(files[value] == 1 for value in meant)
+    if len(translated) < 4 or single < 8 or single < 0.7 * len(meant):
+        return []
+    return [
+        f"{single} of {len(meant)} values are in one mask only: are they numbers of objects "
+        "(instances)? Then export masks of classes"
     ]
 
 

@@ -35,9 +35,16 @@ _JOINED = re.compile(rf"^(train|val|valid|test)({'|'.join(MASK_WORDS)})$")  # tr
 
 
 def ending_of(name: str) -> str:
-    """Return the addition and the type of a file's name: "_mask.png", ".jpg.png", ".jpg"."""
+    """Return the addition and the type of a file's name: "_mask.png", ".jpg.png", ".jpg".
+
+    A name that is nothing but a word for photos or masks is an ending itself.
+    """
     stem, dot, suffix = name.casefold().rpartition(".")
     suffix = {"jpeg": "jpg", "tiff": "tif"}.get(suffix, suffix)
+    if (
+        len(stem) > 1 and stem in MASK_WORDS | PHOTO_WORDS
+    ):  # a folder a picture: image.png, mask.png
+        return f"{stem}{dot}{suffix}"
     inner = re.search(r"\.(jpe?g|png|bmp|tiff?|webp)$", stem)
     if inner:
         return f"{inner[0]}.{suffix}"

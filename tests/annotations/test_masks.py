@@ -309,3 +309,13 @@ def test_other_lossless_files_are_masks_too(tmp_path, rng):
     for name, answer in answers.items():
         label = paint(picture_named(export, name), HEIGHT, WIDTH, export.classes, export.order)
         np.testing.assert_array_equal(label, answer)
+
+
+def test_a_folder_a_picture_and_values_that_look_like_objects(tmp_path, rng):
+    for number in range(5):
+        photo(tmp_path / f"{number}/rgb.png", rng)
+        label = drawn(rng, (3 * number + 1, 3 * number + 2, 3 * number + 3))
+        save_picture(tmp_path / f"{number}/label.png", label)
+    export = read_export(tmp_path, "masks")
+    assert [p.image.parent for p in export.pictures] == [p.source.parent for p in export.pictures]
+    assert any("instances" in remark for remark in export.remarks)
