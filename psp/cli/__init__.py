@@ -139,7 +139,7 @@ ON_ONE_RANK = {"prepare", "verify", "import", "export", "demo"}
 START = """\
 psp demo                       try the four commands on painted pictures, about three minutes
 psp cards                      the data sets that psp knows; then psp prepare, train, evaluate
-psp prepare my.toml PICTURES   your own data set: a card, no code
+psp prepare photos/ masks/     your own data set, or the export of a labeling tool
 psp predict photos/            label maps of your pictures, with a model of your own or published
 psp --help                     all commands; psp train --help: its options"""
 
