@@ -105,3 +105,7 @@ class Place:
         if keep:
             self._json[name] = value
         return value
+
+    def forget(self) -> None:
+        """Let go of the JSON files that were kept: a large one takes ten times its size."""
+        self._json.clear()

@@ -1,10 +1,14 @@
 """Annotation files with odd values everywhere: one line that names the file, never a traceback."""
 
+import base64
 import contextlib
+import io
 import json
+import zlib
 
 import numpy as np
 import pytest
+from helpers.covers import brush_bytes, column_counts, packed
 from helpers.exports import first_problem
 from helpers.mutations import damaged, damaged_text
 from PIL import Image
@@ -16,12 +20,18 @@ from psp.errors import PspError
 
 ROUNDS = 150
 
+MASK = np.add.outer(np.arange(40), np.arange(60)) // 9 % 5 == 1
+_FILE = io.BytesIO()
+Image.fromarray(MASK[:2, 7:10]).save(_FILE, "PNG")
+PNG = base64.b64encode(_FILE.getvalue()).decode()
+ZIPPED = base64.b64encode(zlib.compress(_FILE.getvalue())).decode()
+
 LABELME = {
     "version": "5.5.0",
     "shapes": [
         {"label": "car", "points": [[1, 2], [20.5, 3], [9, 30.9]], "shape_type": "polygon"},
         {"label": "sky", "points": [[1, 2], [20.5, 3]], "shape_type": "circle", "group_id": None},
-        {"label": "sky", "points": [[1, 2], [2, 3]], "shape_type": "mask", "mask": "iVBORw0KGgoA"},
+        {"label": "sky", "points": [[1, 2], [4, 4]], "shape_type": "mask", "mask": PNG},
     ],
     "imagePath": "a.png",
     "imageData": None,
@@ -33,7 +43,11 @@ COCO = {
     "annotations": [
         {"image_id": 5, "category_id": 1, "segmentation": [[1, 2, 20.5, 3, 9, 30]], "iscrowd": 0},
         {"image_id": 5, "category_id": 0, "segmentation": {"size": [40, 60], "counts": [0, 2400]}},
-        {"image_id": 5, "category_id": 0, "segmentation": {"size": [40, 60], "counts": "PXV2"}},
+        {
+            "image_id": 5,
+            "category_id": 0,
+            "segmentation": {"size": [40, 60], "counts": packed(column_counts(MASK))},
+        },
     ],
     "categories": [{"id": 0, "name": "a"}, {"id": 1, "name": "b", "color": [1, 2, 3]}],
 }
@@ -62,7 +76,7 @@ LABEL_STUDIO = [
                     {
                         "id": "y",
                         "type": "brushlabels",
-                        "value": {"rle": [0, 0, 37, 128, 0], "brushlabels": ["b"]},
+                        "value": {"rle": list(brush_bytes(MASK)), "brushlabels": ["b"]},
                     },
                 ],
             }
@@ -99,7 +113,7 @@ SUPERVISELY = {
             "points": {"exterior": _CORNERS, "interior": [_CORNERS]},
         },
         {"classTitle": "b", "geometryType": "rectangle", "points": {"exterior": [[1, 2], [9, 9]]}},
-        {"classTitle": "c", "geometryType": "bitmap", "bitmap": {"data": "eJw=", "origin": [1, 2]}},
+        {"classTitle": "c", "geometryType": "bitmap", "bitmap": {"data": ZIPPED, "origin": [1, 2]}},
     ],
 }
 FILES = {
@@ -125,6 +139,7 @@ def test_odd_values_are_reported_in_one_line(tmp_path, name):
     path.write_text(value if isinstance(value, str) else json.dumps(value))
     assert list(recognize(Place(tmp_path))) == [name]
     format = recognize(Place(tmp_path))[name]
+    assert not first_problem(format.read(Place(tmp_path), ReadOptions()))
     reported = 0
     for _ in range(ROUNDS):
         path.write_text(damaged_text(value, rng) if path.suffix == ".txt" else damaged(value, rng))

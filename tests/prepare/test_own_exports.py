@@ -9,6 +9,7 @@ from PIL import Image
 from psp.data.card import Exports
 from psp.errors import PspError
 from psp.prepare.layouts.annotated import gather
+from psp.prepare.own.card import OwnOptions, make_card
 from psp.prepare.own.sources import Sources, open_exports
 
 
@@ -41,3 +42,16 @@ def test_boxes_alone_are_named_as_the_reason_that_nothing_is_drawn(tmp_path):
         pytest.raises(PspError, match=r"boxes\.json.*1 annotation of a box alone.*export again"),
     ):
         gather(exports, Exports(sources=(str(tmp_path),), labels={"car": 1}, undrawn=0))
+
+
+def test_the_problem_of_the_only_picture_is_the_reason_that_there_is_no_class(tmp_path):
+    Image.new("RGB", (9, 8)).save(tmp_path / "a.jpg")
+    shape = {"label": "car", "points": [[1, 2], [3, 4]], "shape_type": "polygon"}
+    content = {"shapes": [shape], "imagePath": "a.jpg", "imageData": None}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    sources = Sources(paths=(tmp_path,))
+    with (
+        open_exports(sources, tmp_path) as exports,
+        pytest.raises(PspError, match=r"a\.json: shapes\[0\]: 2 points"),
+    ):
+        make_card(exports, sources, OwnOptions(), tmp_path / "card.toml")

@@ -46,7 +46,7 @@ def gather(
     used = [(name, p) for name, p in named if table.empty or p.drawn or p.problem]
     if not used:
         said = "; ".join(remarks)
-        where = named[0][1].source if named else "the export"
+        where = named[0][1].source if named else ", ".join(table.sources)
         raise PspError(
             f"{where}: nothing is drawn on any of {len(named)} pictures"
             f"{f' ({said})' if said else ''}. Draw polygons or masks, and export again"

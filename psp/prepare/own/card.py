@@ -57,6 +57,10 @@ def make_card(
         exports, options.rename, undrawn_is_class=options.undrawn == "background"
     )
     if not classes.names:
+        problems = (picture.problem for export in exports for picture in export.pictures)
+        problem = next(filter(None, problems), "")
+        if problem:
+            raise PspError(f"{problem.rstrip('.')}. No other picture has anything drawn on it")
         given = ", ".join(map(str, sources.paths))
         raise PspError(f"{given}: no class is drawn on any picture, so there is nothing to learn")
     text = _text(exports, sources, options, classes, path, splits=())

@@ -93,7 +93,9 @@ def _read(sources: Sources, places: list[Place]) -> Iterator[tuple[Export, Place
             yield read_masks(one.root, other.root), one
             return
     for place, formats in zip(places, found, strict=True):
-        yield _chosen(place, formats, sources.format).read(place, options), place
+        export = _chosen(place, formats, sources.format).read(place, options)
+        place.forget()
+        yield export, place
 
 
 def _chosen(place: Place, formats: dict[str, Format], wanted: str) -> Format:
