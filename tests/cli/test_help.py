@@ -16,7 +16,7 @@ def test_psp_alone_says_what_to_do_first(psp):
     code, out, err = psp()
     assert (code, err) == (2, "")
     assert len(out.splitlines()) <= 8
-    for text in ("psp demo", "psp cards", "my.toml", "psp --help"):
+    for text in ("psp demo", "psp cards", "photos/ masks/", "psp --help"):
         assert text in out
     named = set(re.findall(r"^psp ([a-z]+)", out, flags=re.MULTILINE))
     assert named <= set(get_command(app).commands)
