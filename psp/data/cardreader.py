@@ -69,6 +69,8 @@ class CardReader:
         if labels not in ("values", "colors", "names"):
             raise self.fail(f"labels '{labels}' must be 'values', 'colors' or 'names'.")
         self.colors, self.names = labels == "colors", labels == "names"
+        if "exports" in value and not self.names:
+            raise self.fail("[exports] needs labels = 'names'.")
         items = value["classes"]
         if not self.colors:  # there, a color says which pixels are meant
             items = with_made_colors(items, self.color)
@@ -110,8 +112,6 @@ class CardReader:
             if self.names:
                 raise self.fail("labels 'names' are those of a table [exports]. Add it.")
             return None
-        if not self.names:
-            raise self.fail("[exports] needs labels = 'names'.")
         self.keys(value["exports"], {"sources": list}, EXPORTS_KEYS, "exports: ")
         ignored = self.texts(value.get("ignore_from", []), "ignore_from")
         meant = [

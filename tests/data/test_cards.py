@@ -221,7 +221,52 @@ def test_more_than_255_classes_are_refused(tmp_path):
 def test_the_cards_in_the_docs_are_cards(tmp_path):
     text = (Path(__file__).parents[2] / "datasets/README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
-    assert [read_card(write(tmp_path, block)).layout for block in blocks] == ["camvid", "folders"]
+    layouts = [read_card(write(tmp_path, block)).layout for block in blocks]
+    assert layouts == ["camvid", "folders", "annotated"]
+
+
+OWN = """
+name = "own"
+layout = "annotated"
+labels = "names"
+classes = [{ name = "background", from = [] }, { name = "tree", from = ["tree", "Tree"] }]
+ignore_from = ["unsure"]
+[splits]
+train = {}
+[exports]
+sources = ["lawn"]
+undrawn = "background"
+"""
+
+
+def test_a_card_of_own_data_needs_no_title_and_no_colors(tmp_path):
+    card = read_card(write(tmp_path, OWN))
+    assert card.title == "own" and len(set(card.palette)) == 2
+    assert card.exports.labels == {"unsure": IGNORE, "tree": 1, "Tree": 1}
+    assert card.exports.undrawn == 0 and not card.exports.empty
+    assert card_from_json(card.to_json()) == card
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "texts"),
+    [
+        ('from = ["tree", "Tree"]', 'from = ["tree", "unsure"]', ["'unsure'", "from"]),
+        ('undrawn = "background"', 'undrawn = "grass"', ["undrawn", "'grass'"]),
+        ('sources = ["lawn"]', "sources = []", ["sources"]),
+        ('sources = ["lawn"]', 'sources = ["lawn"]\nempty = "yes"', ["empty", "'yes'"]),
+        ('sources = ["lawn"]', 'sources = ["lawn"]\ngroup_by = "("', ["group_by"]),
+        ('sources = ["lawn"]', 'sources = ["lawn"]\nmax_side = 0', ["max_side"]),
+        ('sources = ["lawn"]', 'sources = ["lawn"]\nval_fraction = 1.5', ["val_fraction"]),
+        ('sources = ["lawn"]', 'sources = ["lawn"]\norder = "odd"', ["order", "large-first"]),
+        ('sources = ["lawn"]', 'sorces = ["lawn"]', ["'sorces'", "sources"]),
+        ('labels = "names"', 'labels = "values"', ["names"]),
+    ],
+)
+def test_a_bad_table_of_exports_names_the_key(tmp_path, old, new, texts):
+    assert old in OWN
+    path = write(tmp_path, OWN.replace(old, new, 1))
+    with error_naming(PspError, str(path), *texts):
+        read_card(path)
 
 
 def test_an_unknown_name_suggests_the_nearest():
