@@ -17,6 +17,10 @@ PICTURES = tuple(sorted(SUFFIXES | {".heic", ".heif", ".avif"}))
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)$")
 
 
+# Folders in VOC's trees with pictures of classes and of objects: never photos.
+_OF_MASKS = re.compile(r"(?:^|/)segmentation(?:class|object)[a-z]*/")
+
+
 class Pictures:
     """All picture files at a place, found by name, whatever folder the annotation writes."""
 
@@ -30,7 +34,7 @@ class Pictures:
         self._by_name: dict[str, list[str]] = defaultdict(list)
         self._by_stem: dict[str, list[str]] = defaultdict(list)
         for name in place.named(*PICTURES):
-            if place.path(name) in masks:
+            if place.path(name) in masks or _OF_MASKS.search(name.lower()):
                 continue
             last = PurePosixPath(name.lower())
             self._by_name[last.name].append(name)

@@ -144,6 +144,19 @@ def test_names_of_labelme2voc_and_a_class_that_never_occurs(tmp_path, rng):
     np.testing.assert_array_equal(painted(export, "a", HEIGHT, WIDTH, ids), answers["a"])
 
 
+def test_pictures_of_objects_are_never_taken_for_photos(tmp_path, rng, psp):
+    answers = tree(tmp_path / "task", rng, rgb, ("a", "b", "c"), photos=False)
+    for name, label in answers.items():
+        rgb(tmp_path / f"task/SegmentationObject/{name}.png", label)
+        image = rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+        save_picture(tmp_path / f"photos/{name}.jpg", image)
+    (tmp_path / "task/labelmap.txt").write_text(LABELMAP)
+    out = tmp_path / "out"
+    _, _, errors = psp("prepare", tmp_path / "task", "-o", out, check=2)
+    assert "a.jpg" in errors and "--images" in errors
+    psp("prepare", tmp_path / "task", "--images", tmp_path / "photos", "-o", out, check=0)
+
+
 @pytest.mark.data
 @pytest.mark.skipif(not DATA, reason="PSP_TEST_DATA is not set")
 def test_real_exports():
