@@ -14,6 +14,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from psp.images.kinds import LeftOut
+
 UNDRAWN = -1  # in a painted picture: no shape covers the pixel
 IGNORED = -2  # in a painted picture: the export itself says to ignore it
 
@@ -103,3 +105,5 @@ class Export:
     ignored: frozenset[str] = frozenset()
     order: str = FILE_ORDER
     remarks: tuple[str, ...] = ()
+    # Photos and videos in its folders that psp cannot read, by folder.
+    left_out: Mapping[Path, LeftOut] = field(default_factory=dict)

@@ -249,3 +249,12 @@ def test_near_duplicates_across_splits_are_reported(tmp_path, rng, psp):
     assert "val 2" in err
     said = next(line for line in err.splitlines() if "almost like" in line)
     assert "val/copy and train/oak" in said and "yes" not in said
+
+
+def test_photos_and_videos_that_cannot_be_read_are_counted_and_end_with_3(drawn, tmp_path, psp):
+    (drawn / "raw.cr3").write_bytes(bytes(100))
+    (drawn / "clip.mp4").write_bytes(bytes(100))
+    (drawn / "README.txt").write_text("read me")
+    _, _, err = psp("prepare", drawn, check=3)
+    assert "1 .cr3" in err and "1 .mp4" in err and "README" not in err
+    assert len(both(tmp_path / "data/lawn")) == len(WORDS)

@@ -34,7 +34,8 @@ def pairs(source: Source, root: Path, split: SplitEntry) -> SplitPairs:
         return SplitPairs(None)
     # Remarks on all splits are said once.
     said = remarks if split.name == source.card.splits[0].name else []
-    return SplitPairs(sorted(found, key=lambda pair: pair.name), said)
+    left_out = {folder: files for e in source.exports for folder, files in e.left_out.items()}
+    return SplitPairs(sorted(found, key=lambda pair: pair.name), said, left_out)
 
 
 def gather(

@@ -7,6 +7,7 @@ import contextlib
 import difflib
 import hashlib
 import shutil
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,8 @@ from psp.annotations.registry import MASKS, recognize
 from psp.annotations.splits import folder_split
 from psp.errors import PspError, nearest
 from psp.files import file_lock, make_folder
+from psp.images.kinds import LeftOut, sort_files
+from psp.images.reading import SUFFIXES
 from psp.prepare.own.unpack import unpack
 
 
@@ -57,7 +60,10 @@ def open_exports(sources: Sources, workplace: Path) -> Iterator[tuple[Export, ..
             for path in sources.paths
         ]
         images = Place(sources.images) if sources.images else None
-        yield tuple(_with_pictures(*item, images) for item in _read(sources, places))
+        yield tuple(
+            _with_pictures(export, place, images, sources.video)
+            for export, place in _read(sources, places)
+        )
 
 
 @contextlib.contextmanager
@@ -71,8 +77,8 @@ def _opened(path: Path, workplace: Path) -> Iterator[Place]:
     # The same name each time, so that a run that was killed goes on with the same files.
     status = path.stat()
     text = f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
-    name = f".{path.stem}-{hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()[:8]}"
-    folder = workplace / f"{name}.unpacked"
+    name = f".{path.name}-{hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()[:8]}"
+    folder = workplace / name
     make_folder(workplace)
     with file_lock(workplace / f"{name}.lock", path):
         try:
@@ -137,7 +143,9 @@ def _unknown(place: Place) -> str:
     )
 
 
-def _with_pictures(export: Export, place: Place, images: Place | None) -> Export:
+def _with_pictures(
+    export: Export, place: Place, images: Place | None, video: Path | None
+) -> Export:
     """Return the export with the file of each picture, and what has no annotation counted."""
     where = images or place
     # A mask is never taken for the picture that it belongs to, though it may have its name.
@@ -156,8 +164,29 @@ def _with_pictures(export: Export, place: Place, images: Place | None) -> Export
             f"({spare[0].name}{', …' if len(spare) > 1 else ''})"
         )
     return replace(
-        export, pictures=tuple(_with_splits(pictures, where.root)), remarks=tuple(remarks)
+        export,
+        pictures=tuple(_with_splits(pictures, where.root)),
+        remarks=tuple(remarks),
+        left_out=_left_out(where, video) if where.given.is_dir() else {},
     )
+
+
+def _left_out(place: Place, video: Path | None) -> dict[Path, LeftOut]:
+    """Count the photos and videos in an export's folders that psp cannot read, by folder."""
+    folders: dict[Path, list[Path]] = defaultdict(list)
+    for name in place.files:
+        path = place.path(name)
+        if video is None or path.resolve() != video.resolve():
+            folders[path.parent].append(path)
+    found = {}
+    for folder, files in folders.items():
+        left_out = LeftOut()
+        for _ in sort_files(files, SUFFIXES, left_out):
+            pass
+        pictures = {key: count for key, count in left_out.counts.items() if key[0].pictures}
+        if pictures:  # annotation files and class names are used, a README is no loss
+            found[folder] = LeftOut(Counter(pictures))
+    return found
 
 
 def _with_splits(pictures: list[AnnotatedPicture], root: Path) -> list[AnnotatedPicture]:
