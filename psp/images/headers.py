@@ -184,6 +184,12 @@ def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, int]]:
         at += 8 + size + size % 2
 
 
+def jpeg_2000_bits(data: bytes) -> int:
+    """Return the bits a color of a JPEG 2000, 8 if they are not found. Source: T.800, A.5.1."""
+    at = data.find(b"\xff\x4f\xff\x51")  # start of the codestream, and its sizes
+    return (data[at + 42] & 0x7F) + 1 if 0 <= at < len(data) - 42 else 8
+
+
 def gif_frame_fills_the_screen(data: bytes) -> bool:
     """Whether a GIF's first frame covers the whole screen: the rest would be given a value.
 

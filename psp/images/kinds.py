@@ -40,7 +40,7 @@ VIDEO = Kind("video", "extract the frames: ffmpeg -i VIDEO frames/%06d.png")
 OTHER_PICTURE = Kind("picture of a kind that is not read here", "convert them to PNG")
 UNNAMED = Kind("picture without its usual suffix", "rename them, for example to .jpg or .png")
 ARCHIVE = Kind("archive", "unpack it if pictures are in it", pictures=False)
-DOCUMENT = Kind("document", "save its pictures as PNG if they are meant", pictures=False)
+DOCUMENT = Kind("document", "save the pictures in it as PNG", pictures=False)
 OTHER = Kind("other file", "", pictures=False)
 
 
@@ -244,7 +244,7 @@ def why_unread(data: bytes, where: str) -> str | None:
     kind = content_kind(data[:_HEAD]) or BY_SUFFIX.get(PurePath(where).suffix.lower())
     if kind is None:
         return None
-    remedy = kind.remedy.replace("them", "it").replace("its pictures", "it")
+    remedy = kind.remedy.replace("them", "it")
     return f"it is {_article(kind.name)} {kind.name}: {remedy}"
 
 

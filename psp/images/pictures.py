@@ -13,8 +13,10 @@ from psp.images.heif import has_avif, is_heif, open_heif
 from psp.images.jpeg import has_transform
 from psp.images.orientation import orientation_of, swaps_sides, upright
 from psp.images.reading import FORMATS, PictureError, ignore_warnings, open_picture
+from psp.images.tiff import largest_sample
 
 MAX_16 = np.iinfo(np.uint16).max
+_WHITES = {(1 << bits) - 1: bits for bits in (8, 10, 12, 14)}
 
 
 def decode_image(
@@ -27,7 +29,7 @@ def decode_image(
     ignore it. `notes` gets what is worth saying. Raises PictureError, which starts with `where`.
     """
     picture = open_picture(data, where, notes=notes)
-    pixels = to_rgb(picture, where, data)
+    pixels = to_rgb(picture, where, data, notes)
     turn = turn or picture.format == "AVIF"  # whose transforms are part of the picture
     return upright(pixels, orientation_of(picture)) if turn else pixels
 
@@ -67,24 +69,26 @@ def check_image(data: bytes, where: str, notes: list[str] | None = None) -> tupl
             picture.draft("L", (max(1, width // 8), max(1, height // 8)))
 
     picture = open_picture(data, where, before_loading=shrink, notes=notes)
-    if picture.mode not in ("RGB", "L", "CMYK"):
-        to_rgb(picture, where, data)
+    if picture.mode not in ("RGB", "L", "CMYK") or _may_be_deep(picture, data):
+        to_rgb(picture, where, data, notes)
     if swaps_sides(orientation):
         height, width = width, height
     return height, width, max(orientation, orientation_of(picture))
 
 
-def to_rgb(picture: Image.Image, where: str, data: bytes = b"") -> NDArray[np.uint8]:
+def to_rgb(
+    picture: Image.Image, where: str, data: bytes = b"", notes: list[str] | None = None
+) -> NDArray[np.uint8]:
     """Return a loaded picture's pixels as uint8 (H, W, 3) RGB. Raises PictureError.
 
     A deep picture (10, 12 or 14 bits in files of 16) becomes as bright as it is meant: `used_bits`
-    says how. `data` is the file, where there is one.
+    says how, and `notes` gets it. `data` is the file, where there is one.
     """
     if picture.mode.startswith("I"):  # convert() would clip
         values = np.asarray(picture)
         if values.max(initial=0) > MAX_16 or values.min(initial=0) < 0:
             raise PictureError(f"{where}: a picture of 32-bit values. Save it with 8 or 16 bits.")
-        gray = (values >> used_bits(picture, values, data) - 8).astype(np.uint8)
+        gray = (values >> _noted(used_bits(picture, values, data), notes) - 8).astype(np.uint8)
         return np.repeat(gray[:, :, None], 3, axis=2)
     if picture.mode == "F":  # convert() would clip 0..1 to black
         raise PictureError(f"{where}: a picture of floating-point values. Save it with 8 bits.")
@@ -97,8 +101,24 @@ def to_rgb(picture: Image.Image, where: str, data: bytes = b"") -> NDArray[np.ui
         ) from None
     pixels = np.array(picture)  # a copy: Pillow's own memory is read-only
     if data and pixels.max(initial=0) < 64 and (deep := deep_colors(data)) is not None:
-        return (deep >> used_bits(picture, deep, data) - 8).astype(np.uint8)
+        return (deep >> _noted(used_bits(picture, deep, data), notes) - 8).astype(np.uint8)
     return pixels
+
+
+def _may_be_deep(picture: Image.Image, data: bytes) -> bool:
+    """Whether a picture that Pillow shows in 8 bits a color may have more in its file."""
+    if data.startswith(PNG):
+        return data[24] > 8
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        return bool(max(picture.tag_v2.get(258, (8,))) > 8)
+    return False
+
+
+def _noted(bits: int, notes: list[str] | None) -> int:
+    """Return how many bits of 16 are used, and note it if those are not all."""
+    if bits < 16 and notes is not None:
+        notes.append(f"pictures of 16 bits a color use {bits}: white is {(1 << bits) - 1}")
+    return bits
 
 
 def deep_colors(data: bytes) -> NDArray[np.uint16] | None:
@@ -121,18 +141,18 @@ def used_bits(picture: Image.Image, values: NDArray[Any], data: bytes) -> int:
     """Return how many bits of 16-bit values are used: the value of white is 2^bits - 1.
 
     The header's word counts (PNG: sBIT; TIFF: bits a sample). Where it says nothing, a picture
-    whose largest value fits 10, 12 or 14 bits is taken to use just those, as cameras write it.
+    whose largest value fits 8, 10, 12 or 14 bits is taken to use just those, as cameras write it.
     """
     stated = None
     if data.startswith(PNG):
         stated = png_bits(data)[1]
     elif isinstance(picture, TiffImagePlugin.TiffImageFile):
         depth = int(picture.tag_v2.get(258, (16,))[0])
-        stated = depth if depth < 16 else None
+        stated = depth if depth < 16 else _WHITES.get(largest_sample(picture.tag_v2))
     largest = int(values.max(initial=0))
     if stated is not None and 8 <= stated < 16 and largest < 1 << stated:
         return stated  # a PNG that keeps to its specification has them in the upper bits
-    return next((bits for bits in (10, 12, 14) if 255 < largest < 1 << bits), 16)
+    return next((bits for bits in (8, 10, 12, 14) if 0 < largest < 1 << bits), 16)
 
 
 def picture_size(path: Path) -> tuple[int, int]:

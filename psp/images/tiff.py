@@ -125,6 +125,13 @@ def preview_fault(data: bytes, tags: Mapping[int, Any]) -> str | None:
     return None if alone else found
 
 
+def largest_sample(tags: Mapping[int, Any]) -> int:
+    """Return the largest value that a TIFF says its samples have; 0 if it says none."""
+    value = tags.get(281, 0)
+    value = value[0] if isinstance(value, tuple) and value else value
+    return value if isinstance(value, int) else 0
+
+
 def counted_pages(data: bytes) -> int:
     """Return how many pictures a TIFF has, without previews, overviews and masks of transparency.
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from psp.images.headers import jpeg_2000_bits
 from psp.images.kinds import (
     BY_SUFFIX,
     JPEG_2000,
@@ -74,7 +75,11 @@ def decode_photo(data: bytes, where: str, notes: list[str] | None = None) -> NDA
         if (pixels := _opencv(data, where)) is None:
             raise
         return pixels
-    return upright(to_rgb(picture, where, data), orientation_of(picture))
+    if picture.format == "JPEG2000" and len(picture.getbands()) > 1:
+        bits = jpeg_2000_bits(data)
+        if bits > 8:  # Pillow rounds white up to black
+            raise PictureError(f"{where}: a JPEG 2000 of {bits} bits a color. Save it with 8 bits.")
+    return upright(to_rgb(picture, where, data, notes), orientation_of(picture))
 
 
 @cache

@@ -181,6 +181,24 @@ def test_a_raw_file_is_named_although_pillow_would_show_the_preview_in_it(rng):
         decode_photo(data, "photo.DNG")
 
 
+def test_a_jpeg_2000_of_deep_colors_is_refused(rng):
+    """Pillow rounds their white up to 256, which is black."""
+    pixels = Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8))
+    data = bytearray(file(pixels, "JPEG2000", irreversible=False))
+    assert np.array_equal(decode_photo(bytes(data), "p.jp2"), np.asarray(pixels))
+    data[data.index(b"\xff\x4f\xff\x51") + 42] = 11  # bits - 1
+    with pytest.raises(PictureError, match=r"p\.jp2.*12 bits"):
+        decode_photo(bytes(data), "p.jp2")
+
+
+def test_eight_bits_in_sixteen_are_not_black(rng):
+    gray = rng.integers(0, 256, (9, 11), dtype=np.uint16)
+    notes = []
+    found = decode_photo(file(Image.fromarray(gray), "PNG"), "x", notes)
+    assert np.array_equal(found[..., 1], gray)
+    assert notes == ["pictures of 16 bits a color use 8: white is 255"]
+
+
 KINDS = {
     "JPEG XL": b"\xff\x0a" + bytes(90),
     "video": b"\0\0\0\x20ftypisom" + bytes(90),

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from helpers import picture_files as files
 from helpers.picture_files import saved
 from helpers.trees import save_picture
 from PIL import Image
@@ -12,6 +13,7 @@ from psp.images.pictures import check_image, decode_image
 from psp.images.remarks import NO_END, SEVERAL, TRANSPARENT
 from psp.predict.photos import decode_photo
 
+DEEP = "pictures of 16 bits a color use 12: white is 4095"
 CARD = """
 name = "town"
 title = "Town"
@@ -33,6 +35,8 @@ def photos(rng):
     opaque = saved(alpha)
     alpha.putpixel((3, 4), (1, 2, 3, 0))
     palette = picture.convert("P", palette=Image.Palette.ADAPTIVE)
+    deep = rng.integers(0, 4096, (30, 40, 3))
+    deep[0, 0] = 4095
     two = {"save_all": True, "append_images": [other]}
     return {
         "plain.png": (saved(picture), []),
@@ -47,6 +51,10 @@ def photos(rng):
         "phone.jpg": (saved(picture, "MPO", **two), []),
         "cut.jpg": (saved(picture, "JPEG")[:-2], [NO_END]),
         "cut.png": (saved(picture)[:-12], [NO_END]),
+        "deep.png": (files.png(deep, files.RGB, 16), [DEEP]),
+        "gray.png": (files.png(deep[..., :1], files.GRAY, 16), [DEEP]),
+        "gray.tif": (files.tiff([deep[..., :1] // 8], 16, 1, tags={281: [4095]}), [DEEP]),
+        "all.png": (files.png(deep * 16, files.RGB, 16), []),
         "film.jpg": (saved(picture, "JPEG") + b"\0\0\0\x18ftypmp42" + bytes(99), []),
     }
 
@@ -78,7 +86,7 @@ def folder(tmp_path, rng):
 @pytest.mark.parametrize("options", [[], ["--store", "raw"]])
 def test_prepare_counts_them(folder, psp, options):
     _, _, err = psp("prepare", "town.toml", "raw", "-o", "data", *options, check=0)
-    for count, text in ((2, NO_END), (4, SEVERAL), (3, TRANSPARENT)):
+    for count, text in ((2, NO_END), (4, SEVERAL), (3, TRANSPARENT), (3, DEEP)):
         assert f"{count} {text}" in err
 
 
@@ -86,5 +94,5 @@ def test_prepare_counts_them(folder, psp, options):
 def test_predict_counts_them(folder, psp, journey):
     run = journey.folder / "run"
     _, out, err = psp("predict", folder, "-m", run, "-o", "out", "--json", check=0)
-    assert json.loads(out)["remarks"] == {NO_END: 2, SEVERAL: 4, TRANSPARENT: 3}
+    assert json.loads(out)["remarks"] == {NO_END: 2, SEVERAL: 4, TRANSPARENT: 3, DEEP: 3}
     assert f"4 {SEVERAL}" in err

@@ -61,6 +61,8 @@ def show_source(statistics: "Statistics") -> None:
         stored += f"; lossless formats re-encoded as JPEG {conversion['reencode']} (lossy)"
     if conversion["max_side"]:
         stored += f"; larger ones shrunk to a long side of {conversion['max_side']} pixels"
+    if conversion.get("heif") and not conversion["reencode"] and conversion["store"] != "raw":
+        stored += f"; HEIC and AVIF as {conversion['heif'].upper()}"
     out.print(Text(f"pictures: {stored}"))
     out.print()
 
