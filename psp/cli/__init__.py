@@ -5,6 +5,7 @@ stdout, progress and remarks to stderr. Exit codes: 0 done; 1 a bug; 2 an error 
 fix, in one line; 3 done, but some inputs failed and are listed; 128 + n stopped by signal n.
 """
 
+import errno
 import signal
 import sys
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from psp.cli.prepare import prepare_command
 from psp.cli.recipe import recipe_app
 from psp.cli.runs import runs_command
 from psp.cli.stopping import end_of_rank, leave, work_on_one_rank
-from psp.cli.streams import results_written, standard_streams
+from psp.cli.streams import end_without_reader, results_written, standard_streams
 from psp.cli.suspects import suspects_command
 from psp.cli.train import train_command
 from psp.cli.verify import verify_command
@@ -55,6 +56,8 @@ class Commands(TyperGroup):
                 raise
             raise _user_error(str(error)) from None
         except OSError as error:
+            if error.errno == errno.EPIPE and error.filename is None:
+                end_without_reader()  # here, as typer makes it exit code 1
             # Not a bug: a full disk, or a folder without write permission.
             if debugging() or error.filename is None:
                 raise

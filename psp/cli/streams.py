@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 # Errors of writing that name no file: of what a command prints.
 OUTPUT_LOST = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE}
@@ -63,6 +63,12 @@ def standard_streams() -> Iterator[None]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
+def end_without_reader() -> NoReturn:
+    """End as SIGPIPE does: whoever reads what goes to stdout, such as `head`, has ended."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python writes once more when it ends
+    sys.exit(128 + signal.SIGPIPE)
+
+
 @contextmanager
 def results_written() -> Iterator[None]:
     """End with one line and exit code 2 if what goes to stdout cannot be written.
@@ -77,10 +83,10 @@ def results_written() -> Iterator[None]:
     except OSError as error:
         if error.errno not in OUTPUT_LOST or error.filename is not None:
             raise
+        if error.errno == errno.EPIPE:
+            end_without_reader()
         # When Python ends, it would write once more what it still holds.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        if error.errno == errno.EPIPE:
-            sys.exit(128 + signal.SIGPIPE)
         from psp.cli.console import show_error
 
         show_error(f"the output cannot be written: {error.strerror}.")

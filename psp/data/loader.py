@@ -6,13 +6,17 @@ number of workers or ranks and after any resume, even in the middle of an epoch.
 other without a gap; each has every picture once.
 """
 
+import errno
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,7 +38,18 @@ _ORDER, _CHOICES = 1, 2
 SHARED_MEMORY = Path("/dev/shm")  # on Linux
 BATCHES_PER_WORKER = 3  # two that are ready (torch's prefetch_factor), and one in use
 
+_LIMITS = {
+    errno.EMFILE: "this process may open too few files (see: ulimit -n)",
+    errno.ENFILE: "this machine may open no more files",
+    errno.EAGAIN: "this user may start no more processes (see: ulimit -u)",
+    errno.ENOMEM: "there is no memory left for another process",
+}
+
 Crop = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+
+class LoadingError(PspError):
+    """Not the shards failed but the processes that load them: what they have done is right."""
 
 
 class Crops(Dataset[Crop | PspError]):
@@ -92,7 +107,8 @@ def batches(
     A step of several micro-batches is as many steps of smaller batches here. One of several ranks
     gets its `share` of each batch, contiguous samples: all ranks together get the batch.
 
-    Raises PspError if a sample in the shards is damaged.
+    Raises PspError if a sample in the shards is damaged, and LoadingError if it is not the shards
+    but the processes that load them.
     """
     share = share or Share()
     own = batch // share.total
@@ -104,10 +120,42 @@ def batches(
         worker_init_fn=_begin_worker,
         pin_memory=pin,
     )
-    for item in loader:
-        if isinstance(item, PspError):
-            raise item
-        yield item
+    with _named_deaths():
+        for item in _begun(loader):
+            if isinstance(item, PspError):
+                raise item
+            yield item
+
+
+def _begun(loader: DataLoader[Crop | PspError]) -> Iterator[Any]:
+    """Start a loader without torch's handler of SIGCHLD.
+
+    It raises an error wherever the training is just then when a worker dies, even in the middle of
+    a step. Without it the next batch that is waited for does, a few seconds later.
+    """
+    before = signal.getsignal(signal.SIGCHLD)
+    items = iter(loader)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, before if before is not None else signal.SIG_DFL)
+    return items
+
+
+@contextmanager
+def _named_deaths() -> Iterator[None]:
+    """Raise LoadingError where loading processes were killed or could not be started."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        cause = "the machine or container has probably run out of memory"
+        if "bus error" in str(error).lower():
+            cause = "shared memory (/dev/shm) has probably run out"
+        raise LoadingError(f"a process that loads pictures was killed: {cause}") from None
+    except OSError as error:
+        if error.filename is not None or error.errno not in _LIMITS:
+            raise
+        raise LoadingError(f"pictures cannot be loaded: {_LIMITS[error.errno]}") from None
 
 
 def workers_that_fit(workers: int, batch_bytes: int) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from psp.data.loader import Crops, batches, workers_that_fit
+from psp.data.loader import Crops, LoadingError, batches, workers_that_fit
 from psp.device import autocast, kernels, memory_ran_out
 from psp.errors import PspError
 from psp.events import Notice, Progress
@@ -159,7 +159,7 @@ def _loop(state: TrainingState) -> bool:
         if done or stopped:
             return done and state.best["validated"] == settings.steps
         lr = settings.lr * poly(step, settings.steps, settings.power)
-        losses = _try_step(state, [next(stream) for _ in range(settings.micro_batches)], step, lr)
+        losses = _try_step(state, _next_parts(state, stream, step), step, lr)
         if losses is None:
             raise out_of_memory(state)
         meter.add(losses)
@@ -167,6 +167,21 @@ def _loop(state: TrainingState) -> bool:
         if (step + 1) % config.log_interval == 0 or step + 1 == settings.steps:
             state.log(meter.report(step + 1, lr))
     raise AssertionError("the last step returns")
+
+
+def _next_parts(
+    state: TrainingState, stream: Iterator[tuple[Tensor, Tensor]], step: int
+) -> list[tuple[Tensor, Tensor]]:
+    """Return a step's micro-batches. If the loading processes die, write a checkpoint before."""
+    try:
+        return [next(stream) for _ in range(state.config.optimizer.micro_batches)]
+    except LoadingError as error:
+        fewer = "Try fewer --workers (0: none), or a smaller crop or batch"
+        if state.ranks.alone and step > state.start:
+            save_checkpoint(state.run.checkpoints, step, state.to_checkpoint())
+            fewer = f"The checkpoint of step {step} is written: continue with --resume and fewer"
+            fewer += " --workers (0: none)"
+        raise LoadingError(f"{error}. {fewer}") from None
 
 
 def _try_step(

@@ -1,6 +1,7 @@
 """Commands whose output nobody reads: they do their work, and write into no file by accident."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,17 @@ def test_results_onto_a_full_disk_are_one_line(command, tmp_path):
     code, err = run(*command, cwd=tmp_path, full=[1])
     assert code == 2
     assert err.count("\n") == 1 and "the output cannot be written: No space" in err
+
+
+def test_a_reader_that_has_ended_is_no_error(tmp_path):
+    for command in (["cards"], ["cards", "show", "voc2012"], ["models", "--json"]):
+        reading, writing = os.pipe()
+        os.close(reading)
+        done = subprocess.run(
+            [sys.executable, "-m", "psp", *command], stdout=writing, stderr=subprocess.PIPE
+        )
+        os.close(writing)
+        assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
 
 
 def train(journey, folder, **spoilt):

@@ -1,13 +1,16 @@
 """The stream of crops is a function of (seed, step, position), whatever the workers."""
 
 import hashlib
+import multiprocessing
+import os
+import signal
 
 import numpy as np
 import pytest
 from helpers.errors import error_naming
 
 from psp.data.cardfile import find_card
-from psp.data.loader import Crops, batches
+from psp.data.loader import Crops, LoadingError, batches
 from psp.data.manifest import ShardError
 from psp.data.shards import ShardSplit
 from psp.prepare.pipeline import prepare
@@ -76,3 +79,18 @@ def test_loading_processes_need_room_in_shared_memory(monkeypatch):
     assert loader.workers_that_fit(4, free) == 0
     assert loader.workers_that_fit(0, free) == 0
     assert loader.workers_that_fit(4, free // (2 * loader.BATCHES_PER_WORKER) - 1) == 2
+
+
+def test_a_killed_loading_process_is_named_and_the_shards_are_not_blamed(split):
+    """It is seen at a next batch; nothing is raised in the middle of what is done meanwhile."""
+    before = signal.getsignal(signal.SIGCHLD)
+    crops = Crops(split, Augmentation(crop=41), 1)
+    stream = batches(crops, 2, range(10_000), 1, pin=False)
+    next(stream)
+    assert signal.getsignal(signal.SIGCHLD) == before
+    (loader,) = multiprocessing.active_children()
+    os.kill(loader.pid, signal.SIGKILL)
+    with pytest.raises(LoadingError, match="killed.*out of memory") as error:
+        for _ in stream:
+            pass
+    assert "prepare" not in str(error.value)
