@@ -28,9 +28,10 @@ from psp.cli.prepare import prepare_command
 from psp.cli.recipe import recipe_app
 from psp.cli.runs import runs_command
 from psp.cli.stopping import end_of_rank, leave, work_on_one_rank
-from psp.cli.streams import end_without_reader, results_written, standard_streams
+from psp.cli.streams import results_written, standard_streams
 from psp.cli.suspects import suspects_command
 from psp.cli.train import train_command
+from psp.cli.unread import end_without_reader
 from psp.cli.verify import verify_command
 from psp.errors import PspError
 from psp.version import __version__

@@ -30,6 +30,7 @@ from rich.table import Table
 from rich.text import Text
 
 from psp import events
+from psp.cli.unread import end_without_reader
 from psp.events import Report, ignore
 from psp.train.run_log import STEPS, Event, Step, Validation, describe
 
@@ -55,6 +56,13 @@ class _Console(Console):
                 yield segment
             else:
                 yield Segment(segment.text.translate(_SHOWN), segment.style)
+
+    def on_broken_pipe(self) -> None:
+        """End as SIGPIPE does, with its exit code, if it is the results that nobody reads."""
+        if self.stderr:
+            self.quiet = True
+        else:
+            end_without_reader()
 
 
 out = _Console(soft_wrap=True, highlight=False)

@@ -2,11 +2,12 @@
 
 import errno
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn, TextIO
+from typing import Any, TextIO
+
+from psp.cli.unread import end_without_reader
 
 # Errors of writing that name no file: of what a command prints.
 OUTPUT_LOST = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE}
@@ -61,12 +62,6 @@ def standard_streams() -> Iterator[None]:
             stderr.flush()
         except OSError:  # Python would try again when it ends, and change the exit code
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-
-
-def end_without_reader() -> NoReturn:
-    """End as SIGPIPE does: whoever reads what goes to stdout, such as `head`, has ended."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python writes once more when it ends
-    sys.exit(128 + signal.SIGPIPE)
 
 
 @contextmanager

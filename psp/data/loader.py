@@ -38,6 +38,7 @@ _ORDER, _CHOICES = 1, 2
 SHARED_MEMORY = Path("/dev/shm")  # on Linux
 BATCHES_PER_WORKER = 3  # two that are ready (torch's prefetch_factor), and one in use
 
+_MEMORY = "the machine or container has probably run out of memory"
 _LIMITS = {
     errno.EMFILE: "this process may open too few files (see: ulimit -n)",
     errno.ENFILE: "this machine may open no more files",
@@ -148,10 +149,12 @@ def _named_deaths() -> Iterator[None]:
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
-        cause = "the machine or container has probably run out of memory"
+        cause = _MEMORY
         if "bus error" in str(error).lower():
             cause = "shared memory (/dev/shm) has probably run out"
         raise LoadingError(f"a process that loads pictures was killed: {cause}") from None
+    except (ConnectionError, EOFError):  # it was killed while a batch was handed over
+        raise LoadingError(f"a process that loads pictures was killed: {_MEMORY}") from None
     except OSError as error:
         if error.filename is not None or error.errno not in _LIMITS:
             raise
