@@ -54,4 +54,4 @@ def test_the_problem_of_the_only_picture_is_the_reason_that_there_is_no_class(tm
         open_exports(sources, tmp_path) as exports,
         pytest.raises(PspError, match=r"a\.json: shapes\[0\]: 2 points"),
     ):
-        make_card(exports, sources, OwnOptions(), tmp_path / "card.toml")
+        make_card(exports, sources, OwnOptions(undrawn="ignore"), tmp_path / "card.toml")
