@@ -178,7 +178,19 @@ def importer(use, place):
         assert path.read_bytes() == (place / "two/labels" / path.name).read_bytes()
 
 
+def labeling_format(use, place):
+    lines = []
+    for number in range(6):
+        folder = place / "boxes"
+        save_picture(folder / f"{number}.png", noise(np.random.default_rng(number), 48, 64))
+        lines.append(f"{number}.png,car,{number},10,40,30")
+    (place / "boxes/corners.csv").write_text("\n".join(lines))
+    manifest = json.loads(use("prepare", "boxes", "--json"))
+    assert sum(split["images"] for split in manifest["splits"].values()) == 6
+
+
 USES = {
+    "Add a labeling tool's format": labeling_format,
     "Add a data set": data_set,
     "Add a layout": layout,
     "Add a backbone": backbone,

@@ -2,7 +2,7 @@
 
 from psp.annotations.format import Format
 from psp.annotations.place import Place
-from psp.plugins import load_named
+from psp.plugins import known_names, load_named
 
 GROUP = "psp.annotations"  # the entry points of other packages' formats
 FORMATS: dict[str, str] = {
@@ -44,4 +44,5 @@ def titles() -> dict[str, str]:
 
 
 def _loaded() -> dict[str, Format]:
-    return {name: load_named(FORMATS, GROUP, name, f"format '{name}'") for name in FORMATS}
+    names = known_names(FORMATS, GROUP)
+    return {name: load_named(FORMATS, GROUP, name, f"format '{name}'") for name in names}
