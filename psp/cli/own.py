@@ -164,11 +164,22 @@ def own_sources(
     if first.suffix == ".toml" or not first.exists():
         return None
     if len(given) == 2 and given[0] in shipped() and Path(given[1]).is_dir() and first.is_dir():
+        if _is_download(given[0], Path(given[1])):
+            return None
         raise PspError(
             f"{given[0]}: a folder here, and the name of a card. For the folder, write "
             f"./{given[0]}; for the card, run psp prepare from another folder"
         )
     return Sources(paths=tuple(map(Path, given)), images=images, video=video, format=format_name)
+
+
+def _is_download(card: str, folder: Path) -> bool:
+    """Whether a folder holds the official download of a shipped card."""
+    from psp.data.cardfile import find_card
+    from psp.prepare.layouts.registry import find_layout
+
+    layout = find_layout(find_card(card))
+    return not layout.own and layout.root(folder) is not None
 
 
 def settled(options: "OwnOptions", work: Callable[["OwnOptions"], Result]) -> Result:

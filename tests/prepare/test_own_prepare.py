@@ -258,3 +258,15 @@ def test_photos_and_videos_that_cannot_be_read_are_counted_and_end_with_3(drawn,
     _, _, err = psp("prepare", drawn, check=3)
     assert "1 .cr3" in err and "1 .mp4" in err and "README" not in err
     assert len(both(tmp_path / "data/lawn")) == len(WORDS)
+
+
+def test_a_folder_named_like_a_card_is_told_from_the_card(camvid_raw, masked, tmp_path, psp):
+    (tmp_path / "camvid").mkdir()
+    psp("prepare", "camvid", camvid_raw, "-o", "official", "--allow-incomplete", check=0)
+    assert ShardSplit(tmp_path / "official", "train").card.layout == "camvid"
+    _, _, err = psp("prepare", "camvid", masked, check=2)
+    assert "./camvid" in err
+    (tmp_path / "camvid").rmdir()
+    masked.rename(tmp_path / "camvid")
+    psp("prepare", "camvid", "-o", "own", check=0)
+    assert ShardSplit(tmp_path / "own", "train").card.layout == "annotated"
