@@ -13,6 +13,8 @@ from psp.data.card import IGNORE
 from psp.data.shards import ShardSplit
 
 LABELS = 60  # that are decoded and looked at, spread over a split
+PHOTOS = 12  # that are decoded and compared with their labels
+MOSTLY = 0.95  # of all pixels
 FEW = 3  # names that are shown
 
 
@@ -38,9 +40,13 @@ def _remarks(splits: Mapping[str, ShardSplit]) -> Iterator[str]:
             "rest be a class of its own, such as background"
         )
     for split_name, split in labeled.items():
-        if len(split) > 1 and len(names) > 1 and (split.pixels[:, :-1].sum(0) > 0).sum() <= 1:
+        present = int((split.pixels[:, :-1].sum(0) > 0).sum())
+        if len(split) > 1 and len(names) > 1 and present == 1:
             yield f"split '{split_name}': all its labels hold one and the same class"
+        yield from _ignored(split_name, split)
+        yield from _photos_like_labels(split_name, split)
     yield from _unseen_classes(labeled, names)
+    yield from _never(labeled, names)
     yield from _seams(first, names)
 
 
@@ -95,6 +101,56 @@ def _unseen_classes(labeled: Mapping[str, ShardSplit], names: tuple[str, ...]) -
                 f"split '{split_name}' has classes that are never trained on: "
                 f"{', '.join(new[:8])}{', …' if len(new) > 8 else ''}"
             )
+
+
+def _ignored(name: str, split: ShardSplit) -> Iterator[str]:
+    """Say where labels, or nearly all of their pixels, are ignored: nothing is learned there."""
+    counts = split.pixels
+    empty = np.flatnonzero(counts[:, :-1].sum(1) == 0)
+    if len(empty):
+        shown = ", ".join(split.names[index] for index in empty[:FEW].tolist())
+        more = ", …" if len(empty) > FEW else ""
+        yield (
+            f"split '{name}': {len(empty)} of {len(split)} labels hold no class, all of their "
+            f"pixels are ignored ({shown}{more}): nothing can be learned or scored there"
+        )
+    share = counts[:, -1].sum() / max(1, counts.sum())
+    if len(empty) < len(split) and share > MOSTLY:
+        yield (
+            f"split '{name}': {share:.1%} of all pixels are ignored. Does 'ignore_from' of the "
+            "card list a value that should be a class, such as background?"
+        )
+
+
+def _never(labeled: Mapping[str, ShardSplit], names: tuple[str, ...]) -> Iterator[str]:
+    """Name the classes that no label holds, if others are there."""
+    counts = sum((split.pixels[:, :-1].sum(0) for split in labeled.values()), np.zeros(len(names)))
+    absent = [names[index] for index in np.flatnonzero(counts == 0).tolist()]
+    if absent and len(absent) < len(names):
+        yield (
+            f"no label holds {', '.join(absent[:8])}{', …' if len(absent) > 8 else ''}: such "
+            "classes cannot be learned, and count as 0 in mIoU"
+        )
+
+
+def _photos_like_labels(name: str, split: ShardSplit) -> Iterator[str]:
+    """Say where pictures have one color for each class, as if they were masks themselves."""
+    step = max(1, len(split) // PHOTOS)
+    alike = several = 0
+    for index in range(0, len(split), step):
+        label = split.label(index).astype(np.int64)
+        classes = len(np.unique(label))
+        if classes < 2:
+            continue
+        several += 1
+        red, green, blue = np.moveaxis(split.image(index).astype(np.int64), -1, 0)
+        colors = red << 16 | green << 8 | blue
+        alike += len(np.unique(colors << 8 | label)) == len(np.unique(colors)) == classes
+    if several and alike == several:
+        yield (
+            f"split '{name}': its pictures hold one color for each class of their labels: were "
+            "masks given as pictures?"
+        )
 
 
 def _seams(split: ShardSplit, names: tuple[str, ...]) -> Iterator[str]:

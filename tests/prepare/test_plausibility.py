@@ -52,6 +52,7 @@ def usual():
 def test_nothing_is_said_of_a_usual_set(psp, tmp_path):
     said = prepare(psp, tmp_path, usual())
     words = ("same", "thin", "only one class", "never trained", "one and the same")
+    words += ("ignored", "no label holds", "as pictures")
     assert not [word for word in words if word in said], said
 
 
@@ -92,3 +93,23 @@ def test_one_class_alone_and_labels_of_one_value_are_named(psp, tmp_path):
         psp, tmp_path, single, classes=["grass"], ignore="ignore_from = [1]", extra=["--overwrite"]
     )
     assert "only one class, 'grass'" in said and "background" in said
+
+
+def test_labels_without_a_class_and_classes_without_a_label_are_named(psp, tmp_path):
+    labels = usual()
+    labels["train"] = {name: np.minimum(label, 1) for name, label in labels["train"].items()}
+    labels["val"] = {name: np.minimum(label, 1) for name, label in labels["val"].items()}
+    labels["train"]["t2"] = np.full_like(labels["train"]["t2"], 255)
+    said = prepare(psp, tmp_path, labels, ignore="ignore_from = [255]")
+    assert "1 of 4 labels" in said and "t2" in said and "no label holds tree" in said
+    for label in labels["train"].values():
+        label[1:] = 255
+    said = prepare(psp, tmp_path, labels, ignore="ignore_from = [255]", extra=["--overwrite"])
+    assert "'train'" in said and "of all pixels are ignored" in said
+
+
+def test_masks_given_as_pictures_are_suspected(psp, tmp_path):
+    labels = usual()
+    masks = {**labels["train"], **labels["val"]}
+    photos = {name: np.stack([label.astype(np.uint8) * 60] * 3, 2) for name, label in masks.items()}
+    assert "masks given as pictures" in prepare(psp, tmp_path, labels, photos=photos)
