@@ -27,7 +27,7 @@ from psp.cli.predict import predict_command
 from psp.cli.prepare import prepare_command
 from psp.cli.recipe import recipe_app
 from psp.cli.runs import runs_command
-from psp.cli.stopping import end_of_rank, leave, work_on_one_rank
+from psp.cli.stopping import end_of_rank, leave, quiet_interrupts, work_on_one_rank
 from psp.cli.streams import results_written, standard_streams
 from psp.cli.suspects import suspects_command
 from psp.cli.train import train_command
@@ -63,9 +63,10 @@ class Commands(TyperGroup):
             if debugging() or error.filename is None:
                 raise
             raise _user_error(f"{error.filename}: {error.strerror}.") from None
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:  # of Ctrl-C, or of the signal that it names
             print("\ninterrupted", file=sys.stderr)
-            raise typer.Exit(128 + signal.SIGINT) from None
+            number = stop.args[0] if stop.args else signal.SIGINT
+            raise typer.Exit(128 + number) from None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that `args` begin with; an unknown one gets the nearest named."""
@@ -159,7 +160,7 @@ def main() -> None:
         print(WINDOWS, file=sys.stderr)
         sys.exit(2)
     try:
-        with standard_streams(), results_written():
+        with standard_streams(), results_written(), quiet_interrupts():
             app(prog_name="psp")
     except SystemExit as end:
         end.code = end_of_rank(end.code)

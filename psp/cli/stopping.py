@@ -72,6 +72,26 @@ def reported_once(ranks: "Ranks") -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def quiet_interrupts() -> Iterator[None]:
+    """Print no traceback of a KeyboardInterrupt that Python drops.
+
+    One that is raised while an object is freed, such as a loader with its processes, cannot be
+    caught anywhere. Python's own hook shows all others.
+    """
+    previous = sys.unraisablehook
+
+    def hook(dropped: "sys.UnraisableHookArgs") -> None:
+        if not issubclass(dropped.exc_type, KeyboardInterrupt):
+            previous(dropped)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = previous
+
+
+@contextlib.contextmanager
 def stop_signals(*, announce: bool) -> Iterator[list[int]]:
     """Yield a list of the stop signals received. A second one raises KeyboardInterrupt at once.
 
@@ -82,7 +102,7 @@ def stop_signals(*, announce: bool) -> Iterator[list[int]]:
 
     def handle(number: int, frame: object) -> None:
         if received:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(number)
         received.append(number)
         if announce:
             with contextlib.suppress(OSError):  # the terminal may be gone

@@ -60,7 +60,8 @@ def some():
         items = list(items)
         if FULL or len(items) <= few:
             return items
-        return [items[round(k * (len(items) - 1) / (few - 1))] for k in range(few)]
+        # Evenly from the middles of as many parts.
+        return [items[(2 * k + 1) * len(items) // (2 * few)] for k in range(few)]
 
     return choose
 

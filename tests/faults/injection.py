@@ -3,7 +3,8 @@
 A process in which `install` was called counts every call that changes what is in a folder, over
 itself and all processes that it starts: opening a file to write, and rename, replace, unlink,
 rmdir, mkdir, link, symlink, truncate and fsync. Calls for files elsewhere do not count. At the Nth
-something happens: it dies, gets a signal, is told that the disk is full, or the clock jumps.
+something happens: it dies, gets a signal, the disk is full from there on, the clock jumps, or
+another program removes or changes a file.
 """
 
 import errno
@@ -13,6 +14,7 @@ import signal
 import time
 from pathlib import Path
 
+PNG = b"\x89PNG\r\n"
 RECORD = 160  # bytes of a call in the log: their number is the log's size divided by this
 ONE_PATH = ("unlink", "remove", "rmdir", "mkdir", "truncate")
 TWO_PATHS = ("rename", "replace", "link", "symlink")
@@ -30,6 +32,8 @@ class Injection:
     def counted(self, kind, path, call, *args, **options):
         """Do a call that is counted if its path is under `root`."""
         number = self.number(kind, path) if self.below(path) else 0
+        if self.act.startswith("error:") and 0 < self.at <= number:
+            self.fail(kind)
         hit = number == self.at and number > 0
         if hit and self.before:
             self.happen()
@@ -60,13 +64,34 @@ class Injection:
         elif kind == "signal":
             for name in detail.split("+"):
                 os.kill(os.getpid(), getattr(signal, name))
-        elif kind == "error":
-            number = getattr(errno, detail)
-            raise OSError(number, os.strerror(number), self.root)
         elif kind == "clock":
             change_clock(float(detail))
-        else:
-            raise AssertionError(self.act)
+        elif kind == "remove":
+            Path(detail).rename(f"{detail}.away")  # where a test finds it again
+        elif kind == "flip":
+            flip(Path(detail))
+        elif kind == "cut":
+            path = Path(detail)
+            with path.open("r+b") as file:
+                file.truncate(path.stat().st_size // 2)
+
+    def fail(self, kind):
+        """Fail as on a full disk, where only removing works, or on one that is read-only."""
+        name = self.act.partition(":")[2]
+        if name != "ENOSPC" or kind in ("open", "mkdir", "fsync", "link", "symlink"):
+            number = getattr(errno, name)
+            raise OSError(number, os.strerror(number), self.root)
+
+
+def flip(path):
+    """Change a byte of every PNG in a file."""
+    data = bytearray(path.read_bytes())
+    place = data.find(PNG)
+    while place >= 0:
+        data[place + 50] ^= 1
+        place = data.find(PNG, place + 1)
+    with path.open("r+b") as file:
+        file.write(data)
 
 
 def install(**options):

@@ -4,6 +4,7 @@ PSP_TEST_FAULTS=full kills at each change, before and after it; otherwise at a f
 """
 
 import random
+import re
 import shutil
 import signal
 import time
@@ -42,15 +43,16 @@ def go_on(warm, command, folder, where):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_killed_at_each_change_of_the_file_system(warm, command, place, some, name):
     chosen = command(name)
-    numbers = range(1, len(chosen.calls) + 1)
+    # A worker opens its file once for each sample: all alike.
+    numbers = [n for n, call in enumerate(chosen.calls, 1) if not re.match(r"open .*\d\.tmp", call)]
     hits = 0
-    for number, before in some([(n, b) for n in numbers for b in (True, False)], 5):
+    for number, before in some([(n, b) for n in numbers for b in (True, False)], 4):
         folder = place(number, before)
         end = warm.at(number, *chosen.args, cwd=folder, before=before)
         when = "before" if before else "after"
         hits += end.killed
         go_on(warm, chosen, folder, f"killed {when} call {number}, {chosen.calls[number - 1]}")
-    print(f"{name}: {hits} kills hit it, at {len(chosen.calls)} changes")
+    print(f"{name}: {hits} kills hit it, at {len(numbers)} changes")
     assert hits
 
 
@@ -59,7 +61,7 @@ def test_killed_at_each_change_of_the_file_system(warm, command, place, some, na
 def test_killed_at_any_moment(warm, command, place, name, everything):
     chosen = command(name)
     rng = random.Random(f"{name} {everything}")
-    wanted, hits, tries = 40 if FULL else 1, 0, 0
+    wanted, hits, tries = 25 if FULL else 1, 0, 0
     while hits < wanted and tries < 3 * wanted:
         tries += 1
         folder = place(tries)
