@@ -1,5 +1,5 @@
 """`python -m psp` is `psp`."""
 
-from psp.cli import main
+from psp.cli import program
 
-main()
+program()

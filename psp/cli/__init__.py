@@ -154,8 +154,20 @@ error: psp does not run on Windows itself: it needs the processes, locks and sig
 macOS. Use WSL (https://learn.microsoft.com/windows/wsl/install), and install psp there"""
 
 
+def program() -> None:
+    """Entry point of `psp` and `python -m psp`.
+
+    Once the work is done, Ctrl-C just ends the process: Python would print a traceback of itself.
+    """
+    try:
+        main()
+    finally:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def main() -> None:
-    """Entry point of `psp` and `python -m psp`. On Windows, one line says what to do instead."""
+    """Run the command in sys.argv and exit. On Windows, one line says what to do instead."""
     if sys.platform == "win32":
         print(WINDOWS, file=sys.stderr)
         sys.exit(2)

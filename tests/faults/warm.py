@@ -120,7 +120,7 @@ def main():
     if arguments is None:
         return
     sys.argv = ["psp", *arguments]
-    from psp.cli import main as psp
+    from psp.cli import program as psp
 
     try:
         psp()
