@@ -192,6 +192,9 @@ def test_pictures_that_lie_apart(drawn, tmp_path, psp):
     assert len(both(tmp_path / "data/lawn")) == len(WORDS)
     psp("prepare", tmp_path / "data/lawn.toml", "-o", "again", check=0)
     assert len(both(tmp_path / "again")) == len(WORDS)
+    psp("prepare", apart, drawn, "-o", "both", check=0)  # the folder of pictures as a source
+    assert len(both(tmp_path / "both")) == len(WORDS)
+    psp("prepare", tmp_path / "both.toml", "-o", "once more", check=0)
 
 
 def test_one_picture_in_two_exports_is_named(drawn, tmp_path, psp):

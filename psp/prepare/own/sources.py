@@ -59,10 +59,9 @@ def open_exports(sources: Sources, workplace: Path) -> Iterator[tuple[Export, ..
             stack.enter_context(_opened(path, workplace)) if path.is_file() else Place(path)
             for path in sources.paths
         ]
-        images = Place(sources.images) if sources.images else None
         yield tuple(
             _with_pictures(export, place, images, sources.video)
-            for export, place in _read(sources, places)
+            for export, place, images in _read(sources, places)
         )
 
 
@@ -89,19 +88,30 @@ def _opened(path: Path, workplace: Path) -> Iterator[Place]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _read(sources: Sources, places: list[Place]) -> Iterator[tuple[Export, Place]]:
-    """Yield each export and where its pictures lie, unless they are given apart."""
+def _read(sources: Sources, places: list[Place]) -> Iterator[tuple[Export, Place, Place | None]]:
+    """Yield each export, its place, and where its pictures lie, if that is apart.
+
+    A folder of pictures alone beside an export has its pictures.
+    """
     options = ReadOptions(video=sources.video)
     found = [recognize(place) for place in places]
     if len(places) == 2 and not any(set(formats) - set(MASKS) for formats in found):
         one, other = places
         if one.given.is_dir() and other.given.is_dir() and sources.format in ("", *MASKS):
-            yield read_masks(one.root, other.root), one
+            yield read_masks(one.root, other.root), one, None
             return
+    images = Place(sources.images) if sources.images else None
+    pictures = [
+        p for p, formats in zip(places, found, strict=True) if not formats and _has_pictures(p)
+    ]
+    if images is None and len(pictures) == 1 and any(found):
+        images = pictures[0]
+        found.pop(places.index(images))
+        places = [place for place in places if place is not images]
     for place, formats in zip(places, found, strict=True):
         export = _chosen(place, formats, sources.format).read(place, options)
         place.forget()
-        yield export, place
+        yield export, place, images
 
 
 def _chosen(place: Place, formats: dict[str, Format], wanted: str) -> Format:
@@ -122,6 +132,10 @@ def _chosen(place: Place, formats: dict[str, Format], wanted: str) -> Format:
     if not formats:
         raise PspError(f"{place.given}: {_unknown(place)}")
     return next(iter(formats.values()))
+
+
+def _has_pictures(place: Place) -> bool:
+    return place.given.is_dir() and bool(place.named(*PICTURES))
 
 
 def _unknown(place: Place) -> str:
