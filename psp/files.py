@@ -21,9 +21,6 @@ _NAMES_FAULT = frozenset(
 )
 
 
-_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
-
-
 # How messages begin that servers send instead of a file, in small letters.
 _REFUSALS = (
     b"quota exceeded",
@@ -70,38 +67,6 @@ def atomic_write(path: Path, mark: str = "") -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):  # there is none if it could not be made
             temporary.unlink()
-
-
-@contextlib.contextmanager
-def file_lock(path: Path, guarded: Path) -> Iterator[None]:
-    """Hold the lock file `path` of the folder `guarded` for the block, and remove it afterwards.
-
-    The system releases it when the process ends, however that happens. Raises PspError while
-    another process holds it. A file system without locks keeps nobody out.
-    """
-    import filelock  # here, as only few commands lock anything
-
-    lock = filelock.FileLock(path)
-    try:
-        lock.acquire(blocking=False)
-        while not path.exists():  # its holder has just removed it: it protects nothing
-            lock.release()
-            lock.acquire(blocking=False)
-    except filelock.Timeout:
-        holder = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-        raise PspError(
-            f"{guarded}: process {holder or 'unknown'} is using it. Wait for it, or stop it"
-        ) from None
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise PspError(f"{path}: cannot be written: {error.strerror or error}.") from None
-    try:
-        if lock.is_locked:
-            path.write_text(str(os.getpid()), encoding="utf-8")
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        lock.release()
 
 
 def write(path: Path, data: bytes, mark: str = "") -> None:

@@ -23,6 +23,7 @@ GROUND = {
     "version",
     "files",
     "headers",
+    "locks",
     "name_rules",
     "workers",
     "device",

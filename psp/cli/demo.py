@@ -24,11 +24,8 @@ def demo_command(
     from psp.cli.console import escape, progress
     from psp.cli.console import out as console
     from psp.demo import Demo
-    from psp.files import free_name
 
-    if out is not None and out.exists():
-        raise PspError(f"{out}: exists already. Choose another -o")
-    demo = Demo(out or free_name(Path("psp-demo")))
+    demo = Demo(_claimed(out))
     console.print(f"painting {demo.scenes} scenes into {escape(demo.raw)}")
     with progress("painting", quiet=False) as advance:
         for done, _ in enumerate(demo.paint(), start=1):
@@ -45,6 +42,21 @@ def demo_command(
     console.print(
         "or with a real data set: [bold]psp cards[/] lists them; then psp prepare, train, evaluate"
     )
+
+
+def _claimed(out: Path | None) -> Path:
+    """Make the demo's folder, which no other call makes at the same time, and return it."""
+    from psp.files import make_folder, numbered_names
+
+    candidates = numbered_names(Path("psp-demo")) if out is None else iter([out])
+    for folder in candidates:
+        make_folder(folder.parent)
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise PspError(f"{out}: exists already. Choose another -o")
 
 
 def _run_psp(command: list[str]) -> int:

@@ -1,8 +1,7 @@
 """Score a model on a split, and write label files for a benchmark's server."""
 
-import shutil
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from psp.evaluate.metrics import Counts
 from psp.evaluate.tally import Tally, sum_tallies
 from psp.events import Notice, Progress, Report, ignore
 from psp.files import file_sha256, is_free, make_folder, write_json
+from psp.locks import one_at_a_time, only_writer
 from psp.model.inference import SlidingWindow, load_sliding_window
 from psp.model.procedure import Procedure, other_scale
 from psp.model.weights import Header
@@ -68,6 +68,14 @@ def evaluate(request: EvaluateRequest, report: Report = ignore) -> Evaluation | 
     other ranks return None. Raises PspError when the shards are missing, have other classes, or
     have no labels and no label files are asked for.
     """
+    with ExitStack() as around:
+        if request.save_labels and request.share.first:  # before the first byte
+            around.enter_context(only_writer(request.save_labels, report))
+        return _evaluate(request, report)
+
+
+def _evaluate(request: EvaluateRequest, report: Report) -> Evaluation | None:
+    """Do the work of `evaluate` as the only call that writes these label files."""
     model, share = request.model, request.share
     shards = _open_shards(request)
     leaderboard = _leaderboard(request, shards)
@@ -109,7 +117,8 @@ def evaluate(request: EvaluateRequest, report: Report = ignore) -> Evaluation | 
         labels=request.save_labels,
     )
     if saved:
-        write_json(saved, evaluation.to_dict())
+        with one_at_a_time(saved.parent):  # another call may write the same name
+            write_json(saved, evaluation.to_dict())
     return evaluation
 
 
@@ -155,7 +164,7 @@ def _begin_together(share: Share, leaderboard: Leaderboard | None) -> None:
     if share.total > 1:
         connect(share)
     if leaderboard and share.first:
-        shutil.rmtree(leaderboard.folder, ignore_errors=True)  # of an interrupted call
+        leaderboard.clear()
         make_folder(leaderboard.folder)
     if share.total > 1:
         with others_there():

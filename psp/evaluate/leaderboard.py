@@ -6,6 +6,8 @@ for cards whose classes were each made from a single raw value. Names and kinds 
 from NAME.png and gray are in the card's table [leaderboard].
 """
 
+import contextlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -35,11 +37,31 @@ class Leaderboard:
             )
         self.folder, self.card, self.split = folder, shards.card, shards.stored_split
         self.files = _files(shards.card)
+        self._shards = shards
         self._raw = raw_values(shards.card)
+
+    def clear(self) -> None:
+        """Remove the files of an interrupted call. Raises PspError if there are others."""
+        if not self.folder.is_dir():
+            return
+        for name in self._shards.names:
+            path = self._path(name)
+            for file in (path, path.with_name(f"{path.name}.tmp")):
+                file.unlink(missing_ok=True)
+        for folder, _, _ in os.walk(self.folder, topdown=False):
+            with contextlib.suppress(OSError):  # it is not empty
+                Path(folder).rmdir()
+        if self.folder.exists():
+            raise PspError(
+                f"{self.folder}: label files are collected there first, but it has other files in "
+                "it. Move it away, or name another folder with --save-labels"
+            )
+
+    def _path(self, name: str) -> Path:
+        return self.folder / self.files.path.replace("{split}", self.split).replace("{name}", name)
 
     def write(self, name: str, label: NDArray[np.uint8]) -> None:
         """Write the file of one picture, uint8 (H, W) of class ids."""
-        path = self.files.path.replace("{split}", self.split).replace("{name}", name)
         if self.card.labels == "colors":
             data = encode_color(self._raw[label])
         elif self.files.kind == "palette":
@@ -48,7 +70,7 @@ class Leaderboard:
             raw = self._raw[label]
             wide = self._raw.max() > np.iinfo(np.uint8).max
             data = encode_label(raw.astype(np.uint16) if wide else raw.astype(np.uint8))
-        write(self.folder / path, data)
+        write(self._path(name), data)
 
 
 def raw_values(card: Card) -> NDArray[np.int64]:

@@ -15,7 +15,6 @@ interruptions. Which writers are chosen is not part of the fingerprint.
 import contextlib
 import fcntl
 import os
-import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -23,18 +22,16 @@ from pathlib import Path
 from typing import IO, Any
 
 from psp.errors import PspError
-from psp.files import is_free, json_line, make_folder, write, write_json, writing
-from psp.headers import LARGEST, DamagedError, Fields, parse
-from psp.name_rules import is_below
+from psp.files import json_line, make_folder, write, write_json, writing
+from psp.predict.records import LONGEST_RECORD, RECORDS, is_begun, parse_record, unused
 from psp.predict.settings import SETTINGS, Settings, read_settings
 from psp.predict.writers.writer import Results, Writer
 from psp.ranks import Share
 
-RECORDS, LEGEND = "predictions.jsonl", "legend.png"
+LEGEND = "legend.png"
 # Who wrote the files of records from before there were writers. They do not say it: what exists was
 # written.
 OLD_WRITERS = ("labels", "overlays", "probabilities")
-LONGEST_RECORD = 1 << 20  # bytes of a line; what is longer no psp wrote
 REMEDY = "Choose another -o, or write into it over the same names with --overwrite"
 
 
@@ -86,7 +83,7 @@ class PredictionFolder:
 
     def conflict(self) -> str | None:
         """Return why these results must not be written into the existing folder, or None."""
-        if is_free(self.out):
+        if is_begun(self.out):
             return None
         stored = read_settings(self.out)
         if not self.out.is_dir():
@@ -142,15 +139,20 @@ class PredictionFolder:
         """
         mark = f".{self.share}"
         if not os.path.lexists(self.out):
-            new = self.out.with_name(f"{self.out.name}{mark}.tmp")
+            new = self.out.with_name(f"{self.out.name}{mark}.{os.getpid()}.tmp")
             self._write_head(new, legend, mark)
             try:
                 new.rename(self.out)
             except OSError:
-                shutil.rmtree(new)
-                if not self.out.is_dir():  # otherwise another share made it at the same time
+                for name in (SETTINGS, LEGEND):
+                    (new / name).unlink()
+                new.rmdir()
+                if not self.out.is_dir():  # otherwise another call made it at the same time
                     raise
-        if is_free(self.out):
+        if (reason := self.conflict()) and not overwrite:
+            raise PspError(f"{self.out}: {reason}. {REMEDY}")
+        self._file = self._open_records(self._own_records)  # nothing is changed without the lock
+        if is_begun(self.out):
             self._write_head(self.out, legend, mark)
         elif reason := self.conflict():
             if not overwrite:
@@ -158,7 +160,6 @@ class PredictionFolder:
             self._write_head(self.out, legend, mark)
         elif not (self.out / LEGEND).exists():
             write(self.out / LEGEND, legend(), mark)
-        self._file = self._open_records(self._own_records)
 
     def _open_records(self, path: Path) -> IO[bytes]:
         """Open a file of records to append to, locked against other processes."""
@@ -223,6 +224,8 @@ class PredictionFolder:
         if not lines.keys() >= set(names):
             return False
         with contextlib.ExitStack() as stack:
+            if self.share.total > 1 and not stack.enter_context(unused(self.out / RECORDS)):
+                return False  # a call for all pictures appends to it, and merges at its end
             files: dict[Path, IO[bytes]] = {}
             temporary = stack.enter_context(writing(self.out / RECORDS, f".{self.share}"))
             merged = stack.enter_context(temporary.open("wb"))
@@ -255,7 +258,7 @@ class PredictionFolder:
             with path.open("rb") as file:
                 offset = 0
                 while line := file.readline(LONGEST_RECORD):
-                    record = _parse_record(line)
+                    record = parse_record(line)
                     if record and record["made_with"] == self.settings.fingerprint:
                         yield record, (path, offset, len(line))
                     offset += len(line)
@@ -309,16 +312,3 @@ def _is_written(path: Path) -> bool:
         return path.stat().st_size > 0
     except OSError:  # it does not exist, or its name is too long
         return False
-
-
-def _parse_record(line: bytes) -> dict[str, Any] | None:
-    """Return a record, or None for an incomplete line."""
-    try:
-        record = Fields(parse(line, RECORDS, strict=False), RECORDS)
-        record.texts("written", [])
-        record.whole("bytes", -1)
-        record.whole("changed", -(LARGEST**2), LARGEST**2)
-        complete = is_below(record.text("name")) and bool(record.text("source"))
-        return record.value if complete and "made_with" in record else None
-    except DamagedError:
-        return None

@@ -10,7 +10,7 @@ import contextlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from psp.data.manifest import MANIFEST, ShardError, read_manifest
 from psp.errors import PspError
 from psp.events import Notice, Report, ignore
-from psp.files import file_lock, make_folder, numbered_names, write_json
+from psp.files import make_folder, numbered_names, write_json
 
 AUDIT = "audit.json"
 MARK = "plan.json"  # shows that psp wrote the folder, until it has a manifest
@@ -50,23 +50,6 @@ def check_output(out: Path, inputs: Iterable[Path]) -> Path:
         if out.resolve() in (raw.resolve(), *raw.resolve().parents):
             raise PspError(f"{out}: the raw data are in this folder. Choose another -o")
     return out
-
-
-@contextlib.contextmanager
-def only_writer(out: Path) -> Iterator[None]:
-    """Keep other processes from writing `out` during the block. Raises PspError if one does.
-
-    The folder that `out` is in is made for it, and removed again if nothing was put there.
-    """
-    made = not out.parent.exists()
-    make_folder(out.parent)
-    try:
-        with file_lock(out.with_name(f".{out.name}.lock"), out):
-            yield
-    finally:
-        if made:
-            with contextlib.suppress(OSError):  # it is not empty
-                out.parent.rmdir()
 
 
 def partial_of(out: Path) -> Path:
@@ -182,8 +165,13 @@ def read_note(shard: Path, digest: str) -> list[dict[str, str]] | None:
 def keep_finished(partial: Path) -> None:
     """After a failure, keep finished shards and the audit; remove the folder if it has neither."""
     _remove_temporary(partial)
-    if not any(path.name == AUDIT or SHARD.fullmatch(path.name) for path in partial.iterdir()):
-        shutil.rmtree(partial)
+    names = {path.name for path in partial.iterdir()}
+    if not any(name == AUDIT or SHARD.fullmatch(name) for name in names):
+        for name in names:
+            if name in (MANIFEST, MARK) or NOTE.fullmatch(name):
+                (partial / name).unlink()
+        with contextlib.suppress(OSError):  # someone else's file is in it
+            partial.rmdir()
 
 
 def read_complete(partial: Path, source: str, newest: int) -> dict[str, Any] | None:
@@ -229,6 +217,11 @@ def _remove(folder: Path) -> None:
     If this is killed, what remains has no manifest, so that it is not taken for complete, and has
     the mark, so that another run may replace it.
     """
+    if not is_shard_folder(folder):  # files may have come while its shards were made
+        raise OccupiedError(
+            f"{folder}: other files than shards have come into it, so it is not replaced. The new "
+            f"shards are in {partial_of(folder)}. Move these files away, and run the command again"
+        )
     mark = folder / MARK
     if (folder / MANIFEST).exists():
         (folder / MANIFEST).replace(mark)

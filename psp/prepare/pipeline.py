@@ -22,6 +22,7 @@ from psp.data.statistics import read_statistics
 from psp.errors import PspError
 from psp.events import Incomplete, Notice, Progress, Report, ignore
 from psp.files import write_json
+from psp.locks import only_writer
 from psp.prepare import plausibility
 from psp.prepare.conversion import Conversion
 from psp.prepare.convert import BadPairError, Converter
@@ -39,7 +40,6 @@ from psp.prepare.output import (
     is_shard_folder,
     keep_finished,
     note_of,
-    only_writer,
     partial_of,
     read_complete,
     read_existing,
@@ -82,7 +82,7 @@ def prepare(
     changed, and every problem is listed in OUT.partial/audit.json.
     """
     out = check_output(out, [raw, sbd] if sbd else [raw])
-    with only_writer(out):  # before the first byte
+    with only_writer(out, report):  # before the first byte
         return _prepare(
             Source(raw, card, sbd, exports),
             out,

@@ -12,7 +12,8 @@ from psp.data.loader import Crops, LoadingError, batches, workers_that_fit
 from psp.device import autocast, kernels, memory_ran_out
 from psp.errors import PspError
 from psp.events import Notice, Progress
-from psp.files import file_lock, make_folder, write_json
+from psp.files import make_folder, write_json
+from psp.locks import file_lock
 from psp.ranks import ranks_here
 from psp.runs import Run
 from psp.settings.config import TrainConfig
@@ -71,7 +72,8 @@ def train(
             check_freezing(config)
             check_deterministic(config, device)
             if ranks.first:
-                around.enter_context(_only_user(run))  # before anything is read or written there
+                # Before anything is read or written there.
+                around.enter_context(_only_user(run, report))
                 check_resume(run, data, config) if resume else refuse_existing(run)
         ranks.check_same(data.fingerprint, "set of shards")
         continues = resume and ranks.broadcast(lambda: has_begun(run))
@@ -99,14 +101,14 @@ def train(
 
 
 @contextmanager
-def _only_user(run: Run) -> Iterator[None]:
+def _only_user(run: Run, report: Callable[[Event], None]) -> Iterator[None]:
     """Hold the run's folder for the block; what is still empty after it is removed.
 
     Raises PspError while another process trains there.
     """
     make_folder(run.folder)
     try:
-        with file_lock(run.lock, run.folder):
+        with file_lock(run.lock, run.folder, report):
             yield
     finally:
         with suppress(OSError):  # it is not empty

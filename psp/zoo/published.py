@@ -7,6 +7,7 @@ at the same time both end with the same file.
 
 import contextlib
 import errno
+import re
 import shutil
 import tempfile
 import time
@@ -20,6 +21,7 @@ from psp.files import file_sha256, sync
 from psp.zoo.catalog import Entry, Remote
 from psp.zoo.fetch import DownloadError, download
 
+_TEMPORARY = re.compile(r"\.[a-z0-9-]+-[a-z0-9_]{8}")  # as mkdtemp names them
 ABANDONED = 24 * 3600  # seconds after which the temporary folder of a killed process is removed
 
 
@@ -128,6 +130,8 @@ def _temporary_folder(entry: Entry) -> Iterator[Path]:
     try:
         cache.mkdir(parents=True, exist_ok=True)
         for old in cache.glob(".*"):
+            if not _TEMPORARY.fullmatch(old.name):
+                continue  # someone else's
             with contextlib.suppress(FileNotFoundError):  # another process may remove it too
                 if old.stat().st_mtime < time.time() - ABANDONED:
                     shutil.rmtree(old, ignore_errors=True)

@@ -5,7 +5,7 @@ import os
 
 from helpers.runs import make_run, train_to, weights_of
 
-from psp.files import file_lock
+from psp.locks import file_lock
 
 
 def states(psp, *arguments):

@@ -271,7 +271,7 @@ def test_an_existing_run_is_not_overwritten(shards, config, journey):
 def another_process_holds(lock):
     lock.parent.mkdir(exist_ok=True)
     program = (
-        "import sys, time; from pathlib import Path; from psp.files import file_lock\n"
+        "import sys, time; from pathlib import Path; from psp.locks import file_lock\n"
         "with file_lock(Path(sys.argv[1]), Path('run')): print('here', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", program, str(lock)], stdout=subprocess.PIPE)

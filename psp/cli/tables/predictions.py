@@ -9,8 +9,8 @@ from psp.cli.tables.scores import procedure_line
 from psp.errors import printable
 from psp.files import json_line
 from psp.images.kinds import LeftOut
-from psp.predict.folder import RECORDS
 from psp.predict.pipeline import PredictRequest, PredictResult
+from psp.predict.records import RECORDS
 from psp.ranks import Share
 from psp.runs import Model
 

@@ -20,9 +20,10 @@ from psp.annotations.records import AnnotatedPicture, Export, MaskFile
 from psp.annotations.registry import MASKS, recognize
 from psp.annotations.splits import folder_split
 from psp.errors import PspError, nearest
-from psp.files import file_lock, make_folder
+from psp.files import make_folder
 from psp.images.kinds import LeftOut, sort_files
 from psp.images.reading import SUFFIXES
+from psp.locks import file_lock
 from psp.prepare.own.unpack import unpack
 
 
