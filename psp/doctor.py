@@ -31,7 +31,7 @@ LITTLE_MEMORY, LITTLE_SHARED, LITTLE_DISK = 4 * GB, 0.5 * GB, 2 * GB
 DATA = Path("data")
 # What psp cannot do without; torch is asked apart.
 NEEDED = {"numpy": "numpy", "cv2": "opencv-python-headless", "h5py": "h5py", "PIL": "pillow"}
-NEEDED |= {"safetensors": "safetensors", "scipy": "scipy", "filelock": "filelock"}
+NEEDED |= {"safetensors": "safetensors", "scipy": "scipy"}
 # What it can: the module, and the command that installs it with what it is for.
 EXTRAS = {
     "onnx": ("onnx onnxruntime", "psp export"),

@@ -2,6 +2,10 @@
 
 They are the system's own (flock), so that a lock ends with the process that holds it, however that
 ends. Where a file system knows none, nobody is kept out, and a remark says so.
+
+Not the package filelock: a lock file that is removed at the end needs a look, after locking,
+whether the locked file is still the one of that name (else two may hold "it"), and a forked worker
+must not keep the lock of a parent that was killed. Its locks hide the handle that both need.
 """
 
 import contextlib

@@ -35,7 +35,6 @@ def imported():
         "torch.nn.parallel",
         "torch.utils.data",
         "safetensors.torch",
-        "filelock",
         "multiprocessing.forkserver",
         "concurrent.futures.process",
         "psp.cli",
