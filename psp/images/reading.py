@@ -46,6 +46,11 @@ SUFFIXES = frozenset(
 # The only formats that Pillow may detect, whatever the file's name: for EPS it runs Ghostscript.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 BYTES_PER_PIXEL = 12  # Pillow's own 4, and two copies as RGB with some room
+# How many pixels a byte of a file can stand for: in PNG 8 of two colors, deflated 1,032 times; in
+# GIF the longest string of 12 bits; in BMP a run of 255 in two bytes, or 8.
+MOST_PIXELS = {"PNG": 8 * 1032, "GIF": 4096, "BMP": 128, "PPM": 8}
+# The same by a TIFF's compression: none, LZW, deflate, run lengths. Of others nothing is known.
+MOST_IN_TIFF = {1: 8, 5: 8 * 2731, 8: 8 * 1032, 32946: 8 * 1032, 32773: 8 * 64}
 # Memory decides how large a picture may be (`_check_memory`), not a number of the library's.
 Image.MAX_IMAGE_PIXELS = None
 
@@ -81,6 +86,7 @@ def open_picture(
             original, data = data, _checked(data, where, formats)
             picture = _opened(data, where, formats, label)
             _check_memory(picture, where)
+            _check_length(picture, len(data), where)
             if picture.format == "BMP":
                 picture = palette_bmp(data) or picture
             elif isinstance(picture, TiffImagePlugin.TiffImageFile):
@@ -146,6 +152,21 @@ def _opened(data: bytes, where: str, formats: tuple[str, ...], label: bool) -> I
     if kind == "AVIF" and has_avif():
         formats = ("AVIF",)
     return Image.open(io.BytesIO(data), formats=formats)
+
+
+def _check_length(picture: Image.Image, length: int, where: str) -> None:
+    """Raise PictureError for a header that a few bytes cannot fulfill.
+
+    Pillow takes the memory of all pixels before it reads the first: gigabytes for a tiny file.
+    """
+    most = MOST_PIXELS.get(picture.format or "")
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        most = MOST_IN_TIFF.get(picture.tag_v2.get(259, 1))
+    if most is not None and picture.width * picture.height > most * length:
+        raise PictureError(
+            f"{where}: broken picture: {length:,} bytes cannot hold the {picture.width}x"
+            f"{picture.height} pixels of its header. Copy it again, or remove it."
+        )
 
 
 def _check_memory(picture: Image.Image, where: str) -> None:

@@ -285,3 +285,41 @@ def test_png_variants_equal_a_second_decoder(rng):
         flags = cv2.IMREAD_COLOR
         second = cv2.imdecode(np.frombuffer(data, np.uint8), flags)[..., ::-1]
         assert np.array_equal(decode_image(data, "p.png"), second), mode
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "BMP", "PPM"])
+def test_a_header_that_a_few_bytes_cannot_fulfill_takes_no_memory(kind, monkeypatch):
+    """Four gigabytes would be taken for a file of some hundred bytes."""
+    side = 60000
+    monkeypatch.setattr("psp.images.reading.available_memory", lambda: None)
+    headers = {
+        "GIF": b"GIF89a" + struct.pack("<HH", side, side) + b"\x80\0\0" + bytes(6) + b",",
+        "PNG": _tiny_png(side),
+        "BMP": b"BM"
+        + struct.pack("<IIIIiiHHIIiiII", 66, 0, 62, 40, side, side, 1, 1, 0, 0, 0, 0, 2, 2)
+        + bytes(8),
+        "PPM": b"P4\n%d %d\n" % (side, side),
+    }
+    data = headers[kind]
+    if kind == "GIF":
+        data += bytes(4) + struct.pack("<HH", side, side) + b"\0\2"
+    for read in (decode_image,) if kind == "PPM" else (decode_image, decode_label):
+        with pytest.raises(PictureError, match="cannot hold the 60000x60000"):
+            read(data, "a")
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "BMP"])
+def test_a_picture_of_one_color_is_read_however_small_its_file_is(kind):
+    file = io.BytesIO()
+    Image.new("P", (4000, 3000)).save(file, kind)
+    assert decode_label(file.getvalue(), "a").shape == (3000, 4000)
+
+
+def _tiny_png(side):
+    def chunk(name, data):
+        body = name + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    end = chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + end
