@@ -116,11 +116,14 @@ def _read(run: Run) -> RunState:
     config, settings = run.read_config(), run.training_config()
     steps = settings.optimizer.steps
     records = list(_records(run.metrics))
-    best = [record["miou"] for record in records if record.get("event") == "validation"]
+    validations = [record for record in records if record.get("event") == "validation"]
+    best = [record["miou"] for record in validations]
     weights = _weights_step(run.weights("last"))
     done = [weights or 0, *_checkpoints(run), *(_whole(record.get("step")) for record in records)]
     changed, size = _age_and_size(run.folder)
-    finished = weights is not None and weights >= steps
+    finished = weights is not None and (
+        weights >= steps or _gave_up(validations, settings.run.patience)
+    )
     state = FINISHED if finished else RUNNING if _is_locked(run.lock) else STOPPED
     return RunState(
         folder=str(run.folder),
@@ -133,6 +136,12 @@ def _read(run: Run) -> RunState:
         changed=changed,
         size=size,
     )
+
+
+def _gave_up(validations: list[dict[str, Any]], patience: int | None) -> bool:
+    """Whether a run ended as so many validations in a row brought no better mIoU."""
+    last = validations[-patience:] if patience is not None else []
+    return len(last) == patience and not any(record.get("best") for record in last)
 
 
 def _is_file(path: Path) -> bool:

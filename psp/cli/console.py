@@ -272,7 +272,7 @@ class TrainingDisplay:
                 print(describe(event), file=sys.stderr, flush=True)
             return
         if isinstance(event, events.Progress) and event.unit == STEPS:
-            self.steps.update(self.steps_task, completed=event.done)
+            self.steps.update(self.steps_task, completed=event.done, total=event.total)
             return
         if isinstance(event, Step):
             losses = describe(event).partition(": ")[2]

@@ -54,6 +54,14 @@ def train_command(
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps.", metavar="N")] = None,
+    hours: Annotated[
+        float | None,
+        typer.Option(help="Train for about so long instead: as many steps as fit.", metavar="H"),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(help="End after N validations without a better mIoU.", metavar="N"),
+    ] = None,
     lr: Annotated[
         float | None, typer.Option(help="Learning rate of the backbone.", metavar="X")
     ] = None,
@@ -101,7 +109,7 @@ def train_command(
         overrides = _overrides(options, settings or [])
         with fetching(quiet) as report:
             return train_request(
-                shards, out=out, recipe=recipe, overrides=overrides, resume=resume, report=report
+                shards, out, recipe, overrides, resume=resume, device=device, report=report
             )
 
     if gpus is not None:
@@ -189,6 +197,7 @@ def _run(
             request.config,
             device=chosen,
             command=shlex.join(["psp", *sys.argv[1:]]),
+            sources=request.sources,
             resume=request.resume,
             report=display,
             stop=lambda: bool(stopped),

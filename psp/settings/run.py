@@ -29,8 +29,26 @@ class RunSettings(Section):
         int | None,
         Setting("processes that load pictures; auto: by the cores", low=0, high=256),
     ] = None
+    hours: Annotated[
+        float | None,
+        Setting(
+            "train for about so long: the steps follow from the time that ten take; auto: as steps "
+            "says",
+            low=0.001,
+            high=10_000,
+        ),
+    ] = None
+    patience: Annotated[
+        int | None,
+        Setting("end after N validations in a row without a better mIoU; auto: never", low=1),
+    ] = None
     eval_every: Annotated[
-        int | None, Setting("validate every N steps; auto: ten times a run", low=1)
+        int | None,
+        Setting(
+            "validate every N steps; auto: ten times a run, fewer where that would take over a "
+            "fifth of its time",
+            low=1,
+        ),
     ] = None
     save_every: Annotated[
         int | None,

@@ -7,8 +7,8 @@ import torch
 
 from psp.data.manifest import read_manifest
 from psp.data.shards import ShardSplit
-from psp.errors import PspError
-from psp.evaluate.count import check_classes, check_labeled
+from psp.errors import PspError, nearest
+from psp.evaluate.count import check_classes
 from psp.model.backbones.backbone import find_backbone
 from psp.ranks import launch_name
 from psp.runs import Run
@@ -16,27 +16,53 @@ from psp.settings.augmentation import nearest_crops
 from psp.settings.config import TrainConfig
 from psp.settings.optimizer import multiples
 from psp.settings.sources import differences
+from psp.train.advice import one_class
 from psp.train.run_log import step_of
 
 
 def open_splits(shards: Path, config: TrainConfig) -> tuple[ShardSplit, ShardSplit]:
     """Return the training and the validation split. Raises PspError unless they fit each other."""
-    name = config.data.train_split
-    if name is None:
-        name = "train_aug" if "train_aug" in read_manifest(shards)["splits"] else "train"
-    data = ShardSplit(shards, name)
-    check_labeled(data)
+    data = _labeled_split(shards, train_split(shards, config.data.train_split), "train_split")
+    if len(data.card.names) == 1:
+        raise PspError(f"{shards}: {one_class(data.card)}")
     if config.data.limit is None:
-        val_data = ShardSplit(shards, config.data.val_split)
-        check_labeled(val_data)
+        val_data = _labeled_split(shards, config.data.val_split, "val_split")
         check_classes(val_data, data.card.names, str(shards))
     elif config.data.limit > len(data):
-        raise PspError(f"limit={config.data.limit}: split '{name}' has {len(data)} pictures.")
+        raise PspError(f"limit={config.data.limit}: split '{data.split}' has {len(data)} pictures.")
     else:
         data = val_data = data.first(config.data.limit)
     if data.pixels[:, :-1].sum() == 0:
-        raise PspError(f"{shards}: split '{name}' has no labeled pixel to train on.")
+        raise PspError(f"{shards}: split '{data.split}' has no labeled pixel to train on.")
     return data, val_data
+
+
+def train_split(shards: Path, chosen: str | None) -> str:
+    """Return the split to train on: the chosen one, else train_aug where there is one, or train."""
+    return chosen or ("train_aug" if "train_aug" in read_manifest(shards)["splits"] else "train")
+
+
+def _labeled_split(shards: Path, name: str, setting: str) -> ShardSplit:
+    """Return a split with labels. Raises PspError where there is none, with the splits that are."""
+    splits = read_manifest(shards)["splits"]
+    labeled = [key for key, entry in splits.items() if entry["labels"]]
+    if name in labeled:
+        return ShardSplit(shards, name)
+    there = f"there {'is only' if len(splits) == 1 else 'are'}: {', '.join(splits)}"
+    what = f"split '{name}' has no labels" if name in splits else f"no split '{name}'"
+    what += f" to {'train' if setting == 'train_split' else 'validate'} on ({there})."
+    ways = [f"take another: --set {setting}={key}" for key in labeled[:1]]
+    if setting == "val_split" and labeled:
+        ways = [
+            "make the shards again with one ([splits] in the card)",
+            f"or validate on what there is, which says nothing of new pictures: --set "
+            f"val_split={labeled[0]}",
+        ]
+    elif not labeled:
+        ways = ["no split has any: make the shards again from pictures with labels"]
+    raise PspError(
+        f"{shards}: {what}{nearest(name, labeled)} {ways[0][0].upper()}{', '.join(ways)[1:]}"
+    )
 
 
 def check_batch(config: TrainConfig, ranks: int = 1) -> None:

@@ -1,22 +1,23 @@
 """psp train: the loop."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from psp.data.loader import Crops, LoadingError, batches, workers_that_fit
-from psp.device import autocast, kernels, memory_ran_out
+from psp.data.loader import Crops, LoadingError
+from psp.device import kernels
 from psp.errors import PspError
 from psp.events import Notice, Progress
 from psp.files import make_folder, write_json
 from psp.locks import file_lock
-from psp.ranks import ranks_here
 from psp.runs import Run
 from psp.settings.config import TrainConfig
+from psp.settings.section import show
+from psp.train.advice import advice, repeat_command
 from psp.train.checkpoint import save_checkpoint
 from psp.train.checks import (
     check_batch,
@@ -32,11 +33,12 @@ from psp.train.distributed import Ranks
 from psp.train.freeze import training_mode
 from psp.train.memory import fit_batch, out_of_memory
 from psp.train.optim import poly
+from psp.train.pace import set_pace, validation_steps
 from psp.train.run_log import STEPS, Event, Meter, RunLog, not_finite
 from psp.train.state import TrainingState, begin
+from psp.train.step import stream, try_step
 from psp.train.tensorboard import TensorBoardLog
 from psp.train.validate import validate
-from psp.workers import cores
 
 
 def train(
@@ -46,6 +48,7 @@ def train(
     *,
     device: torch.device,
     command: str = "",
+    sources: Mapping[str, str] | None = None,
     resume: bool = False,
     report: Callable[[Event], None] = lambda event: None,
     stop: Callable[[], bool] = lambda: False,
@@ -57,13 +60,11 @@ def train(
     the result is then that of an undisturbed run. Every rank calls it; the first one writes and
     reports, and what stops one stops all. Raises PspError for an error that the user can fix,
     before the first step where it can be known by then; of several ranks, one raises it and the
-    others ReportedError.
+    others ReportedError. `sources` says of settings that nobody gave where they come from.
     """
-    ranks = ranks or Ranks()
-    if resume and config.optimizer.accumulate is None:  # as it was found at the beginning
-        config = ranks.broadcast(
-            lambda: config.changed(accumulate=run.training_config().optimizer.accumulate)
-        )
+    ranks, began = ranks or Ranks(), time.perf_counter()
+    if resume and None in (config.optimizer.accumulate, config.run.eval_every):
+        config = ranks.broadcast(lambda: _as_found(config, run.training_config()))
     with ExitStack() as around:
         with ranks.all_or_raise():
             data, val_data = open_splits(shards, config)
@@ -87,7 +88,11 @@ def train(
         )
         if resume and not continues:
             state.remarks.append("there is no checkpoint yet: the run begins again")
-        fit_batch(state)
+        begun_as = run.read_config().get("sources") if resume and ranks.first else sources
+        state.sources.update(begun_as or {})
+        if not resume:
+            fit_batch(state)
+            set_pace(state, began)
         with ranks.all_or_raise():
             _begin_log(state, command, continues, listeners)
         try:
@@ -98,6 +103,14 @@ def train(
             if (failure := ranks.connection_error(error)) is not None:
                 raise failure from None
             raise
+
+
+def _as_found(config: TrainConfig, stored: TrainConfig) -> TrainConfig:
+    """Return the settings with what was found at the run's beginning in place of `auto`."""
+    return config.changed(
+        accumulate=config.optimizer.accumulate or stored.optimizer.accumulate,
+        eval_every=config.run.eval_every or stored.run.eval_every,
+    )
 
 
 @contextmanager
@@ -122,8 +135,9 @@ def _begin_log(
     if not state.ranks.first:
         return
     state.log = RunLog(state.run, state.start, listeners)
+    repeat = repeat_command(state.data, state.config, state.device.type)
     if not resume:
-        write_json(state.run.config, state.to_config(command))
+        write_json(state.run.config, state.to_config(command) | {"repeat": repeat})
     remarks = [f"run folder: {state.run.folder}", state.description, *state.remarks]
     settings = state.config.optimizer
     if (parts := settings.micro_batches) > 1:
@@ -131,6 +145,11 @@ def _begin_log(
             f"accumulate={parts}: batch norm sees {settings.batch // parts} pictures at a time, "
             f"not the {settings.batch} of a step"
         )
+    if not resume:
+        remarks += advice(state.data, state.config)
+        values = state.config.flat()
+        remarks += [f"{key}={show(values[key])}: {text}" for key, text in state.sources.items()]
+        remarks += [f"to repeat it exactly: {repeat}"] if state.sources else []
     for remark in remarks:
         state.log(Notice(remark))
 
@@ -139,29 +158,34 @@ def _loop(state: TrainingState) -> bool:
     config = state.config
     settings = config.optimizer
     crops = Crops(state.data, config.augmentation, config.run.seed, fill=state.preprocessing.fill)
-    stream = _stream(state, crops)
+    batches = stream(state, crops, range(state.start, settings.steps))
     meter = Meter(
         settings,
         lambda step: crops.names(range(step * settings.batch, (step + 1) * settings.batch)),
         state.ranks.sum_rows,
         [term.name for term in state.criterion.terms],
+        config.eval_interval,
+        validation_steps(state.val_data, config),
     )
     training_mode(state.network, config.start)
     for step in range(state.start, settings.steps + 1):
         done = step == settings.steps
         if step > state.best["validated"] and (done or step % config.eval_interval == 0):
             _check_finite(state, meter, step)
-            with meter.paused():
+            with meter.validating():
                 validate(state, step)
+            if state.ended and not done:
+                state.log(Notice(_why_ended(state, step)))
+        done = done or state.ended
         stopped = state.ranks.stopped(state.stop())
         if done or stopped or (step > state.start and step % config.save_interval == 0):
             _check_finite(state, meter, step)
             if state.ranks.first:
                 save_checkpoint(state.run.checkpoints, step, state.to_checkpoint())
         if done or stopped:
-            return done and state.best["validated"] == settings.steps
+            return done and state.best["validated"] == step
         lr = settings.lr * poly(step, settings.steps, settings.power)
-        losses = _try_step(state, _next_parts(state, stream, step), step, lr)
+        losses = try_step(state, _next_parts(state, batches, step), step, lr)
         if losses is None:
             raise out_of_memory(state)
         meter.add(losses)
@@ -186,96 +210,11 @@ def _next_parts(
         raise LoadingError(f"{error}. {fewer}") from None
 
 
-def _try_step(
-    state: TrainingState, micro_batches: list[tuple[Tensor, Tensor]], step: int, lr: float
-) -> Tensor | None:
-    """Do `_step`; return None when it does not fit the memory, with its tensors released."""
-    try:
-        if step == state.start and not state.ranks.alone:
-            _order_buckets(state, micro_batches[0])
-        return _step(state, micro_batches, step, lr)
-    except (RuntimeError, MemoryError) as error:
-        if memory_ran_out(error):
-            return None
-        raise
-
-
-def _step(
-    state: TrainingState, micro_batches: list[tuple[Tensor, Tensor]], step: int, lr: float
-) -> Tensor:
-    """Do one optimizer step; return the losses on the device, (1 + terms,): the total first."""
-    # What is random in a step (dropout) is a function of the seed, the step and the rank alone.
-    torch.manual_seed(step_seed(state.config.run.seed, step, state.ranks.rank))
-    for group in state.optimizer.param_groups:
-        group["lr"] = lr * group["factor"]
-    state.optimizer.zero_grad(set_to_none=True)
-    here = [
-        tuple(tensor.to(state.device, non_blocking=True) for tensor in part)
-        for part in micro_batches
-    ]
-    weights = torch.stack([state.criterion.total_weights(labels) for _, labels in here], 1).sum(1)
-    weights = state.ranks.sum_weights(weights, state.stop)
-    losses = torch.zeros(1 + len(weights), device=state.device)
-    for number, (images, labels) in enumerate(here, start=1):
-        # Gradients travel once a step, while the last part's are computed.
-        with nullcontext() if number == len(here) else state.ranks.no_sync():
-            with autocast(state.device, state.precision):
-                logits = state.parallel(state.preprocessing(images))  # (B, classes, crop/8, crop/8)
-            loss = state.criterion(logits, labels, weights)
-            # The mean over the ranks that comes out is then the sum over all pictures.
-            (loss.total * state.ranks.total).backward()  # type: ignore[no-untyped-call]
-        losses += torch.stack([loss.total.detach(), *loss.terms.values()])
-    state.optimizer.step()
-    if state.ema is not None:
-        state.ema.update(state.network, step + 1)
-    return losses
-
-
-def _order_buckets(state: TrainingState, micro_batch: tuple[Tensor, Tensor]) -> None:
-    """Do a forward and a backward pass that leaves no trace but in DDP.
-
-    DDP groups gradients in the order of the first backward pass, and the groups decide in which
-    order the ranks' gradients are added. With that settled from the beginning, a resumed run rounds
-    as an undisturbed one does.
-    """
-    kept = {name: buffer.clone() for name, buffer in state.network.named_buffers()}
-    images, labels = (tensor.to(state.device, non_blocking=True) for tensor in micro_batch)
-    with autocast(state.device, state.precision):
-        logits = state.parallel(state.preprocessing(images))
-    state.criterion(logits, labels).total.backward()  # type: ignore[no-untyped-call]
-    with torch.no_grad():
-        for name, buffer in state.network.named_buffers():
-            buffer.copy_(kept[name])
-    state.optimizer.zero_grad(set_to_none=True)
-
-
-def step_seed(seed: int, step: int, rank: int) -> int:
-    """Return the seed of what is random in a step. The first rank's is that of one process."""
-    entropy = [seed, step, rank] if rank else [seed, step]
-    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
-
-
-def _stream(state: TrainingState, crops: Crops) -> Iterator[tuple[Tensor, Tensor]]:
-    """Return the micro-batches of all steps still to do."""
-    settings = state.config.optimizer
-    parts = settings.micro_batches
-    wanted = _workers(state.config, state.device)
-    pixels = settings.batch // (parts * state.ranks.total) * state.config.augmentation.crop**2
-    workers = workers_that_fit(wanted, 4 * pixels)  # three colors and a label
-    if workers < wanted:
-        state.log(
-            Notice(
-                f"/dev/shm has room for the batches of {workers} of {wanted} loading processes, so "
-                f"{workers} are used. A container gets more with --shm-size"
-            )
-        )
-    return batches(
-        crops,
-        settings.batch // parts,
-        range(state.start * parts, settings.steps * parts),
-        workers,
-        pin=state.device.type == "cuda",
-        share=state.ranks.share,
+def _why_ended(state: TrainingState, step: int) -> str:
+    best = state.best
+    return (
+        f"ended at step {step} of {state.config.optimizer.steps}: {best['since']} validations "
+        f"without a better mIoU than {100 * best['miou']:.2f}, of step {best['step']}"
     )
 
 
@@ -286,10 +225,3 @@ def _check_finite(state: TrainingState, meter: Meter, step: int) -> None:
     if step > 0 and not bool(torch.stack(finite).all()):
         names = meter.names(step - 1)
         raise not_finite("a weight is not finite", step - 1, names, state.config.optimizer.lr)
-
-
-def _workers(config: TrainConfig, device: torch.device) -> int:
-    """A CPU that trains needs its cores; beside GPUs they are free to load, shared by the ranks."""
-    if config.run.workers is not None:
-        return config.run.workers
-    return 1 if device.type == "cpu" else min(max(1, cores() // ranks_here()), 16)

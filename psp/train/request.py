@@ -4,7 +4,7 @@ Known before torch is loaded, so that a mistake in it is an error at once.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ from psp.data.stored_card import card_from_dict
 from psp.errors import PspError
 from psp.events import Report, ignore
 from psp.files import free_name
-from psp.ranks import launch_name, restarts
+from psp.ranks import launch_name, rank_share, restarts, training_device
 from psp.runs import RUNS, Run, newest_named, run_folder, run_of_launch
 from psp.settings.config import TrainConfig
-from psp.settings.sources import overlay, resolve
+from psp.settings.sources import overlay, resolve, settings_from
 
 
 @dataclass(frozen=True)
@@ -28,45 +28,79 @@ class TrainRequest:
     run: Run
     config: TrainConfig
     resume: bool = False
+    sources: Mapping[str, str] = field(default_factory=dict)  # of settings found from the data
 
 
 def train_request(
     shards: Path,
-    *,
     out: Path | None = None,
     recipe: str | None = None,
-    overrides: Mapping[str, Any],
+    overrides: Mapping[str, Any] | None = None,
+    *,
     resume: bool = False,
+    device: str = "auto",
     report: Report = ignore,
 ) -> TrainRequest:
     """Return the run folder and the settings of a training.
 
     `overrides` are laid over the card's recipe, or, with `resume` and no `recipe`, over the run's
-    own settings. Without `out`, a new run is runs/DATASET-BACKBONE or the next free number, and a
-    resumed one the newest of these. Ranks that torchrun started again continue with their own run.
-    A network that starts from a model is the model's, but for the settings of it that are given.
-    Published weights are fetched at their first use; `report` gets the events. Raises PspError for
-    shards that cannot be read, an unknown recipe or setting, no such run, or a given backbone that
-    is not the model's.
+    own settings. A card without recipes gets one from its pictures and from `device`. Without
+    `out`, a new run is runs/DATASET-BACKBONE or the next free number, and a resumed one the newest
+    of these. Ranks that torchrun started again continue with their own run. A network that starts
+    from a model is the model's, but for the settings of it that are given. Published weights are
+    fetched at their first use; `report` gets the events. Raises PspError for shards that cannot be
+    read, an unknown recipe or setting, no such run, or a given backbone that is not the model's.
     """
-    shards = _find_shards(shards)
+    shards, overrides = _find_shards(shards), overrides or {}
     card = card_from_dict(read_manifest(shards)["card"])
+    if "hours" in overrides and "steps" in overrides:
+        raise PspError("--steps and --hours: the steps follow from the hours. Give one of them")
+    if resume and recipe is None and out is not None:
+        return _resumed(shards, Run(run_folder(out)), overrides)
     values = card.recipe_named(recipe)
+    sources: Mapping[str, str] = {}
+    if not (card.recipe or card.recipes):
+        values, sources = _found(shards, overrides, device)
     config = resolve(values, overrides, recipe or "default")
-    if resume and recipe is None:
-        default = RUNS / f"{card.name}-{config.network.backbone}"
-        run = Run(run_folder(out) if out else newest_named(default))
-        return TrainRequest(shards, run, overlay(run.training_config(), overrides), resume=True)
-    config = _following(config, values, overrides, report)
+    following = _following(config, card.recipe_named(recipe), overrides, report)
+    if following is not None:
+        config = following
+        sources = {key: text for key, text in sources.items() if key != "backbone"}
+    if "hours" in overrides:
+        sources = {key: text for key, text in sources.items() if key != "steps"}
     default = RUNS / f"{card.name}-{config.network.backbone}"
     if restarts() and not resume:
         own = run_of_launch(default, launch_name()) if out is None else Run(out)
         if own is not None and own.of_launch(launch_name()):
-            return TrainRequest(shards, own, config, own.resumable)
+            if own.resumable:
+                return _resumed(shards, own, overrides)
+            return TrainRequest(shards, own, config, sources=sources)
     if resume:
         run = Run(run_folder(out) if out else newest_named(default))
+        if recipe is None:
+            return _resumed(shards, run, overrides)
         return TrainRequest(shards, run, config, resume=True)
-    return TrainRequest(shards, Run(out or free_name(default)), config)
+    return TrainRequest(shards, Run(out or free_name(default)), config, sources=sources)
+
+
+def _resumed(shards: Path, run: Run, overrides: Mapping[str, Any]) -> TrainRequest:
+    """Return a run to continue, with its own settings but for what is given."""
+    return TrainRequest(shards, run, overlay(run.training_config(), overrides), resume=True)
+
+
+def _found(
+    shards: Path, overrides: Mapping[str, Any], device: str
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return a recipe for the pictures and the device, without what is given, and its sources."""
+    from psp.device import pick_device  # torch, which most mistakes should not wait for
+    from psp.train.from_data import find_recipe
+
+    given = settings_from(overrides, "--set")
+    chosen = pick_device(training_device(device))
+    split, batch = given.get("train_split"), given.get("batch")
+    recipe = find_recipe(shards, split, batch, chosen, rank_share().total)
+    names = [name for name in recipe.values if name not in given]
+    return {n: recipe.values[n] for n in names}, {n: recipe.sources[n] for n in names}
 
 
 def _find_shards(name: Path) -> Path:
@@ -83,19 +117,19 @@ def _find_shards(name: Path) -> Path:
 
 def _following(
     config: TrainConfig, recipe: Mapping[str, Any], overrides: Mapping[str, Any], report: Report
-) -> TrainConfig:
-    """Return the settings with the network of the model that they start from, if it is one.
+) -> TrainConfig | None:
+    """Return the settings with the network of the model that they start from; None without one.
 
     Given with it are the user's settings, or also the recipe's where that names the model.
     """
     if config.start.init in ("none", "imagenet", "imagenet-v2"):
-        return config
+        return None
     from psp.train.finetune import follow  # torch, which most mistakes should not wait for
     from psp.train.init import model_path
 
     model = model_path(config.start.init, report)
     if model is None:
-        return config
+        return None
     return follow(config, model, overrides if "init" in overrides else {**recipe, **overrides})
 
 

@@ -107,21 +107,28 @@ class Meter:
         names: Callable[[int], list[str]],
         sum_rows: Callable[[list["Tensor"]], list[list[float]]],
         terms: Sequence[str],
+        interval: int,
+        cost: float,
     ) -> None:
         """`names` gives the names of the pictures of a step, `sum_rows` the numbers of tensors,
-        summed over the ranks where there are several; `terms` are the names of the loss terms."""
+        summed over the ranks where there are several; `terms` are the names of the loss terms.
+        A validation is every `interval` steps and at the end, and takes about as long as `cost`
+        steps, until one has been timed."""
+        self.interval, self.cost = interval, cost
+        self.validation: float | None = None  # seconds of the last one
         self.settings, self.names, self.sum_rows, self.terms = settings, names, sum_rows, terms
         self.values: list[Tensor] = []
         self.away, self.began = 0.0, time.perf_counter()
 
     @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Leave out the time of the block (a validation)."""
+    def validating(self) -> Iterator[None]:
+        """Leave out the time of the block, a validation, and note how long it takes."""
         begin = time.perf_counter()
         try:
             yield
         finally:
-            self.away += time.perf_counter() - begin
+            self.validation = time.perf_counter() - begin
+            self.away += self.validation
 
     def add(self, values: "Tensor") -> None:
         """Add the losses of one step, the total and each term, (1 + terms,), on the device."""
@@ -139,10 +146,18 @@ class Meter:
             dict(zip(self.terms, terms, strict=True)),
             lr,
             self.settings.batch / seconds,
-            (self.settings.steps - step) * seconds,
+            self._left(step, seconds),
         )
         self.values, self.away, self.began = [], 0.0, time.perf_counter()
         return result
+
+    def _left(self, step: int, seconds: float) -> float:
+        """Return the seconds to the end of the run, validations included, the one due now too."""
+        steps = self.settings.steps
+        validations = steps // self.interval - (step - 1) // self.interval
+        validations += steps % self.interval > 0
+        each = self.cost * seconds if self.validation is None else self.validation
+        return (steps - step) * seconds + validations * each
 
     def check(self, step: int) -> list[list[float]]:
         """Return the losses since the last report, `step` steps being done.

@@ -57,9 +57,16 @@ class TrainingState:
     remarks: list[str]
     reused: tuple[str, ...] = ()  # the heads' layers that init took from a model
     record: Mapping[str, Any] = field(default_factory=dict)  # of what init took
+    sources: dict[str, str] = field(default_factory=dict)  # of settings that psp has found
     log: Callable[[Event], None] = field(default=lambda event: None)  # until the run log begins
     start: int = 0
     best: dict[str, Any] = field(default_factory=lambda: {"miou": -1.0, "step": 0, "validated": 0})
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run's patience is used up: so many validations did not improve the mIoU."""
+        patience = self.config.run.patience
+        return patience is not None and self.best.get("since", 0) >= patience
 
     @property
     def kept(self) -> PSPNet:
@@ -85,6 +92,7 @@ class TrainingState:
         return {
             "settings": self.config.flat(),
             **({"init": dict(self.record)} if self.record else {}),
+            **({"sources": self.sources} if self.sources else {}),
             "data": str(self.data.folder.resolve()),
             "data_fingerprint": self.data.fingerprint,
             "command": command,
@@ -140,10 +148,14 @@ def begin(
         with ranks.all_or_raise():
             stored, remarks = load_checkpoint(run.checkpoints)
             network, preprocessing = _network_from(stored, spec, run, config)
-        beginning = Beginning((), tuple(stored.get("reused", ())))
+        beginning = Beginning((), tuple(map(str, stored.get("reused") or ())))
         ranks.check_same(stored["step"], "newest checkpoint, of step")
-        if stored["step"] == stored["best"]["validated"] == config.optimizer.steps:
-            remarks.append(f"nothing to do: finished at step {config.optimizer.steps}")
+        at_end = stored["step"] == stored["best"]["validated"]
+        since, patience = stored["best"].get("since", 0), config.run.patience
+        if at_end and (
+            stored["step"] == config.optimizer.steps or (patience and since >= patience)
+        ):
+            remarks.append(f"nothing to do: finished at step {stored['step']}")
         else:
             remarks.append(f"resumed at step {stored['step']} of {config.optimizer.steps}")
             remarks += _changes(run, config, device, ranks.total) if ranks.first else []
@@ -266,6 +278,8 @@ def _network_from(
             and is_whole(best.get("step", None))
             and is_whole(best.get("validated", None))
             and isinstance(stored["optimizer"], dict)
+            and is_whole(best.get("since", 0))
+            and isinstance(stored.get("reused", []), list)
         )
         if fits:
             network = build(spec)

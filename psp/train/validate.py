@@ -29,7 +29,7 @@ def validate(state: TrainingState, step: int) -> None:
         return
     scores = scores_of(confusion)
     best = scores["miou"] > state.best["miou"]
-    state.best["validated"] = step
+    state.best |= {"validated": step, "since": 0 if best else state.best.get("since", 0) + 1}
     _save(state, "last", step)
     if best:
         state.best |= {"miou": scores["miou"], "step": step}

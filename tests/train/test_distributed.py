@@ -30,8 +30,9 @@ from psp.settings.config import SETTINGS, train_config
 from psp.settings.loss import LossSettings
 from psp.settings.sources import resolve
 from psp.train.checks import check_batch, check_compile
-from psp.train.loop import step_seed, train
+from psp.train.loop import train
 from psp.train.loss import Criterion
+from psp.train.step import step_seed
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}

@@ -30,7 +30,7 @@ def others(journey, tmp_path_factory):
 
 def request(others, journey, **overrides):
     values = {"init": str(journey.folder / "run"), "crop": 49, "batch": 4, "steps": 4, **overrides}
-    return train_request(others, overrides={"workers": 0, "save_every": 2, **values})
+    return train_request(others, overrides={"workers": 0, "save_every": 2, **values}, device="cpu")
 
 
 def test_the_settings_follow_the_model_and_a_contradiction_is_refused(others, journey):
