@@ -110,7 +110,10 @@ def test_hours_become_steps_and_the_command_in_config_json_repeats_the_run(plain
         again = (tmp_path / "again" / name).read_bytes()
         assert (tmp_path / "timed" / name).read_bytes() == again
     with error_naming(PspError, "--hours 0.001", "hours"):
-        go(train_request(plain, overrides={**more, "hours": 0.001, "crop": 473}), tmp_path / "no")
+        go(
+            train_request(plain, overrides={**more, "hours": 0.001, "crop": 89, "batch": 16}),
+            tmp_path / "no",
+        )
 
 
 def test_patience_ends_a_run_that_is_then_finished_and_resumes_exactly(plain, tmp_path):
