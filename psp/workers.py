@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import forkserver, get_context, parent_process
+from multiprocessing import forkserver, get_context, parent_process, resource_tracker
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,9 +55,18 @@ def cgroup_limit(files: tuple[str, ...] = CGROUP_LIMITS) -> int | None:
 
 
 def warm_up(make: Callable[..., Callable[[Any], Any]]) -> None:
-    """Let worker processes load what `make` needs, while the caller goes on; `ordered` uses it."""
+    """Let worker processes load what `make` needs, while the caller goes on; maps use it.
+
+    They never get Ctrl-C, which is for the main process: they inherit that it is blocked. While
+    they are still loading, it would end them with a traceback each.
+    """
     forkserver.set_forkserver_preload([make.__module__])
-    forkserver.ensure_running()
+    resource_tracker.ensure_running()  # it would unblock the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def prefetch_map(
@@ -140,7 +149,6 @@ def _chunks(items: Iterable[tuple[Item, int]]) -> Generator[list[Item]]:
 
 def _begin(make: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...]) -> None:
     global _work
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     _keep_freed_memory()
     _work = make(*arguments)

@@ -11,6 +11,7 @@ from PIL import Image, TiffImagePlugin
 from psp.images.headers import PNG, png_bits
 from psp.images.heif import has_avif, is_heif, open_heif
 from psp.images.jpeg import has_transform
+from psp.images.opencv import opencv_pixels
 from psp.images.orientation import orientation_of, swaps_sides, upright
 from psp.images.reading import FORMATS, PictureError, ignore_warnings, open_picture
 from psp.images.tiff import largest_sample
@@ -128,10 +129,8 @@ def deep_colors(data: bytes) -> NDArray[np.uint16] | None:
     """
     if not data.startswith((PNG, b"II*\0", b"MM\0*")):
         return None
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:  # more pixels than its limit, 2^30: Pillow's upper bits have to do
-        return None
+    # None for more pixels than its limit, 2^30: Pillow's upper bits have to do.
+    pixels = opencv_pixels(data, cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3 or pixels.shape[2] < 3:
         return None
     return np.ascontiguousarray(pixels[..., 2::-1], np.uint16)

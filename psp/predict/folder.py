@@ -23,6 +23,7 @@ from typing import IO, Any
 
 from psp.errors import PspError
 from psp.files import json_line, make_folder, write, write_json, writing
+from psp.predict.new_folder import make_whole, remove_left
 from psp.predict.records import LONGEST_RECORD, RECORDS, is_begun, parse_record, unused
 from psp.predict.settings import SETTINGS, Settings, read_settings
 from psp.predict.writers.writer import Results, Writer
@@ -139,19 +140,11 @@ class PredictionFolder:
         """
         mark = f".{self.share}"
         if not os.path.lexists(self.out):
-            new = self.out.with_name(f"{self.out.name}{mark}.{os.getpid()}.tmp")
-            self._write_head(new, legend, mark)
-            try:
-                new.rename(self.out)
-            except OSError:
-                for name in (SETTINGS, LEGEND):
-                    (new / name).unlink()
-                new.rmdir()
-                if not self.out.is_dir():  # otherwise another call made it at the same time
-                    raise
+            make_whole(self.out, mark, lambda new: self._write_head(new, legend, mark))
         if (reason := self.conflict()) and not overwrite:
             raise PspError(f"{self.out}: {reason}. {REMEDY}")
         self._file = self._open_records(self._own_records)  # nothing is changed without the lock
+        remove_left(self.out, mark, (SETTINGS, LEGEND))
         if is_begun(self.out):
             self._write_head(self.out, legend, mark)
         elif reason := self.conflict():

@@ -5,7 +5,6 @@ Pictures of data sets are read by `psp.images.pictures`, which accepts fewer for
 
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +21,7 @@ from psp.images.kinds import (
     suffixes,
     why_unread,
 )
+from psp.images.opencv import opencv_pixels
 from psp.images.orientation import orientation_of, upright
 from psp.images.pictures import to_rgb
 from psp.images.reading import (
@@ -96,16 +96,7 @@ def _opencv(data: bytes, where: str) -> NDArray[np.uint8] | None:
     flags = cv2.IMREAD_COLOR
     if not data.startswith(b"#?"):  # Radiance: OpenCV turns its 0..1 into 0..255
         flags |= cv2.IMREAD_ANYDEPTH
-    log: Any = getattr(cv2.utils, "logging", cv2)  # OpenCV 5, and earlier versions
-    level = log.getLogLevel()
-    log.setLogLevel(0)  # silent: otherwise it prints what it does not know
-    picture: NDArray[Any] | None
-    try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
-        picture = None
-    finally:
-        log.setLogLevel(level)
+    picture = opencv_pixels(data, flags)
     if picture is None or not picture.size:
         return None
     if picture.dtype == np.uint16:

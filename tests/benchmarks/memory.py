@@ -51,7 +51,7 @@ def sample(root):
 
 
 def watch(call, minutes, folder):
-    """Run a command for some minutes, stop it as Ctrl-C does, and return the samples."""
+    """Run a command for some minutes, stop it, and return the samples."""
     log = (folder / "log").open("wb")
     running = subprocess.Popen(call, cwd=folder, stdout=log, stderr=log, start_new_session=True)
     samples, end = [], time.monotonic() + 60 * minutes
@@ -60,7 +60,7 @@ def watch(call, minutes, folder):
         samples.append(sample(running.pid))
     if running.poll() is not None:
         raise SystemExit((folder / "log").read_text())
-    running.send_signal(signal.SIGINT)
+    running.send_signal(signal.SIGTERM)  # SIGINT is ignored where this runs in the background
     running.wait(120)
     return samples
 

@@ -6,7 +6,7 @@ import signal
 import time
 
 import pytest
-from faults.commands import difference, is_clear, outcome
+from faults.commands import STEPS, difference, is_clear, outcome
 from faults.victims import FULL
 
 SIGNALS = ("SIGTERM", "SIGHUP", "SIGINT", "SIGTERM+SIGTERM", "SIGINT+SIGINT", "SIGHUP+SIGINT")
@@ -17,14 +17,26 @@ def stopped_well(end, names):
     """Whether a command that got signals was done before, or ended as one of them ends it."""
     numbers = [getattr(signal, name) for name in names]
     expected = {0, *(128 + number for number in numbers), *(-number for number in numbers)}
-    return end.code in expected and "Traceback" not in end.err + end.out
+    said = end.err + end.out
+    if names.count("SIGINT") == 2 and "multiprocessing/forkserver.py" in said:
+        # The second one does not wait for workers that are starting: Python's are not silent.
+        said = said.partition("multiprocessing/forkserver.py")[0].rpartition("Traceback")[0]
+    return end.code in expected and "Traceback" not in said
 
 
 def go_on(warm, command, folder, where):
-    """Run the command again, and compare with one that nothing stopped."""
+    """Run the command again, and compare with one that nothing stopped.
+
+    A training that is stopped writes a checkpoint there, which takes the place of an older one.
+    """
     end = warm.run(*command.again(folder), cwd=folder)
     assert end.code == 0, f"{where}: {end}"
-    differs = difference(command.undisturbed, outcome(folder))
+    last = f"run/checkpoints/{STEPS:08d}.pt"
+    one, other = (
+        {name: found[name] for name in found if name == last or not name.endswith(".pt")}
+        for found in (command.undisturbed, outcome(folder))
+    )
+    differs = difference(one, other)
     assert not differs, f"{where}: {differs}\n{end}"
     shutil.rmtree(folder)
 
