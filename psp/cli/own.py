@@ -174,11 +174,14 @@ def own_sources(
 
 
 def _is_download(card: str, folder: Path) -> bool:
-    """Whether a folder holds the official download of a shipped card."""
+    """Whether a folder holds what a shipped card reads: its download, or the folders it names."""
     from psp.data.cardfile import find_card
     from psp.prepare.layouts.registry import find_layout
 
-    layout = find_layout(find_card(card))
+    found = find_card(card)
+    layout = find_layout(found)
+    if found.folders is not None:
+        return (folder / found.folders.images.partition("{split}")[0]).is_dir()
     return not layout.own and layout.root(folder) is not None
 
 
