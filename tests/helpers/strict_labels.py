@@ -139,15 +139,41 @@ def other_values(data, colors):
         if picture.format == "TIFF":
             need(picture.info.get("compression", "raw") in EXACT_TIFF, "lossy compression")
             need(picture.tag_v2.get(262, 1) != 0, "0 is white: values are turned round")
-            need(picture.tag_v2.get(258, (8,))[0] in (8, 16), "values are spread or cut")
+            if picture.tag_v2.get(258, (8,))[0] not in (8, 16):  # Pillow spreads these
+                return few_bits(picture.tag_v2, data, picture.size)
         if picture.format == "PPM":
-            need(int(data.split(maxsplit=4)[3]) in (255, 65535), "values are spread to 255")
+            top = int(data.split(maxsplit=4)[3])
+            if top not in (255, 65535):  # Pillow spreads these
+                return netpbm_values(data, picture.size, top)
         picture.load()
         if colors:
             need(picture.mode in ("RGB", "P", "L"), picture.mode)
             return np.asarray(picture.convert("RGB")).astype(np.int64) @ [65536, 256, 1]
         need(picture.mode in ("L", "P", "I;16", "I;16B", "I"), f"mode {picture.mode}")
         return np.asarray(picture).astype(np.int64)
+
+
+def few_bits(tags, data, size):
+    """The values of a gray TIFF of 1, 2 or 4 bits without compression: rows fill whole bytes."""
+    width, height = size
+    depth = tags[258][0]
+    need(tags.get(259, 1) == 1 and depth in (1, 2, 4), "several bits, or compressed")
+    parts = zip(tags[273], tags[279], strict=True)
+    content = b"".join(data[start : start + length] for start, length in parts)
+    rows = np.frombuffer(content, np.uint8).reshape(height, -1)
+    bits = np.unpackbits(rows, axis=1)[:, : width * depth].reshape(height, width, depth)
+    return (bits @ (1 << np.arange(depth)[::-1])).astype(np.int64)
+
+
+def netpbm_values(data, size, top):
+    """The values of a gray Netpbm file: as bytes (P5) or as numbers (P2), up to `top`."""
+    need(top < 256, "two bytes a value")
+    width, height = size
+    kind = data[:2]
+    need(kind in (b"P2", b"P5"), "a picture of colors")
+    rest = data.split(maxsplit=4)[4] if kind == b"P2" else data[-width * height :]
+    values = [int(word) for word in rest.split()] if kind == b"P2" else list(rest)
+    return np.array(values, np.int64).reshape(height, width)
 
 
 # ------------------------------------------------------------------------------ MATLAB's files

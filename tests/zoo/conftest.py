@@ -49,7 +49,7 @@ def published(tmp_path_factory):
     save("mm.pth", mmseg, meta={"CLASSES": VOC.names})
     save("encoder_epoch_20.pth", randomize(CSAILEncoder(18), 1).state_dict())
     save("decoder_epoch_20.pth", randomize(CSAILDecoder(512, 21), 2).state_dict())
-    save("classifier.pth", {"fc.weight": torch.zeros(3, 3)})
+    save("classifier.pth", {"conv1.weight": torch.zeros(3), "fc.weight": torch.zeros(3, 3)})
     (folder / "page.pth").write_text("<html>Please log in</html>")
     yield folder
     for path in folder.iterdir():

@@ -120,7 +120,7 @@ def wrong_files(folder, state):
     torch.save({"fc.weight": torch.zeros(3, 3), "conv1.weight": torch.zeros(3)}, folder / "r.pth")
     yield "r.pth", "ImageNet.*--init"
     (folder / "evil.pth").write_bytes(pickle.dumps({"state_dict": Evil()}))
-    yield "evil.pth", "refused|damaged"
+    yield "evil.pth", "refused|damaged|did not write"
     torch.save({"a": torch.zeros(2)}, folder / "a.pth")
     yield "a.pth", r"PSPNet.* a\n"
     torch.save([1, 2], folder / "list.pth")
@@ -128,7 +128,7 @@ def wrong_files(folder, state):
     (folder / "text.caffemodel").write_bytes(b"<html>not found</html>")
     yield "text.caffemodel", "Caffe model"
     (folder / "empty.pth").write_bytes(b"")
-    yield "empty.pth", "damaged"
+    yield "empty.pth", "empty file"
     yield "nowhere.pth", "no such file"
     yield ".", "folder.*weights file"
     torch.save({**state, "cls.9.weight": torch.zeros(1)}, folder / "more.pth")

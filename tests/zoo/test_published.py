@@ -195,7 +195,7 @@ def test_two_processes_at_once_both_have_it(catalog, publisher, cache):
 
 
 def test_what_a_killed_process_left_is_removed_in_time(catalog, cache):
-    for name, age in ((".old", 100_000), (".new", 10)):
+    for name, age in ((".small-old-a1b2c3d4", 100_000), (".small-new-a1b2c3d4", 10)):
         folder = cache / "weights-1" / name
         folder.mkdir(parents=True)
         (folder / "mm.pth").write_bytes(b"half")
@@ -203,8 +203,8 @@ def test_what_a_killed_process_left_is_removed_in_time(catalog, cache):
         os.utime(folder, (then, then))
     obtain(entries()["small-mmseg"])
     assert [p for p in kept(cache) if p.startswith("weights-1/.")] == [
-        "weights-1/.new",
-        "weights-1/.new/mm.pth",
+        "weights-1/.small-new-a1b2c3d4",
+        "weights-1/.small-new-a1b2c3d4/mm.pth",
     ]
 
 
