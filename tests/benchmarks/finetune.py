@@ -113,10 +113,11 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=89)
     parser.add_argument("--max-side", type=int, default=160)
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--lr", type=float, default=0.01)
-    parser.add_argument("--head-lr", type=float, default=1.0)
+    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--lr", type=float, default=0.003)
+    parser.add_argument("--head-lr", type=float, default=10.0)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", choices=("model", "nothing"))
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--out", type=Path, default=Path("finetune"))
     options = parser.parse_args()
@@ -129,6 +130,8 @@ def main() -> None:
     records = [json.loads(line) for line in lines]
     for seed in range(options.seeds):
         for name, init in (("model", options.init), ("nothing", "none")):
+            if options.only not in (None, name):
+                continue
             if not any(r["from"] == name and r["seed"] == seed for r in records):
                 records.append(run(name, init, seed, options))
                 with results.open("a") as file:
