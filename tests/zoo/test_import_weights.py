@@ -154,7 +154,7 @@ def test_wrong_files_are_one_line_and_nothing_is_executed(semseg_file, tmp_path,
     whole = path.read_bytes()
     (tmp_path / "cut.pth").write_bytes(whole[: len(whole) // 2])
     code, _, err = psp("import", "cut.pth", "out.safetensors", "--card", "voc2012")
-    assert code == 2 and "cut.pth: damaged" in err
+    assert code == 2 and "cut.pth: cut off" in err
     code, _, err = psp("import", path, "out.safetensors", "--card", "ade20k")
     assert code == 2 and "21 classes" in err and "ade20k has 150" in err and "--card" in err
     code, _, err = psp("import", path, "out.pth", "--card", "voc2012")
