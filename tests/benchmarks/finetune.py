@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=89)
     parser.add_argument("--max-side", type=int, default=160)
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--lr", type=float, default=0.003)
     parser.add_argument("--head-lr", type=float, default=10.0)
     parser.add_argument("--seeds", type=int, default=3)
