@@ -26,6 +26,7 @@ from psp.annotations.polygons import EDGES, Disk, Line, Polygon
 from psp.annotations.records import AnnotatedPicture, Export, Region, Shape
 from psp.annotations.remarks import Remarks
 from psp.annotations.rle import clip
+from psp.annotations.shapes import read_shapes
 from psp.errors import PspError
 from psp.images.labels import decode_label
 from psp.images.reading import PictureError
@@ -195,27 +196,18 @@ def _pictured(
 def _shapes(
     values: object, listed: tuple[str, ...], picture: AnnotatedPicture, remarks: Remarks
 ) -> tuple[Shape, ...]:
-    if not isinstance(values, list):
-        raise ValueError(f"shapes is no list ({short(values)})")
-    shapes = []
-    for position, value in enumerate(values):
-        item = f"shapes[{position}]"
-        try:
-            if not isinstance(value, dict):
-                raise ValueError(f"no shape ({short(value)})")
-            label = value.get("label")
-            if not isinstance(label, str) or not label:
-                raise ValueError(f"its label is no text ({short(label)})")
-            if listed and label not in (*listed, IGNORE, BACKGROUND):
-                raise ValueError(
-                    f"{short(label)} is not in labels.txt. Add it there, or correct it"
-                )
-            region = _region(value, f"{picture.source.name}: {item}", remarks)
-        except ValueError as error:
-            raise ValueError(f"{item}: {error}") from None
-        if region is not None:
-            shapes.append(Shape(label, region, item))
-    return tuple(shapes)
+    def check(label: str) -> None:
+        if listed and label not in (*listed, IGNORE, BACKGROUND):
+            raise ValueError(f"{short(label)} is not in labels.txt. Add it there, or correct it")
+
+    return read_shapes(
+        values,
+        group="shapes",
+        noun="shape",
+        key="label",
+        check_label=check,
+        region=lambda value, item: _region(value, f"{picture.source.name}: {item}", remarks),
+    )
 
 
 def _region(value: dict[str, Any], where: str, remarks: Remarks) -> Region | None:

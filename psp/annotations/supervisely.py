@@ -25,6 +25,7 @@ from psp.annotations.polygons import WHOLE, Polygon
 from psp.annotations.records import AnnotatedPicture, Export, Region, Shape
 from psp.annotations.remarks import Remarks
 from psp.annotations.rle import clip
+from psp.annotations.shapes import read_shapes
 from psp.annotations.splits import folder_split
 from psp.errors import PspError
 
@@ -164,25 +165,18 @@ def _shapes(
     file: str,
     remarks: Remarks,
 ) -> tuple[Shape, ...]:
-    if not isinstance(values, list):
-        raise ValueError(f"objects is no list ({short(values)})")
-    shapes = []
-    for position, value in enumerate(values):
-        item = f"objects[{position}]"
-        try:
-            if not isinstance(value, dict):
-                raise ValueError(f"no object ({short(value)})")
-            label = value.get("classTitle")
-            if not isinstance(label, str) or not label:
-                raise ValueError(f"its classTitle is no text ({short(label)})")
-            if classes and label not in classes:
-                raise ValueError(f"{short(label)} is not in meta.json")
-            region = _region(value, f"{file}: {item}", remarks)
-        except ValueError as error:
-            raise ValueError(f"{item}: {error}") from None
-        if region is not None:
-            shapes.append(Shape(label, region, item))
-    return tuple(shapes)
+    def check(label: str) -> None:
+        if classes and label not in classes:
+            raise ValueError(f"{short(label)} is not in meta.json")
+
+    return read_shapes(
+        values,
+        group="objects",
+        noun="object",
+        key="classTitle",
+        check_label=check,
+        region=lambda value, item: _region(value, f"{file}: {item}", remarks),
+    )
 
 
 def _region(value: dict[str, Any], where: str, remarks: Remarks) -> Region | None:

@@ -35,13 +35,10 @@ def prepare_by_card(
     if keep_sizes and card.exports:
         card = replace(card, exports=replace(card.exports, max_side=None))
     if card.exports and len(given) == 1:
-        run = partial(
-            prepare_remembered, card, path, convert=convert, conversion=conversion, report=report
-        )
-    elif len(given) == 2:
-        run = partial(convert, card, Path(given[1]), sbd=sbd, conversion=conversion, report=report)
-    else:
+        return prepare_remembered(card, path, out, convert, conversion, report)
+    if len(given) != 2:
         raise PspError(_count_message(given, card))
+    run = partial(convert, card, Path(given[1]), sbd=sbd, conversion=conversion, report=report)
     if out is not None:
         return Prepared(out, run(out), card.title)
     return Prepared(*first_unoccupied(DATA / card.name, run, report), card.title)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psp.data.shards import ShardSplit
+from psp.images.opencv import opencv_pixels
 from psp.workers import cores, prefetch_map
 
 SIDE = 16
@@ -55,9 +56,7 @@ def _hashes(split: ShardSplit) -> NDArray[np.uint8]:
         if split.raw or split.sizes[index].min() < LARGE:
             return difference_hash(split.image(index))
         # JPEGs are decoded at an eighth of their size, which is quick; OpenCV turns them upright.
-        small = cv2.imdecode(
-            np.frombuffer(split.image_bytes(index), np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8
-        )
+        small = opencv_pixels(split.image_bytes(index), cv2.IMREAD_REDUCED_GRAYSCALE_8)
         return difference_hash(split.image(index) if small is None else np.asarray(small, np.uint8))
 
     found = np.array(list(prefetch_map(one, range(len(split)), cores())), np.uint8)

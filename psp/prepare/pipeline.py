@@ -13,7 +13,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from psp.annotations.records import Export
 from psp.data.card import Card
 from psp.data.manifest import FORMAT, MANIFEST, VERSION
 from psp.data.shard_writer import shard_entry, write_shard
@@ -45,6 +44,7 @@ from psp.prepare.output import (
     read_existing,
     read_note,
 )
+from psp.prepare.own.gather import Gathered
 from psp.prepare.plan import Plan, PlannedShard, make_plan
 from psp.workers import map_in_processes, warm_up
 
@@ -62,7 +62,7 @@ def prepare(
     out: Path,
     *,
     sbd: Path | None = None,
-    exports: tuple[Export, ...] = (),
+    gathered: Gathered | None = None,
     conversion: Conversion = Conversion(),  # noqa: B008 - it is frozen
     shard_mb: float = SHARD_MB,
     allow_incomplete: bool = False,
@@ -73,7 +73,7 @@ def prepare(
 ) -> dict[str, Any]:
     """Convert the official files under `raw` into shards in the folder `out`; return the manifest.
 
-    `exports` are what was read of own data (psp/prepare/own), for a card with a table [exports].
+    `gathered` is what was read of own data (psp/prepare/own), for a card with a table [exports].
     If `out` was made from the same input, it is returned unchanged, unless `overwrite` is set. The
     bytes are the same for any number of `workers` (processes that convert).
 
@@ -84,7 +84,7 @@ def prepare(
     out = check_output(out, [raw, sbd] if sbd else [raw])
     with only_writer(out, report):  # before the first byte
         return _prepare(
-            Source(raw, card, sbd, exports),
+            Source(raw, card, sbd, gathered),
             out,
             conversion,
             shard_mb,

@@ -93,3 +93,20 @@ def run_psp(*arguments, cwd, check=None, env=None):
     if check is not None:
         assert done.returncode == check, done.stdout + done.stderr
     return done.returncode, done.stdout, done.stderr
+
+
+_TOWN = (("grass", "#010203"), ("path", "#a10203"), ("tree", "#01b203"))
+
+
+def town_card(classes=3, train=0.5):
+    """A card of photos/ and masks/ with values from 0 up; what does not train validates."""
+    lines = "".join(
+        f'  {{ name = "{name}", color = "{color}", from = [{value}] }},\n'
+        for value, (name, color) in enumerate(_TOWN[:classes])
+    )
+    val = f"val = {{ fraction = {1 - train} }}\n" if train < 1 else ""
+    return (
+        f'name = "town"\ntitle = "Town"\nlayout = "folders"\nclasses = [\n{lines}]\n'
+        '[folders]\nimages = "photos"\nmasks = "masks"\n'
+        f"[splits]\ntrain = {{ fraction = {train} }}\n{val}"
+    )

@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 import pytest
-from helpers.trees import save_picture
+from helpers.trees import save_picture, town_card
 from PIL import Image
 
 import psp.images.heif as heif
@@ -20,21 +20,7 @@ from psp.predict.photos import decode_photo
 
 pillow_heif = pytest.importorskip("pillow_heif")
 KINDS = ["HEIC", "AVIF"]
-CARD = """
-name = "town"
-title = "Town"
-layout = "folders"
-classes = [
-  { name = "grass", color = "#010203", from = [0] },
-  { name = "path", color = "#a10203", from = [1] },
-  { name = "tree", color = "#01b203", from = [2] },
-]
-[folders]
-images = "photos"
-masks = "masks"
-[splits]
-train = { fraction = 1.0 }
-"""
+CARD = town_card(train=1.0)
 
 
 def stored(pixels, orientation):

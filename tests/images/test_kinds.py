@@ -5,28 +5,14 @@ import json
 
 import numpy as np
 import pytest
-from helpers.trees import save_picture
+from helpers.trees import save_picture, town_card
 from PIL import Image
 
 from psp.images.kinds import LeftOut, sort_files
 from psp.images.reading import SUFFIXES
 from psp.predict.inputs import find_pictures
 
-CARD = """
-name = "town"
-title = "Town"
-layout = "folders"
-classes = [
-  { name = "grass", color = "#010203", from = [0] },
-  { name = "path", color = "#a10203", from = [1] },
-]
-[folders]
-images = "photos"
-masks = "masks"
-[splits]
-train = { fraction = 0.5 }
-val = { fraction = 0.5 }
-"""
+CARD = town_card(classes=2)
 LITTER = [".DS_Store", "Thumbs.db", "desktop.ini", "._p0.jpg", ".hidden.jpg", ".cache/p.jpg"]
 LITTER += ["__MACOSX/._p0.jpg", "@eaDir/p0.jpg"]
 # A file's name, the words of its line, and whether pictures are missing without it.

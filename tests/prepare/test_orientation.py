@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from helpers.picture_files import saved
-from helpers.trees import noise, save_picture
+from helpers.trees import noise, save_picture, town_card
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -14,22 +14,7 @@ from psp.images.orientation import orientation_of, swaps_sides, upright
 from psp.images.pictures import check_image, decode_image
 from psp.predict.photos import decode_photo
 
-CARD = """
-name = "town"
-title = "Town"
-layout = "folders"
-classes = [
-  { name = "grass", color = "#010203", from = [0] },
-  { name = "path", color = "#a10203", from = [1] },
-  { name = "tree", color = "#01b203", from = [2] },
-]
-[folders]
-images = "photos"
-masks = "masks"
-[splits]
-train = { fraction = 0.5 }
-val = { fraction = 0.5 }
-"""
+CARD = town_card()
 
 
 def stored(pixels, orientation):

@@ -8,8 +8,8 @@ from PIL import Image
 
 from psp.data.card import Exports
 from psp.errors import PspError
-from psp.prepare.layouts.annotated import gather
-from psp.prepare.own.card import OwnOptions, make_card
+from psp.prepare.own.card import OwnOptions, draft_card
+from psp.prepare.own.gather import gather
 from psp.prepare.own.sources import Sources, open_exports
 
 
@@ -54,4 +54,4 @@ def test_the_problem_of_the_only_picture_is_the_reason_that_there_is_no_class(tm
         open_exports(sources, tmp_path) as exports,
         pytest.raises(PspError, match=r"a\.json: shapes\[0\]: 2 points"),
     ):
-        make_card(exports, sources, OwnOptions(undrawn="ignore"), tmp_path / "card.toml")
+        draft_card(exports, sources, OwnOptions(undrawn="ignore"), tmp_path / "card.toml")

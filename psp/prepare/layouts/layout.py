@@ -6,11 +6,12 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from psp.annotations.records import AnnotatedPicture, Export
+from psp.annotations.records import AnnotatedPicture
 from psp.data.card import Card, SplitEntry
 from psp.errors import PspError
 from psp.images.kinds import LeftOut, is_litter, sort_files
 from psp.images.reading import SUFFIXES
+from psp.prepare.own.gather import Gathered
 
 MAX_ENTRIES = 2000  # how many entries of a folder are read to recognize it
 
@@ -38,13 +39,13 @@ class Pair:
 class Source:
     """The raw data set: the folder that the user gave, its card, and the folder of --sbd.
 
-    `exports` are what was read of own photos and of labeling tools' exports.
+    `gathered` is what was read of own photos and of labeling tools' exports.
     """
 
     raw: Path
     card: Card
     sbd: Path | None = None
-    exports: tuple[Export, ...] = ()
+    gathered: Gathered | None = None
 
 
 @dataclass(frozen=True)

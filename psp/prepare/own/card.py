@@ -14,8 +14,8 @@ from psp.data.cardfile import shipped
 from psp.data.cardreader import CardReader
 from psp.data.colors import made_colors
 from psp.errors import PspError
-from psp.prepare.layouts.annotated import split_names
 from psp.prepare.own.classes import ClassList, join_classes
+from psp.prepare.own.gather import Gathered, gather
 from psp.prepare.own.sources import Sources
 
 SIDE = 1024  # the default long side: at it, a crop of 473 holds about a quarter of a 4:3 photo
@@ -46,10 +46,26 @@ class OwnOptions:
     max_side: int | None = None
 
 
-def make_card(
-    exports: Sequence[Export], sources: Sources, options: OwnOptions, path: Path
-) -> tuple[Card, str]:
-    """Return the card of own data, and its TOML text for the file `path`.
+@dataclass(frozen=True)
+class Draft:
+    """What a card of own data will say, but for the paths that depend on where it is written."""
+
+    sources: Sources
+    options: OwnOptions
+    classes: ClassList
+    gathered: Gathered
+
+    def card_for(self, path: Path) -> tuple[Card, str]:
+        """Return the card for the file `path`, and its TOML text."""
+        splits = self.gathered.split_names
+        text = _text(self.gathered.exports, self.sources, self.options, self.classes, path, splits)
+        return CardReader(path).card(tomllib.loads(text)), text
+
+
+def draft_card(
+    exports: tuple[Export, ...], sources: Sources, options: OwnOptions, path: Path
+) -> Draft:
+    """Return the draft of the card of own data; errors name it as the file `path`.
 
     Raises SimilarNamesError or PspError as `join_classes` does, and PspError if nothing was drawn.
     """
@@ -66,9 +82,7 @@ def make_card(
     text = _text(exports, sources, options, classes, path, splits=())
     table = CardReader(path).card(tomllib.loads(text)).exports
     assert table is not None
-    splits = split_names(tuple(exports), table)
-    text = _text(exports, sources, options, classes, path, splits)
-    return CardReader(path).card(tomllib.loads(text)), text
+    return Draft(sources, options, classes, gather(exports, table))
 
 
 def default_name(paths: Sequence[Path]) -> str:

@@ -3,21 +3,21 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from psp.annotations.records import Export, MaskFile
+from psp.annotations.records import MaskFile
 from psp.data.card import IGNORE, Card
 from psp.errors import PspError
 from psp.events import Notice, Report, ignore
 from psp.files import numbered_names, write
 from psp.prepare.conversion import Conversion
-from psp.prepare.layouts.annotated import gather
-from psp.prepare.output import OccupiedError, Prepared, check_output
-from psp.prepare.own.card import OwnOptions, default_name, make_card
+from psp.prepare.output import OccupiedError, Prepared, check_output, first_unoccupied
+from psp.prepare.own.card import OwnOptions, default_name, draft_card
 from psp.prepare.own.classes import has_undrawn
+from psp.prepare.own.gather import Gathered, gather
 from psp.prepare.own.sources import Sources, open_exports
 
 DATA = Path("data")  # where shards go by default
@@ -39,25 +39,28 @@ def prepare_own(
     """Convert own data without a card: make one, say what it says, write it beside the shards.
 
     `out` None is data/NAME, or the first of data/NAME-2, … that is free. A card that a person has
-    edited is never replaced. Raises PspError as `open_exports`, `make_card` and `convert` do; the
+    edited is never replaced. Raises PspError as `open_exports`, `draft_card` and `convert` do; the
     card is then there all the same, if it could be made.
     """
     default = out or DATA / (options.name or default_name(sources.paths))
     check_output(default, sources.all_paths())
     with open_exports(sources, default.parent) as exports:
+        draft = draft_card(exports, sources, options, card_beside(default))
+        for line in describe(draft.gathered, draft.card_for(card_beside(default))[0]):
+            report(Notice(line))
         for folder in [out] if out else numbered_names(default):
             path = card_beside(folder)
-            card, text = make_card(exports, sources, options, path)
+            card, text = draft.card_for(path)
             if _is_others(path, text):
                 said = f"{path}: is there and says something else. To use it: psp prepare {path}"
                 if out:
                     raise PspError(f"{said}. Or choose another -o")
                 report(Notice(said))
                 continue
-            for line in describe(exports, card):
-                report(Notice(line))
             try:
-                manifest = _converted(card, sources, exports, folder, convert, conversion, report)
+                manifest = _converted(
+                    card, sources, draft.gathered, folder, convert, conversion, report
+                )
             except OccupiedError as error:
                 if out:
                     raise
@@ -75,11 +78,12 @@ def prepare_own(
 def new_card(sources: Sources, options: OwnOptions, path: Path, report: Report = ignore) -> Card:
     """Make the card alone, and write it to `path`. Raises PspError if another card is there."""
     with open_exports(sources, path.parent) as exports:
-        card, text = make_card(exports, sources, options, path)
+        draft = draft_card(exports, sources, options, path)
+        card, text = draft.card_for(path)
         if _is_others(path, text):
             raise PspError(f"{path}: is there and says something else. Choose another -o")
         write(path, _marked(text))
-        for line in describe(exports, card):
+        for line in describe(draft.gathered, card):
             report(Notice(line))
     return card
 
@@ -103,34 +107,46 @@ def card_sources(card: Card, path: Path) -> Sources:
 def prepare_remembered(
     card: Card,
     path: Path,
-    out: Path,
+    out: Path | None,
     convert: Convert,
     conversion: Conversion,
     report: Report = ignore,
-) -> dict[str, Any]:
-    """Convert the sources that the card in the file `path` remembers, into the folder `out`."""
+) -> Prepared:
+    """Convert the sources that the card in the file `path` remembers.
+
+    `out` None is data/CARD, or the first of data/CARD-2, … that is free.
+    """
     sources = card_sources(card, path)
-    check_output(out, sources.all_paths())
-    with open_exports(sources, out.parent) as exports:
-        for line in describe(exports, card):
+    assert card.exports is not None
+    default = out or DATA / card.name
+    check_output(default, sources.all_paths())
+    with open_exports(sources, default.parent) as exports:
+        gathered = gather(exports, card.exports)
+        for line in describe(gathered, card):
             report(Notice(line))
-        return _converted(card, sources, exports, out, convert, conversion, report)
+
+        def run(folder: Path) -> dict[str, Any]:
+            return _converted(card, sources, gathered, folder, convert, conversion, report)
+
+        done = (out, run(out)) if out else first_unoccupied(default, run, report)
+    return Prepared(*done, card.title)
 
 
 def _converted(
     card: Card,
     sources: Sources,
-    exports: tuple[Export, ...],
+    gathered: Gathered,
     out: Path,
     convert: Convert,
     conversion: Conversion,
     report: Report,
 ) -> dict[str, Any]:
     assert card.exports is not None
+    check_output(out, sources.all_paths())
     if conversion.max_side is None:
         conversion = replace(conversion, max_side=card.exports.max_side)
     return convert(
-        card, sources.paths[0], out, exports=exports, conversion=conversion, report=report
+        card, sources.paths[0], out, gathered=gathered, conversion=conversion, report=report
     )
 
 
@@ -139,9 +155,9 @@ def card_beside(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.toml")
 
 
-def describe(exports: Sequence[Export], card: Card) -> Iterator[str]:
+def describe(gathered: Gathered, card: Card) -> Iterator[str]:
     """Yield what own data were taken for, a line each."""
-    table = card.exports
+    exports, table = gathered.exports, card.exports
     assert table is not None
     for export in exports:
         masks = sum(isinstance(picture.drawn, MaskFile) for picture in export.pictures)
@@ -158,7 +174,7 @@ def describe(exports: Sequence[Export], card: Card) -> Iterator[str]:
         yield f"pixels that nothing was drawn on are {drawn_over} (--undrawn)"
     if ignored:
         yield f"not trained on and not scored: {', '.join(ignored)}"
-    counts = Counter(split for _, _, split in gather(tuple(exports), table)[0])
+    counts = Counter(split for _, _, split in gathered.pictures)
     stated = {picture.split for export in exports for picture in export.pictures}
     how = "as they are there" if "val" in stated else "val is drawn"
     if "val" not in counts:

@@ -1,0 +1,126 @@
+"""All pictures of the exports as one set: each with a name of its own, and its split."""
+
+import contextlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from psp.annotations.records import AnnotatedPicture, Export, MaskFile
+from psp.data.card import IGNORE, Exports
+from psp.errors import PspError
+from psp.files import file_sha256
+from psp.images.kinds import LeftOut
+from psp.prepare.own.splits import TRAIN, Candidate, divide
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """(name, picture, split) of all that is used, and remarks on what is not used and why."""
+
+    exports: tuple[Export, ...]
+    pictures: tuple[tuple[str, AnnotatedPicture, str], ...]
+    remarks: tuple[str, ...]
+
+    @property
+    def left_out(self) -> dict[Path, LeftOut]:
+        """The photos and videos that psp cannot read, by folder."""
+        return {folder: files for e in self.exports for folder, files in e.left_out.items()}
+
+    @property
+    def split_names(self) -> list[str]:
+        """The splits that the pictures are in: train, val, test, then others."""
+        names = {where for _, _, where in self.pictures}
+        known = [name for name in ("train", "val", "test") if name in names]
+        return known + sorted(names - set(known))
+
+
+def gather(exports: tuple[Export, ...], table: Exports) -> Gathered:
+    """Name and divide the pictures of exports. Raises PspError if nothing is drawn on any."""
+    remarks = [remark for export in exports for remark in export.remarks]
+    named = list(_named(exports))
+    used = [(name, p) for name, p in named if table.empty or p.drawn or p.problem]
+    if not used:
+        said = "; ".join(remarks)
+        where = named[0][1].source if named else ", ".join(table.sources)
+        raise PspError(
+            f"{where}: nothing is drawn on any of {len(named)} pictures"
+            f"{f' ({said})' if said else ''}. Draw polygons or masks, and export again"
+        )
+    if len(used) < len(named):
+        first = next(name for name, p in named if not (p.drawn or p.problem))
+        remarks.append(
+            f"left out, as nothing is drawn on them: {len(named) - len(used)} of {len(named)} "
+            f"pictures ({first}). To train on them as background: --empty background"
+        )
+    return Gathered(exports, tuple(_split(used, table, remarks)), tuple(remarks))
+
+
+def _named(exports: tuple[Export, ...]) -> Iterator[tuple[str, AnnotatedPicture]]:
+    """Yield every picture with a name that no other has; a picture labeled twice has a problem."""
+    counts = Counter(picture.name for export in exports for picture in export.pictures)
+    several = any(count > 1 for count in counts.values())
+    identity = _identities(exports)
+    first: dict[str, str] = {}
+    taken: Counter[str] = Counter()
+    for number, export in enumerate(exports, 1):
+        for picture in export.pictures:
+            name = f"{number}/{picture.name}" if several and len(exports) > 1 else picture.name
+            taken[name] += 1
+            if taken[name] > 1:
+                name = f"{name}~{taken[name]}"
+            same = identity[picture.image] if picture.image else name
+            other = first.setdefault(f"{same}#{picture.frame}", name) if picture.image else name
+            if other != name and not picture.problem and not picture.embedded:
+                problem = (
+                    f"{picture.source}: {picture.image} is labeled twice, here and for '{other}'. "
+                    "Leave one of them out"
+                )
+                picture = replace(picture, problem=problem)
+            yield name, picture
+
+
+def _identities(exports: tuple[Export, ...]) -> dict[Path, str]:
+    """Return what two pictures have in common if they are the same, for each picture's file.
+
+    That is the file itself; of several exports, which may have a copy each, also its content.
+    """
+    found = {p.image: os.path.realpath(p.image) for e in exports for p in e.pictures if p.image}
+    if len(exports) < 2:
+        return found
+    by_size: dict[int, list[Path]] = defaultdict(list)
+    for path in found:
+        with contextlib.suppress(OSError):  # a picture that is gone is reported when it is read
+            by_size[path.stat().st_size].append(path)
+    for paths in by_size.values():
+        for path in paths if len(paths) > 1 else ():
+            with contextlib.suppress(OSError):
+                found[path] = file_sha256(path)
+    return found
+
+
+def _split(
+    named: list[tuple[str, AnnotatedPicture]], table: Exports, remarks: list[str]
+) -> Iterator[tuple[str, AnnotatedPicture, str]]:
+    """Yield (name, picture, split): the export's own split, or one drawn among the others."""
+    stated = {picture.split for _, picture in named if picture.split}
+    if "val" in stated:
+        for name, picture in named:
+            yield name, picture, picture.split or TRAIN
+        return
+    # Without a split to validate on, one is made of what has none, or of the training pictures.
+    free = [(name, p) for name, p in named if p.split in ("", TRAIN)]
+    trained = {label for label, index in table.labels.items() if index != IGNORE}
+    candidates = [Candidate(name, _classes(p) & trained) for name, p in free]
+    division = divide(candidates, table.val_fraction, table.group_by, table.seed)
+    if table.val_fraction:
+        remarks.extend(division.remarks)
+    for name, picture in named:
+        yield name, picture, division.splits.get(name, picture.split)
+
+
+def _classes(picture: AnnotatedPicture) -> frozenset[str]:
+    if isinstance(picture.drawn, MaskFile):
+        return picture.seen or frozenset()
+    return frozenset(shape.label for shape in picture.drawn)
