@@ -7,6 +7,7 @@ key that this psp does not know was written by a newer one.
 
 import json
 import math
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,8 @@ def _brief(error: ValueError) -> str:
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
-        seen: set[str] = set()
-        twin = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        counts = Counter(key for key, _ in pairs)
+        twin = next(key for key, count in counts.items() if count > 1)
         raise ValueError(f"{shown(twin)} stands twice")
     return value
 

@@ -107,10 +107,11 @@ def own_options(
     max_side: int | None,
 ) -> "OwnOptions":
     """Return the options for own data. Raises PspError for a value that is none of the choices."""
+    from psp.data.cardexports import ORDERS
     from psp.prepare.own.card import OwnOptions
 
     if paint is not None:
-        one_of("--paint", paint, ("file-order", "large-first"))
+        one_of("--paint", paint, ORDERS)
     return OwnOptions(
         name=name,
         undrawn=one_of("--undrawn", undrawn, ("background", "ignore")),

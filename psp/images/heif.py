@@ -42,7 +42,7 @@ def is_heif(data: bytes) -> bool:
 def has_heif() -> bool:
     """Whether HEIC can be read here."""
     try:
-        import pillow_heif  # noqa: F401
+        import pillow_heif  # noqa: F401 - only whether it can be
     except ImportError:  # also if a library that it needs is missing
         return False
     return True

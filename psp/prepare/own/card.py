@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from psp.annotations.records import LARGE_FIRST, Export
+from psp.annotations.records import FILE_ORDER, LARGE_FIRST, Export
 from psp.data.card import Card
 from psp.data.cardfile import shipped
 from psp.data.cardreader import CardReader
@@ -132,7 +132,7 @@ def _text(
     lines.append(f"undrawn = {undrawn}  # what pixels are that no shape covers")
     lines.append(f'empty = "{"background" if options.empty else "leave-out"}"  # without any shape')
     order = options.paint or (
-        LARGE_FIRST if all(e.order == LARGE_FIRST for e in exports) else "file-order"
+        LARGE_FIRST if all(e.order == LARGE_FIRST for e in exports) else FILE_ORDER
     )
     lines.append(f'order = "{order}"  # of painting: what is later lies on top')
     lines.append(f"val_fraction = {options.val_fraction}  # where the exports have no val split")
