@@ -21,6 +21,7 @@ from psp.predict.writers.registry import find_writers
 from psp.zoo.import_weights import import_weights
 
 CARD = find_card("voc2012")
+pytestmark = pytest.mark.slow  # whole networks of 101 layers
 
 
 @pytest.fixture(scope="module")
