@@ -8,6 +8,7 @@ import shlex
 import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError, distribution, requires
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,12 @@ def test_the_cards_are_in_the_package():
     names = {path.stem for path in (CHECKOUT / "datasets").glob("*.toml")}
     assert set(shipped()) == names
     assert not list((CHECKOUT / "datasets").glob("*.py"))
+
+
+def test_the_templates_of_pages_are_in_the_package():
+    shipped_templates = {path.name for path in files("psp.pages").joinpath("templates").iterdir()}
+    checkout = {path.name for path in (CHECKOUT / "psp/pages/templates").iterdir()}
+    assert shipped_templates == checkout
 
 
 def test_cards_are_found_in_a_plain_checkout_too(monkeypatch, tmp_path):
