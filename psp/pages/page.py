@@ -1,4 +1,4 @@
-"""HTML pages from templates: each is one file that opens from disk and asks the network for nothing.
+"""HTML pages from templates: each is one file that opens from disk and needs no network.
 
 A page is a template in `templates/` that extends `page.html.j2` and fills its blocks:
 
