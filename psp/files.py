@@ -14,6 +14,7 @@ from typing import Any
 
 from psp.errors import PspError
 
+_SORTED: Any = {"sort_keys": True, "ensure_ascii": False}  # the same value gives the same bytes
 LONGEST_NAME = 255  # bytes of a file's name, on nearly every file system
 # Of one file's name, not of the disk: the others can be written all the same.
 _NAMES_FAULT = frozenset(
@@ -166,12 +167,36 @@ def make_folder(path: Path) -> None:
         raise PspError(f"{path}: this folder cannot be made: {reason}. Choose another -o") from None
 
 
-def write_json(path: Path, value: Any, mark: str = "") -> None:
-    """Write `value` as indented JSON with sorted keys (the same value gives the same bytes)."""
+def write_json(path: Path, value: Any, mark: str = "", *, tables: bool = False) -> None:
+    """Write `value` as indented JSON with sorted keys (the same value gives the same bytes).
+
+    With `tables`, each row of a table stands on one line: lists, and the objects in a list, that
+    hold only plain values.
+    """
+    text = _with_tables(value) if tables else json.dumps(value, indent=2, **_SORTED)
     with atomic_write(path, mark) as temporary:
-        temporary.write_text(
-            json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _with_tables(value: Any, indent: str = "", row: bool = False) -> str:
+    """Return `value` as JSON; `row` says that it stands in a list."""
+    items = list(value.values()) if isinstance(value, dict) else value
+    plain = not isinstance(value, (dict, list)) or not any(
+        isinstance(i, (dict, list)) for i in items
+    )
+    if plain and (row or not isinstance(value, dict)):
+        return json.dumps(value, **_SORTED)
+    inner = indent + "  "
+    if isinstance(value, dict):
+        lines = [
+            f"{json.dumps(key, **_SORTED)}: {_with_tables(value[key], inner)}"
+            for key in sorted(value)
+        ]
+        begin, end = "{", "}"
+    else:
+        lines = [_with_tables(item, inner, row=True) for item in value]
+        begin, end = "[", "]"
+    return f"{begin}\n{inner}" + f",\n{inner}".join(lines) + f"\n{indent}{end}"
 
 
 def json_line(value: Any) -> str:

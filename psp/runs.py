@@ -2,6 +2,7 @@
 
 runs/NAME/  config.json  metrics.jsonl  log.txt  checkpoints/{step}.pt
             best.safetensors  last.safetensors  evaluations/{split}-{procedure}.json
+            report.html
 """
 
 import os
@@ -61,6 +62,11 @@ class Run:
     def evaluations(self) -> Path:
         """Results of `psp evaluate`."""
         return self.folder / "evaluations"
+
+    @property
+    def report(self) -> Path:
+        """What psp evaluate and psp report show of the run."""
+        return self.folder / "report.html"
 
     def weights(self, which: str) -> Path:
         """The weights file `best` (highest validation mIoU) or `last`."""

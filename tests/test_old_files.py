@@ -104,3 +104,12 @@ def test_a_prediction_folder_is_continued(old, expected, psp, tmp_path):
     assert result["skipped"] == expected["predicted"]["skipped"]
     assert result["predicted"] == expected["predicted"]["parsed"] == ["third"]
     assert not result["failed"]
+
+
+def test_a_stored_evaluation_is_shown(old, psp, tmp_path):
+    """Without the matrix, pictures and fingerprints that 0.1.0 did not store."""
+    shutil.copytree(old / "run", tmp_path / "run")
+    _, out, _ = psp("report", "run", check=0)
+    assert "run/report.html" in out and "val-ss-flip-fp32.html" in out
+    page = (tmp_path / "run/report.html").read_text(encoding="utf-8")
+    assert "24.85" in page and "37.27" in page and "without its confusion matrix" in page

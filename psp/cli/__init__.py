@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from psp.cli.cards import cards_app
+from psp.cli.compare import compare_command
 from psp.cli.demo import demo_command
 from psp.cli.doctor import doctor_command
 from psp.cli.evaluate import evaluate_command
@@ -26,6 +27,7 @@ from psp.cli.options import Debug, debugging
 from psp.cli.predict import predict_command
 from psp.cli.prepare import prepare_command
 from psp.cli.recipe import recipe_app
+from psp.cli.report import report_command
 from psp.cli.runs import runs_command
 from psp.cli.stopping import end_of_rank, leave, quiet_interrupts, work_on_one_rank
 from psp.cli.streams import results_written, standard_streams
@@ -132,6 +134,8 @@ app.add_typer(
 _add("import", import_command, MODELS, "Convert weights of other programs.")
 _add("export", export_command, MODELS, "Write a model as ONNX, and check it.")
 _add("runs", runs_command, MORE, "List the trainings, and how far each is.")
+_add("compare", compare_command, MORE, "Put evaluations side by side.")
+_add("report", report_command, MORE, "Write the report of a run anew.")
 _add("doctor", doctor_command, MORE, "Check that this machine has what psp needs.")
 app.add_typer(
     recipe_app, name="recipe", rich_help_panel=MORE, short_help="Show the settings of a training."
@@ -139,7 +143,7 @@ app.add_typer(
 _add("demo", demo_command, MORE, "Try the four commands on a small painted data set.")
 
 # They use all cores of a machine as one process, or write one file.
-ON_ONE_RANK = {"prepare", "verify", "import", "export", "demo"}
+ON_ONE_RANK = {"prepare", "verify", "import", "export", "demo", "report", "compare"}
 
 START = """\
 psp demo                       try the four commands on painted pictures, about three minutes

@@ -60,6 +60,22 @@ def evaluate_command(
         Path | None,
         typer.Option(help="Also write label files for the data set's leaderboard.", metavar="DIR"),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            help="Folder for the result and its report. Default: evaluations/ in the run's folder; "
+            "of weights that belong to no run, nothing is stored.",
+            metavar="DIR",
+        ),
+    ] = None,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report/--no-report", help="Also write the result as a page, with pictures."
+        ),
+    ] = True,
     worst: Annotated[
         int,
         typer.Option(
@@ -99,12 +115,13 @@ def evaluate_command(
         window_batch=window_batch,
         compiled=compiled,
         save_labels=save_labels,
+        out=out,
+        report=report,
         share=rank,
     )
-    with listening("evaluating", quiet or not rank.first) as report:
-        evaluation = evaluate(request, report)
-    if evaluation is not None:  # only the first rank has the sums, and shows them
-        _show(evaluation, worst, as_json, quiet)
+    with listening("evaluating", quiet or not rank.first) as listen:
+        evaluation = evaluate(request, listen)
+    _show(evaluation, worst, as_json, quiet)
 
 
 def _source(model: Path, data: Path | None, weights: str | None, quiet: bool) -> "Model":
@@ -118,7 +135,9 @@ def _source(model: Path, data: Path | None, weights: str | None, quiet: bool) ->
     return model_named(model, which_weights(weights), quiet)
 
 
-def _show(evaluation: "Evaluation", worst: int, as_json: bool, quiet: bool) -> None:
+def _show(evaluation: "Evaluation | None", worst: int, as_json: bool, quiet: bool) -> None:
+    if evaluation is None:  # only the first rank has the sums, and shows them
+        return
     from psp.cli.tables.scores import show_evaluation, show_remarks
     from psp.files import json_line
 

@@ -71,6 +71,11 @@ class ShardSplit:
         ]
         self._headers, self._count = headers, sum(len(header.sizes) for header in headers)
         self.paths = [header.path for header in headers]
+        self.sha256 = {  # of each shard's file, by its name, as the manifest has it
+            entry["file"]: str(entry["sha256"])
+            for entry in manifest["splits"][split]["shards"]
+            if only in (None, entry["file"])
+        }
         self.card, self.labeled = headers[0].card, headers[0].labeled
         self.conversion = headers[0].conversion
         self.stored_split = headers[0].split  # the name in the shard; `split` is the one asked for

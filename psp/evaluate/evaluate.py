@@ -24,6 +24,8 @@ from psp.evaluate.count import (
 from psp.evaluate.evaluation import Evaluation
 from psp.evaluate.leaderboard import Leaderboard
 from psp.evaluate.metrics import Counts
+from psp.evaluate.report import page_of, write_report
+from psp.evaluate.shown import Candidates, shown_pictures, shrunk
 from psp.evaluate.tally import Tally, sum_tallies
 from psp.events import Notice, Progress, Report, ignore
 from psp.files import file_sha256, is_free, make_folder, write_json
@@ -45,8 +47,9 @@ class EvaluateRequest:
 
     `procedure` returns the test procedure for a model with the given weights header. None as `data`
     is the shards the model was trained with, None as `split` their validation split. `save_labels`
-    is a new folder for a leaderboard's label files. Under torchrun each process evaluates its
-    `share` of the pictures.
+    is a new folder for a leaderboard's label files. `out` is where the result goes, None into the
+    run's `evaluations` folder; with `report`, a page goes there too. Under torchrun each process
+    evaluates its `share` of the pictures.
     """
 
     model: Model
@@ -58,15 +61,17 @@ class EvaluateRequest:
     window_batch: int | None = None
     compiled: bool = False
     save_labels: Path | None = None
+    out: Path | None = None
+    report: bool = True
     share: Share = field(default_factory=Share)
 
 
 def evaluate(request: EvaluateRequest, report: Report = ignore) -> Evaluation | None:
     """Score a model on a split; of several ranks, the first returns the result of all.
 
-    The result is written into the run's `evaluations` folder, label files into `save_labels`. The
-    other ranks return None. Raises PspError when the shards are missing, have other classes, or
-    have no labels and no label files are asked for.
+    The result and its report are written into the run's `evaluations` folder or `out`, label files
+    into `save_labels`. The other ranks return None. Raises PspError when the shards are missing,
+    have other classes, or have no labels and no label files are asked for.
     """
     with ExitStack() as around:
         if request.save_labels and request.share.first:  # before the first byte
@@ -95,8 +100,10 @@ def _evaluate(request: EvaluateRequest, report: Report) -> Evaluation | None:
     saved = _result_file(request, shards, header, procedure)
     _begin_together(share, leaderboard)
     indices = share.of(range(len(shards)))
-    own = tally_samples(sliding_window, shards, procedure, indices, leaderboard, report)
-    tally = _gather(own, share)
+    candidates = Candidates(len(shards) if saved and request.report else 0)
+    own = tally_samples(sliding_window, shards, procedure, indices, leaderboard, candidates, report)
+    tally = _gather(own, candidates, share)
+    shown = shown_pictures(candidates, tally.pictures, shards) if tally else []
     shards.close()
     if tally is None:
         return None
@@ -109,16 +116,20 @@ def _evaluate(request: EvaluateRequest, report: Report) -> Evaluation | None:
         model=model,
         weights_sha256=file_sha256(model.path),
         data_fingerprint=shards.fingerprint,
+        shards=shards.sha256,
         dataset=shards.card.name,
         split=shards.split,
         images=len(shards),
         precision=precision_name(precision),
         saved=saved,
+        page=page_of(saved) if saved and request.report else None,
         labels=request.save_labels,
     )
     if saved:
         with one_at_a_time(saved.parent):  # another call may write the same name
-            write_json(saved, evaluation.to_dict())
+            write_json(saved, evaluation.to_dict(), tables=True)
+            if request.report:
+                write_report(saved, None if request.out else model.run, shown)
     return evaluation
 
 
@@ -148,15 +159,16 @@ def _leaderboard(request: EvaluateRequest, shards: ShardSplit) -> Leaderboard | 
 def _result_file(
     request: EvaluateRequest, shards: ShardSplit, header: Header, procedure: Procedure
 ) -> Path | None:
-    """Return where the run stores the result, in a folder that exists; None if it does not."""
+    """Return where the result is stored, in a folder that exists; None if it is not."""
     run = request.model.run
-    if run is None or not shards.labeled:
+    folder = request.out or (run.evaluations if run else None)
+    if folder is None or not shards.labeled:
         return None
-    make_folder(run.evaluations)
+    make_folder(folder)
     name = _file_name(request, header, procedure, shards.split)
     if shards.fingerprint != header.data:
         name += f"-{shards.card.name}-{shards.fingerprint[:8]}"
-    return run.evaluations / f"{name}.json"
+    return folder / f"{name}.json"
 
 
 def _begin_together(share: Share, leaderboard: Leaderboard | None) -> None:
@@ -177,11 +189,13 @@ def tally_samples(
     procedure: Procedure,
     indices: Sequence[int],
     leaderboard: Leaderboard | None,
+    candidates: Candidates,
     report: Report = ignore,
 ) -> Tally:
     """Predict the samples `indices` of a split, count them and write their label files.
 
-    The confusion matrix is counted on the device; threads measure borders and write files.
+    The confusion matrix is counted on the device; threads measure borders and write files. What may
+    be shown is added to `candidates`.
     """
     classes = sliding_window.classes
     tally = Tally(classes)
@@ -192,13 +206,15 @@ def tally_samples(
 
     def finish(
         item: tuple[PredictedSample, Counts, NDArray[np.uint8]],
-    ) -> tuple[int, Counts, Counts | None]:
+    ) -> tuple[int, Counts, Counts | None, NDArray[np.uint8]]:
         sample, confusion, prediction = item
+        small = shrunk(prediction)
         if leaderboard:
             leaderboard.write(shards.names[sample.index], prediction)
         if sample.target is None:
-            return sample.index, confusion, None
-        return sample.index, confusion, boundary_counts(sample.target, prediction, classes)
+            return sample.index, confusion, None, small
+        borders = boundary_counts(sample.target, prediction, classes)
+        return sample.index, confusion, borders, small
 
     with closing(predict_samples(sliding_window, shards, procedure, indices)) as samples:
         finished = prefetch_map(
@@ -209,21 +225,29 @@ def tally_samples(
             MAX_WAITING,
         )
         with closing(finished) as results:
-            for done, (index, confusion, borders) in enumerate(results, start=1):
+            for done, (index, confusion, borders, small) in enumerate(results, start=1):
                 if borders is not None:
                     tally.add(index, shards.names[index], confusion, borders)
+                    candidates.add(tally.pictures[-1], small)
                 report(Progress(done, len(indices), "pictures"))
     return tally
 
 
-def _gather(own: Tally, share: Share) -> Tally | None:
-    """Return the sum of all ranks' tallies on the first rank, None on the others."""
+def _gather(own: Tally, candidates: Candidates, share: Share) -> Tally | None:
+    """Return the sum of all ranks' tallies on the first rank, None on the others.
+
+    The first rank's candidates become those of all.
+    """
     if share.total == 1:
         return own
-    tallies: list[Tally] | None = [own] * share.total if share.first else None
+    mine = own, candidates
+    all_ranks = [mine] * share.total if share.first else None
     with others_there():
-        distributed.gather_object(own, tallies)
-    return sum_tallies(tallies, len(own.confusion)) if tallies else None
+        distributed.gather_object(mine, all_ranks)
+    if all_ranks is None:
+        return None
+    candidates.join(others for _, others in all_ranks[1:])
+    return sum_tallies((tally for tally, _ in all_ranks), len(own.confusion))
 
 
 def _partial_folder(folder: Path) -> Path:

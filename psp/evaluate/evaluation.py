@@ -1,11 +1,14 @@
 """The result of an evaluation, and what is stored of it: evaluations/{split}-{procedure}.json.
 
-The file is complete: all scores but the boundary F-score follow from its confusion matrix, and the
-hashes say which weights and shards they belong to.
+The file is complete: every score follows from its confusion matrix and its counts of borders, and
+the hashes say of which weights, shards and procedure it is. `record.py` reads it.
 """
 
+import hashlib
+import json
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +39,14 @@ class Evaluation:
     procedure: Procedure
     model: Model
     weights_sha256: str  # of the weights file
-    data_fingerprint: str  # of the shards
+    data_fingerprint: str  # of the shards' manifest
+    shards: Mapping[str, str]  # the SHA-256 of each of the split's, by the file's name
     dataset: str
     split: str
     images: int
     precision: str
-    saved: Path | None  # the JSON file in the run's folder, if the model belongs to a run
+    saved: Path | None  # the JSON file, if the model belongs to a run or a folder was named
+    page: Path | None = None  # the report beside it
     labels: Path | None = None  # the folder of the label files, if they were asked for
 
     @property
@@ -56,6 +61,7 @@ class Evaluation:
             "split": self.split,
             "images": self.images,
             "data_fingerprint": self.data_fingerprint,
+            "shards": dict(self.shards),
             "model": str(self.model.path),
             "weights": self.model.which,
             "weights_sha256": self.weights_sha256,
@@ -68,6 +74,7 @@ class Evaluation:
                 "precision": self.precision,
                 "miou": "mean over all classes; one without any pixel counts 0",
             },
+            "procedure_fingerprint": procedure_fingerprint(asdict(self.procedure), self.precision),
             "versions": {"psp": __version__, "torch": torch.__version__},
             "label_files": str(self.labels) if self.labels else None,
         }
@@ -76,10 +83,34 @@ class Evaluation:
         return record | _results(self.tally, self.header.classes)
 
 
+def procedure_fingerprint(procedure: Mapping[str, Any], precision: str) -> str:
+    """Return the SHA-256 of a procedure's values and the precision: equal ones measure equally.
+
+    Values that are the defaults are left out, so that a value that a later psp adds changes nothing
+    for the procedures before it.
+    """
+    return hashlib.sha256(
+        json.dumps(procedure_values(procedure, precision), sort_keys=True).encode()
+    ).hexdigest()
+
+
+def procedure_values(procedure: Mapping[str, Any], precision: str) -> dict[str, Any]:
+    """Return what of a procedure decides its scores: the values that are not the defaults."""
+    values: dict[str, Any] = {"precision": precision}
+    for item in fields(Procedure):
+        value = procedure.get(item.name, item.default)
+        value = list(value) if isinstance(value, tuple) else value
+        default = list(item.default) if isinstance(item.default, tuple) else item.default
+        if value is not MISSING and value != default:
+            values[item.name] = value
+    return values
+
+
 def _results(tally: Tally, names: tuple[str, ...]) -> dict[str, Any]:
     """Return the scores and the counts they come from as plain JSON types.
 
-    `confusion` has a row for each true class and a column for each predicted one.
+    `confusion` has a row for each true class and a column for each predicted one, `borders` a row
+    for each class and the columns of boundary.py.
     """
     scores, confusion = tally.scores(), tally.confusion
     ious, accuracies, borders = iou(confusion), accuracy(confusion), boundary_f(tally.borders)
@@ -103,6 +134,7 @@ def _results(tally: Tally, names: tuple[str, ...]) -> dict[str, Any]:
             for index, name in enumerate(names)
         ],
         "confusion": confusion.tolist(),
+        "borders": tally.borders.tolist(),
         "pictures": [
             {
                 "name": picture.name,

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from psp.evaluate.boundary import boundary_counts
-from psp.evaluate.metrics import SCORES, scores_of
+from psp.evaluate.evaluation import procedure_fingerprint
+from psp.evaluate.metrics import SCORES, boundary_f, scores_of
 from psp.runs import Run
 
 
@@ -100,6 +101,12 @@ def test_the_record_says_of_which_weights_and_shards_it_is(journey):
 
     assert record["weights_sha256"] == sha256("run/best.safetensors")
     assert record["data_fingerprint"] == sha256("shards/manifest.json")
+    assert record["shards"] == {
+        path.name: sha256(path) for path in (folder / "shards").glob("val-*.h5")
+    }
+    assert record["procedure_fingerprint"] == procedure_fingerprint(
+        record["procedure"], record["procedure"]["precision"]
+    )
     config = json.loads((folder / "run/config.json").read_text())
     assert record["data_fingerprint"] == config["data_fingerprint"]
     assert record["versions"] == {key: config["versions"][key] for key in ("psp", "torch")}
@@ -113,6 +120,36 @@ def test_all_scores_follow_from_the_stored_matrix(journey):
     scores = scores_of(confusion)
     assert {score.key for score in SCORES if score.key not in scores} == {"boundary_f"}
     assert scores == {key: record[key] for key in scores}
+    everything = scores_of(confusion, np.array(record["borders"]))
+    assert everything == {score.key: record[score.key] for score in SCORES}
+    for entry, score in zip(
+        record["per_class"], boundary_f(np.array(record["borders"])), strict=True
+    ):
+        assert entry["boundary_f"] == (None if np.isnan(score) else score)
+
+
+def test_a_row_of_a_table_is_a_line_of_the_file(journey):
+    """150 x 150 numbers are 150 lines, and a picture is one."""
+    lines = (journey.folder / "run/evaluations/val-ss-flip.json").read_text().splitlines()
+    rows = [line.strip().rstrip(",") for line in lines]
+    assert len(lines) < 90
+    for row in journey.evaluation["confusion"]:
+        assert json.dumps(row) in rows
+    assert [
+        json.loads(row)["name"] for row in rows if '"pixel_accuracy"' in row and "{" in row
+    ] == [entry["name"] for entry in journey.evaluation["pictures"]]
+
+
+def test_the_fingerprint_of_a_procedure_is_that_of_what_decides_the_scores():
+    plain = procedure_fingerprint({"crop": 41, "flip": True}, "fp32")
+    also = {"crop": 41, "flip": True, "scales": [1.0], "name": "torch", "label": "ss-flip"}
+    assert procedure_fingerprint(also, "fp32") == plain
+    others = [
+        procedure_fingerprint({"crop": 41, "flip": True}, "bf16"),
+        procedure_fingerprint({"crop": 41, "flip": True, "scales": [1.0, 1.5]}, "fp32"),
+        procedure_fingerprint({"crop": 41}, "fp32"),
+    ]
+    assert len({plain, *others}) == 4
 
 
 def test_a_listed_score_is_shown_stored_and_logged(journey):
@@ -137,6 +174,43 @@ def test_the_table_is_on_stdout_and_remarks_on_stderr(journey):
 def test_json_on_stdout_is_the_file(journey, psp):
     _, out, _ = psp("evaluate", "run", "--json", "-q", cwd=journey.folder, check=0)
     assert json.loads(out) == journey.evaluation
+
+
+def test_the_report_shows_the_evaluation_its_run_and_its_pictures(journey):
+    run = journey.folder / "run"
+    assert "report: run/report.html" in journey.says["evaluate"][2]
+    pages = [(run / name).read_text() for name in ("report.html", "evaluations/val-ss-flip.html")]
+    for page in pages:
+        assert f"{100 * journey.evaluation['miou']:.2f}" in page and "boat" in page
+        assert journey.evaluation["weights_sha256"] in page
+        assert page.count("data:image/jpeg") == 4  # of the split's four pictures
+    assert "learning rate" in pages[0] and "psp train shards -o run" in pages[0]
+    assert 'href="evaluations/val-ss-flip.html"' in pages[0]
+
+
+def test_a_report_is_left_out_and_made_later(journey, psp, tmp_path):
+    shutil.copytree(journey.folder / "run", tmp_path / "run")
+    before = (tmp_path / "run/report.html").read_bytes()
+    (tmp_path / "run/report.html").unlink()
+    shutil.rmtree(tmp_path / "run/evaluations")
+    _, _, err = psp("evaluate", "run", "--no-report", check=0)
+    assert [path.name for path in (tmp_path / "run/evaluations").iterdir()] == ["val-ss-flip.json"]
+    assert not (tmp_path / "run/report.html").exists() and "report" not in err
+    for name in ("val-ss-flip.pictures.zip", "val-ss-flip.json"):
+        shutil.copy(journey.folder / "run/evaluations" / name, tmp_path / "run/evaluations")
+    _, out, _ = psp("report", "run", check=0)
+    assert out.split() == ["run/report.html", "run/evaluations/val-ss-flip.html"]
+    assert (tmp_path / "run/report.html").read_bytes() == before
+
+
+def test_weights_without_a_run_are_stored_where_it_is_said(journey, psp, tmp_path):
+    arguments = ("evaluate", journey.folder / "run/best.safetensors", "--data")
+    _, _, err = psp(*arguments, journey.folder / "shards", check=0)
+    assert list(tmp_path.iterdir()) == [] and "-o DIR" in err
+    _, _, err = psp(*arguments, journey.folder / "shards", "-o", "out", check=0)
+    assert "report: out/val-ss-flip" in err
+    names = sorted(path.suffix for path in (tmp_path / "out").iterdir())
+    assert names == [".html", ".json", ".zip"]
 
 
 def test_multi_scale_and_last_weights_get_names_of_their_own(journey, psp):
@@ -314,6 +388,7 @@ import itertools, statistics
 import torch
 from pathlib import Path
 from psp.evaluate.evaluate import tally_samples
+from psp.evaluate.shown import Candidates
 from psp.model.inference import load_sliding_window
 from psp.model.procedure import Procedure
 from psp.data.shards import ShardSplit
@@ -326,7 +401,8 @@ folder = Path({str(journey.folder)!r})
 weights = folder / "run/best.safetensors"
 model, header = load_sliding_window(weights, torch.device("cpu"), torch.float32)
 shards = ShardSplit(folder / "shards", "val")
-tally_samples(model, shards, Procedure(crop=41), [0, 1, 2, 3] * 65, None, report)
+shown = Candidates(260)
+tally_samples(model, shards, Procedure(crop=41), [0, 1, 2, 3] * 65, None, shown, report)
 print(statistics.median(after - before for before, after in itertools.pairwise(level)))
 """
     done = subprocess.run(

@@ -151,6 +151,7 @@ def test_the_journey_run_holds_what_a_run_holds(journey):
         "best.safetensors",
         "last.safetensors",
         "evaluations",
+        "report.html",
     }
     config = json.loads((run / "config.json").read_text())
     assert config["settings"]["crop"] == 41

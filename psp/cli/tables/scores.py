@@ -40,6 +40,12 @@ def show_remarks(evaluation: "Evaluation") -> None:
         say(f"these {verb} the shards that the model was trained with")
     if evaluation.saved:
         say(f"saved: {evaluation.saved}")
+    if evaluation.page:
+        run = evaluation.model.run
+        of_run = run is not None and run.evaluations == evaluation.page.parent
+        say(f"report: {run.report if run and of_run else evaluation.page}")
+    elif evaluation.tally and not evaluation.saved:
+        say("not stored: these weights belong to no run. For a file and a report: -o DIR")
     if evaluation.labels:
         say(f"label files: {evaluation.labels}")
 
