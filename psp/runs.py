@@ -2,7 +2,7 @@
 
 runs/NAME/  config.json  metrics.jsonl  log.txt  checkpoints/{step}.pt
             best.safetensors  last.safetensors  evaluations/{split}-{procedure}.json
-            report.html
+            report.html  samples/{step}.jpg  curves.png  confusion.png  per_class.png
 """
 
 import os
@@ -47,6 +47,11 @@ class Run:
     def checkpoints(self) -> Path:
         """Training states to resume from."""
         return self.folder / "checkpoints"
+
+    @property
+    def samples(self) -> Path:
+        """Pictures of the first crops, and of predictions at each validation."""
+        return self.folder / "samples"
 
     @property
     def tensorboard(self) -> Path:

@@ -122,7 +122,7 @@ def journey(tmp_path_factory):
     says = {}
     for command in (
         ["prepare", "tiny.toml", "raw", "-o", "shards"],
-        ["train", "shards", "-o", "run"],
+        ["train", "shards", "-o", "run", "--set", "pictures=true"],
         ["evaluate", "run"],
         ["predict", "raw/images/val", "-m", "run", "-o", "predicted"],
     ):

@@ -31,11 +31,12 @@ def score_split(
     procedure: Procedure,
     report: Callable[[int], None] = lambda done: None,
     indices: Sequence[int] | None = None,
+    watch: Callable[["PredictedSample"], None] = lambda sample: None,
 ) -> NDArray[np.int64]:
     """Predict every picture of a split, or those of `indices`; return the confusion matrix.
 
     int64 (classes, classes): [t, p] = pixels of true class t that were predicted as class p.
-    `report` gets the number of pictures done.
+    `report` gets the number of pictures done, `watch` each prediction before.
     """
     chosen = range(len(split)) if indices is None else indices
     classes = model.classes
@@ -43,6 +44,7 @@ def score_split(
     with closing(predict_samples(model, split, procedure, chosen)) as samples:
         for done, sample in enumerate(samples, start=1):
             total += sample.confusion(classes)
+            watch(sample)
             report(done)
     confusion: NDArray[np.int64] = total.cpu().numpy()
     return confusion

@@ -24,6 +24,9 @@ class RunSettings(Section):
         bool,
         Setting("make runs on a GPU repeatable bit for bit, with slower kernels (CPUs always are)"),
     ] = False
+    pictures: Annotated[
+        bool, Setting("draw curves, sample predictions and the first crops into the run's folder")
+    ] = True
     tensorboard: Annotated[bool, Setting("write the curves for TensorBoard too (an extra)")] = False
     workers: Annotated[
         int | None,
@@ -61,4 +64,4 @@ class RunSettings(Section):
 
 # These change how fast a run is and how often it reports, never what it computes. (`eval_every` is
 # not among them: it decides which step's weights can become the best.)
-FREE_ON_RESUME = frozenset({"workers", "save_every", "log_every", "tensorboard"})
+FREE_ON_RESUME = frozenset({"workers", "save_every", "log_every", "pictures", "tensorboard"})

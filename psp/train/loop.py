@@ -34,6 +34,7 @@ from psp.train.freeze import training_mode
 from psp.train.memory import fit_batch, out_of_memory
 from psp.train.optim import poly
 from psp.train.pace import set_pace, validation_steps
+from psp.train.pictures import RunPictures
 from psp.train.run_log import STEPS, Event, Meter, RunLog, not_finite
 from psp.train.state import TrainingState, begin
 from psp.train.step import stream, try_step
@@ -135,6 +136,9 @@ def _begin_log(
     if not state.ranks.first:
         return
     state.log = RunLog(state.run, state.start, listeners)
+    if state.config.run.pictures:
+        steps = state.config.optimizer.steps
+        state.pictures = RunPictures(state.run, state.val_data, steps, state.log)
     repeat = repeat_command(state.data, state.config, state.device.type)
     if not resume:
         write_json(state.run.config, state.to_config(command) | {"repeat": repeat})
@@ -158,6 +162,8 @@ def _loop(state: TrainingState) -> bool:
     config = state.config
     settings = config.optimizer
     crops = Crops(state.data, config.augmentation, config.run.seed, fill=state.preprocessing.fill)
+    if state.pictures and state.start == 0:
+        state.pictures.draw_crops(crops)
     batches = stream(state, crops, range(state.start, settings.steps))
     meter = Meter(
         settings,

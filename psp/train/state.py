@@ -27,6 +27,7 @@ from psp.train.freeze import freeze
 from psp.train.init import inherit, initialize
 from psp.train.loss import Criterion, class_weights
 from psp.train.optim import parameter_groups
+from psp.train.pictures import RunPictures
 from psp.train.run_log import Event
 from psp.version import __version__
 from psp.zoo.tensors import mismatches
@@ -59,6 +60,7 @@ class TrainingState:
     record: Mapping[str, Any] = field(default_factory=dict)  # of what init took
     sources: dict[str, str] = field(default_factory=dict)  # of settings that psp has found
     log: Callable[[Event], None] = field(default=lambda event: None)  # until the run log begins
+    pictures: RunPictures | None = None  # on the first rank, if the run draws any
     start: int = 0
     best: dict[str, Any] = field(default_factory=lambda: {"miou": -1.0, "step": 0, "validated": 0})
 

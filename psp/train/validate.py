@@ -5,7 +5,7 @@ import time
 import torch
 from torch import Tensor
 
-from psp.evaluate.count import score_split
+from psp.evaluate.count import predict_samples, score_split
 from psp.evaluate.metrics import Counts, scores_of
 from psp.events import Progress
 from psp.model.inference import sliding_window
@@ -42,6 +42,8 @@ def validate(state: TrainingState, step: int) -> None:
             seconds=time.perf_counter() - begin,
         )
     )
+    if state.pictures is not None:
+        state.pictures.draw(step, confusion)
 
 
 def _confusion(state: TrainingState) -> Counts | None:
@@ -72,10 +74,16 @@ def _own_counts(state: TrainingState) -> Tensor | None:
     model = sliding_window(network, state.preprocessing, state.device, state.precision)
     procedure = Procedure(state.config.augmentation.crop, state.config.data.base_size)
     share = state.ranks.share.of(range(total))
+    pictures = state.pictures
+    watch = pictures.keep if pictures else lambda sample: None
     try:
-        confusion = score_split(model, state.val_data, procedure, progress, share)
+        confusion = score_split(model, state.val_data, procedure, progress, share, watch)
     except _Stopped:
         return None
+    if pictures is not None:  # of several ranks, others have scored some of those that are shown
+        others = [index for index in pictures.chosen if index not in share]
+        for sample in predict_samples(model, state.val_data, procedure, others):
+            watch(sample)
     return torch.from_numpy(confusion)
 
 

@@ -67,6 +67,7 @@ eval_every = 3
 save_every = 3
 log_every = 2
 workers = 0
+pictures = false
 """
 
 

@@ -87,7 +87,8 @@ EVERYTHING = {
 def test_a_stop_and_a_resume_end_bit_for_bit_like_an_undisturbed_run(
     shards, config, tmp_path, settings
 ):
-    """Dropout on, crops of nothing but void, in the middle of an epoch, 0 and then 4 workers."""
+    """Dropout on, crops of nothing but void, in the middle of an epoch, 0 and then 4 workers; and
+    the second one draws pictures of itself."""
     config = config.changed(workers=0, **settings)
     go(shards, tmp_path / "whole", config)
 
@@ -96,9 +97,10 @@ def test_a_stop_and_a_resume_end_bit_for_bit_like_an_undisturbed_run(
     def stop_later():
         return next(calls) >= 8  # asked several times a step and during validation
 
-    finished, _ = go(shards, tmp_path / "halves", config, stop=stop_later)
+    drawn = config.changed(pictures=True)
+    finished, _ = go(shards, tmp_path / "halves", drawn, stop=stop_later)
     assert not finished
-    again = config.changed(workers=4)
+    again = drawn.changed(workers=4)
     stopped_at = int(next((tmp_path / "halves/checkpoints").glob("*.pt")).stem)
     assert 0 < stopped_at < config.optimizer.steps
     finished, events = go(shards, tmp_path / "halves", again, resume=True)
@@ -152,7 +154,13 @@ def test_the_journey_run_holds_what_a_run_holds(journey):
         "last.safetensors",
         "evaluations",
         "report.html",
+        "samples",
+        "curves.png",
+        "confusion.png",
+        "per_class.png",
     }
+    pictures = {path.name for path in (run / "samples").iterdir()}
+    assert pictures == {"crops.jpg", "00000003.jpg", "00000006.jpg"}
     config = json.loads((run / "config.json").read_text())
     assert config["settings"]["crop"] == 41
     assert config["data"] == str(journey.folder / "shards")
@@ -165,7 +173,7 @@ def test_the_journey_run_holds_what_a_run_holds(journey):
             assert record["loss"] == pytest.approx(record["main"] + 0.4 * record["aux"], rel=1e-5)
     # The rate of the last step of six, not of the end.
     assert records[-2]["lr"] == pytest.approx(0.003 * (1 / 6) ** 0.9)
-    assert len((run / "log.txt").read_text().splitlines()) == 3 + 3 + 2  # notices, steps, scores
+    assert len((run / "log.txt").read_text().splitlines()) == 4 + 3 + 2  # notices, steps, scores
     assert sorted(p.stem for p in (run / "checkpoints").iterdir()) == ["00000003", "00000006"]
     header, _ = read_weights(run / "last.safetensors")
     assert (header.step, header.crop, header.dataset) == (6, 41, "tiny")
