@@ -138,6 +138,7 @@ def _polygons(place: Place, found: Mapping[str, str], photos: _Photos, said: lis
         classes=classes,
         pictures=tuple(pictures),
         ignored=frozenset(classes) & IGNORED,
+        covered=True,
         remarks=(*said, *remarks.lines()),
     )
 

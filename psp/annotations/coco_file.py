@@ -150,7 +150,8 @@ def add_pictures(
 def _picture(
     file: CocoFile, item: dict[str, Any], where: str, pictures: Pictures, near: str
 ) -> AnnotatedPicture:
-    wanted = item.get("file_name")
+    # Without file_name, as some services write it: their own path, or where the picture came from.
+    wanted = next((item[key] for key in ("file_name", "path", "coco_url") if item.get(key)), None)
     picture = AnnotatedPicture(
         name=f"{file.name}-{where}", source=file.path, wanted="", image=None, split=file.split
     )

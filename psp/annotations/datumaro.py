@@ -49,7 +49,7 @@ def read(place: Place, options: ReadOptions) -> Export:
         said += [f"{alone} pictures have no mask, left out"] if alone else []
         split = folder_split(PurePosixPath(prefix or ".").name)
         found += [
-            Pair(prefix + stem, photo, mask, split, f"{PurePosixPath(stem).name}.jpg")
+            Pair(prefix + stem, photo, mask, split, PurePosixPath(stem).name)
             for stem, (photo, mask) in matched.items()
             if mask
         ]

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
 from psp.annotations.format import Format, ReadOptions
 from psp.annotations.label_config import read_config
 from psp.annotations.label_studio_results import shapes_of
 from psp.annotations.numbers import short
-from psp.annotations.pictures import PICTURES, Pictures, path_parts, stem_of
+from psp.annotations.pictures import PICTURES, Pictures, path_of_url, path_parts, stem_of
 from psp.annotations.place import Place
 from psp.annotations.records import AnnotatedPicture, Export
 from psp.annotations.remarks import Remarks
@@ -151,19 +151,12 @@ def _wanted(data: object, upload: object) -> str:
 
 
 def _path(text: str) -> str:
-    """Return the path in a URL or path, that of local files (`…?d=folder/a.jpg`) too."""
+    """Return the path in a URL or path, without what Label Studio puts before uploads."""
     if len(text) > 10_000:
         return ""
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return text
-    local = parse_qs(parts.query).get("d", [""])[0]
-    if local:
-        path = local
-    elif parts.scheme in ("http", "https", "s3", "gs", "azure-blob", "file"):
-        path = unquote(parts.path)
-    else:
+    local = parse_qs(text.partition("?")[2]).get("d", [""])[0]
+    path = local or path_of_url(text)
+    if path == text:
         path = unquote(text.partition("?")[0])
     return _UPLOADED.sub("", "/".join(path_parts(path)))
 

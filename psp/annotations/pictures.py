@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from psp.annotations.place import Place
 from psp.annotations.splits import folder_split
@@ -15,6 +16,7 @@ PICTURES = tuple(sorted(SUFFIXES | {".heic", ".heif", ".avif"}))
 
 # Label Studio puts eight digits before the names of files that are uploaded to it.
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)$")
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 # Folders in VOC's trees with pictures of classes and of objects: never photos.
@@ -33,12 +35,14 @@ class Pictures:
         self._files: set[str] = set()
         self._by_name: dict[str, list[str]] = defaultdict(list)
         self._by_stem: dict[str, list[str]] = defaultdict(list)
+        self._by_upload: dict[str, list[str]] = defaultdict(list)
         for name in place.named(*PICTURES):
             if place.path(name) in masks or _OF_MASKS.search(name.lower()):
                 continue
             last = PurePosixPath(name.lower())
             self._by_name[last.name].append(name)
             self._by_stem[last.stem].append(name)
+            self._by_upload[_as_uploaded(last.name)].append(name)
             self._files.add(name)
 
     def find(self, wanted: str, near: str = "", split: str = "") -> Path | None:
@@ -49,6 +53,12 @@ class Pictures:
         name itself. Among several, those in a folder named like the split are meant. Raises
         ValueError if still several are left.
         """
+        for text in dict.fromkeys((path_of_url(wanted), unquote(path_of_url(wanted)))):
+            if found := self._find(text, near, split):
+                return found
+        return None
+
+    def _find(self, wanted: str, near: str, split: str) -> Path | None:
         parts = path_parts(wanted)
         if not parts:
             return None
@@ -60,7 +70,8 @@ class Pictures:
         stem = last.stem if last.suffix in PICTURES else last.name
         candidates = self._by_name.get(last.name) or self._by_stem.get(stem, [])
         if not candidates and (uploaded := _UPLOADED.match(last.name)):
-            candidates = self._by_name.get(uploaded[1], [])
+            own = uploaded[1]
+            candidates = self._by_name.get(own) or self._by_upload.get(_as_uploaded(own), [])
         best = _nearest(candidates, parts, near, split)
         if len(best) > 1:
             raise ValueError(f"its picture may be {best[0]} or {best[1]}: give one of them alone")
@@ -73,8 +84,31 @@ class Pictures:
         return is_picture and self._place.path(name).is_file()
 
 
+def path_of_url(text: str) -> str:
+    """Return the path in a URL, that of Label Studio's local files (`…?d=folder/a.jpg`) too.
+
+    A text that is no URL stays as it is.
+    """
+    if not _URL.match(text) or len(text) > 10_000:
+        return text
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return text
+    return parse_qs(parts.query).get("d", [""])[0] or unquote(parts.path)
+
+
+def _as_uploaded(name: str) -> str:
+    """Return a file's name as web servers keep it: blanks become underscores, signs are lost."""
+    return re.sub(r"[^\w.-]", "", name.strip().replace(" ", "_"))
+
+
 def path_parts(wanted: str) -> list[str]:
-    r"""Return the parts of a path as any system writes it: `C:\photos\a.jpg`, `../photos/a.jpg`."""
+    r"""Return the parts of a path as any system writes it: `C:\photos\a.jpg`, `../photos/a.jpg`.
+
+    Of a URL they are those of its path.
+    """
+    wanted = path_of_url(wanted)
     parts = wanted.replace("\\", "/").split("/")
     return [part for part in parts if part not in ("", ".", "..") and not part.endswith(":")]
 

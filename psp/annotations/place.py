@@ -1,5 +1,6 @@
 """The files of an export, listed once, and read with a bound on what they may hold."""
 
+import codecs
 import json
 import os
 from functools import cached_property
@@ -10,6 +11,7 @@ from psp.errors import PspError
 from psp.files import read_bytes
 
 MAX_FILES = 2_000_000
+_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # as editors on Windows write them
 MAX_TEXT = 1 << 31  # bytes of one annotation file; COCO's largest official file has 0.5 GB
 
 
@@ -72,16 +74,17 @@ class Place:
         if not path.is_file():
             return ""
         with path.open("rb") as file:
-            return file.read(size).decode("utf-8-sig", errors="replace")
+            data = file.read(size)
+        return data.decode(_encoding(data), errors="replace")
 
     def text(self, name: str) -> str:
-        """Return a file's text (UTF-8, with or without a mark). Raises PspError that names it."""
+        """Return a file's text: UTF-8, or UTF-16 with its mark. Raises PspError that names it."""
         path = self.path(name)
         data = read_bytes(path) if self.size(name) <= MAX_TEXT else None
         if data is None:
             raise PspError(f"{path}: too large for an annotation file ({self.size(name)} bytes)")
         try:
-            return data.decode("utf-8-sig")
+            return data.decode(_encoding(data))
         except UnicodeDecodeError:
             raise PspError(f"{path}: is not UTF-8 text. Export it again") from None
 
@@ -109,3 +112,7 @@ class Place:
     def forget(self) -> None:
         """Let go of the JSON files that were kept: a large one takes ten times its size."""
         self._json.clear()
+
+
+def _encoding(data: bytes) -> str:
+    return "utf-16" if data.startswith(_MARKS) else "utf-8-sig"

@@ -104,6 +104,7 @@ class Export:
     background: str = ""
     ignored: frozenset[str] = frozenset()
     order: str = FILE_ORDER
+    covered: bool = False  # no pixel of a picture with shapes is undrawn
     remarks: tuple[str, ...] = ()
     # Photos and videos in its folders that psp cannot read, by folder.
     left_out: Mapping[Path, LeftOut] = field(default_factory=dict)

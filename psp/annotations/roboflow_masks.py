@@ -3,10 +3,11 @@
 Each split has its `_classes.csv` with the names of the masks' values; they have to agree.
 """
 
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from psp.annotations.arrangement import Pair
-from psp.annotations.class_names import Names, find_names
+from psp.annotations.class_names import find_names
 from psp.annotations.format import Format, ReadOptions
 from psp.annotations.jpeg_masks import interpret_any
 from psp.annotations.masks import export_of
@@ -16,7 +17,9 @@ from psp.annotations.place import Place
 from psp.annotations.records import Export
 from psp.annotations.scan import scan_masks
 from psp.annotations.splits import folder_split
+from psp.errors import PspError
 
+BACKGROUND = "background"
 _CLASSES = "_classes.csv"
 _MASK = "_mask.png"
 
@@ -28,8 +31,19 @@ def recognizes(place: Place) -> bool:
 
 
 def read(place: Place, options: ReadOptions) -> Export:
-    """Return the export. Raises PspError if the splits' classes contradict each other."""
-    stems = {name[: name.rfind(".")]: name for name in place.named(*PICTURES)}
+    """Return the export.
+
+    Raises PspError if the splits' classes contradict each other, and for two pictures of a mask.
+    """
+    stems: dict[str, str] = {}
+    for name in place.named(*PICTURES):
+        stem = name[: name.rfind(".")]
+        if other := stems.get(stem):
+            raise PspError(
+                f"{place.path(name)}: {PurePosixPath(other).name} has the same name but for its "
+                "type, so the mask may be of either. Remove one of them"
+            )
+        stems[stem] = name
     pairs, alone = [], 0
     masks = {stem: name for stem, name in stems.items() if stem.lower().endswith("_mask")}
     for stem, name in masks.items():
@@ -42,7 +56,9 @@ def read(place: Place, options: ReadOptions) -> Export:
     named = {pair.name for pair in pairs}
     alone = sum(stem not in masks and stem not in named for stem in stems)
     folders: list[Path] = [place.path(name).parent for name in place.named(_CLASSES)]
-    names: Names | None = find_names(folders)
+    names = find_names(folders)
+    if names and names.values and 0 not in names.values:  # Roboflow's value for what is undrawn
+        names = replace(names, values={0: BACKGROUND, **names.values})
     scans = scan_masks([pair.mask for pair in pairs])
     meaning = interpret_any(scans, names, Convention("values"))
     said = [f"{alone} pictures have no mask, left out"] if alone else []

@@ -88,6 +88,17 @@ def read(place: Place, options: ReadOptions) -> Export:
     )
 
 
+def is_label_file(place: Place, name: str) -> bool:
+    """Whether a text file's first line is a class's number and parts of a picture's size."""
+    words = place.head(name).strip().partition("\n")[0].split()
+    try:
+        values = [float(word) for word in words[1:]]
+    except ValueError:
+        return False
+    is_class = len(words) > 4 and words[0].isdecimal()
+    return is_class and all(0 <= value <= 1 for value in values)
+
+
 def _data_files(place: Place) -> list[str]:
     found = []
     for name in place.named(".yaml", ".yml"):

@@ -23,9 +23,10 @@ from psp.events import Incomplete, Notice, Progress, Report, ignore
 from psp.files import write_json
 from psp.locks import only_writer
 from psp.prepare import plausibility
+from psp.prepare.audit import Problem, check_problems, problem_of
 from psp.prepare.conversion import Conversion
 from psp.prepare.convert import BadPairError, Converter
-from psp.prepare.layouts.layout import Pair, Source
+from psp.prepare.layouts.layout import Source
 from psp.prepare.missing import MissingError
 from psp.prepare.near_duplicates import near_duplicates
 from psp.prepare.output import (
@@ -49,11 +50,6 @@ from psp.prepare.plan import Plan, PlannedShard, make_plan
 from psp.workers import map_in_processes, warm_up
 
 SHARD_MB = 256
-Problem = dict[str, str]  # split, name, problem
-
-
-class AuditError(PspError):
-    """More pairs are bad than may be skipped, or all pairs of a split are."""
 
 
 def prepare(
@@ -187,7 +183,7 @@ def _convert(
         nonlocal done
         for item, result in zip(shard.items, islice(results, len(shard.items)), strict=True):
             if isinstance(result, BadPairError):
-                new = [_problem(shard, item.pair, text) for text in result.problems]
+                new = [problem_of(shard, item.pair, text) for text in result.problems]
                 bad += new
                 add_problems(new)
             else:
@@ -220,7 +216,7 @@ def _convert(
         entry = future.result()
         if entry is not None:
             entries[shard.split.name].append(entry)
-    _check_problems(plan, partial, problems, skip_bad)
+    check_problems(plan, partial, problems, skip_bad)
     for note, count in sorted(notes.items()):
         report(Notice(f"{count} {note}"))
     manifest = _manifest(plan, entries, problems)
@@ -256,34 +252,6 @@ def _write(
 def _entry(path: Path) -> dict[str, Any] | None:
     """Return the entry of a shard that an earlier run finished; None if all its pairs are bad."""
     return shard_entry(path) if path.is_file() else None
-
-
-def _problem(shard: PlannedShard, pair: Pair, text: str) -> Problem:
-    return {"split": shard.split.name, "name": pair.name, "problem": text}
-
-
-def _check_problems(plan: Plan, partial: Path, problems: list[Problem], skip_bad: int) -> None:
-    """Raise AuditError if more pairs are bad than may be skipped, or all of a split are."""
-    bad = {split.name: set[str]() for split in plan.splits}
-    for problem in problems:
-        bad[problem["split"]].add(problem["name"])
-    count = sum(map(len, bad.values()))
-    empty = [name for name, names in bad.items() if len(names) == plan.images[name]]
-    if count <= skip_bad and not empty:
-        return
-    record = {"dataset": plan.card.name, "splits": plan.images, "problems": problems}
-    write_json(partial / AUDIT, record)
-    first = problems[0]["problem"]
-    if not first.endswith((".", "?", ".)")):
-        first += "."
-    if count > 1:
-        first += f" There are {count - 1} more bad pairs, all in {partial / AUDIT}."
-    if count <= skip_bad:
-        raise AuditError(f"{first} No picture of split '{empty[0]}' is left. Fix its files.")
-    raise AuditError(
-        f"{first} Fix the files and run the command again (finished shards are kept), or leave the "
-        f"bad pairs out with --skip-bad {count}"
-    )
 
 
 def _manifest(

@@ -9,7 +9,15 @@ from psp.settings.section import show
 from psp.settings.sources import resolve
 
 OPTIONS = ("init", "backbone", "crop", "batch", "steps", "lr", "seed", "workers")  # of psp train
-FOUND = ("backbone", "crop", "batch", "accumulate", "steps", "eval_every")  # that psp may find
+FOUND = (
+    "backbone",
+    "crop",
+    "batch",
+    "accumulate",
+    "steps",
+    "lr",
+    "eval_every",
+)  # that psp may find
 RARE = 0.01  # of the labeled pixels
 FEW = 10  # pictures to train on
 NAMED = 5  # classes that a remark names

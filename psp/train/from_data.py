@@ -18,6 +18,7 @@ CPU_CROP, GPU_CROP = 233, 473  # the largest
 PASSES = 50  # over the training pictures
 CPU_STEPS, GPU_STEPS = (500, 4_000), (2_000, 40_000)  # the fewest and the most
 LARGE_GPU = 10e9  # bytes, for ResNet-50
+FINE_TUNING_LR = 0.003  # at the paper's 0.01 a short fine-tuning unlearns (docs/training.md)
 
 
 @dataclass(frozen=True)

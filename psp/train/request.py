@@ -66,6 +66,9 @@ def train_request(
     if following is not None:
         config = following
         sources = {key: text for key, text in sources.items() if key != "backbone"}
+        if not (card.recipe or card.recipes or "lr" in overrides):
+            config, said = _fine_tuned(config)
+            sources = {**sources, "lr": said}
     if "hours" in overrides:
         sources = {key: text for key, text in sources.items() if key != "steps"}
     default = RUNS / f"{card.name}-{config.network.backbone}"
@@ -131,6 +134,15 @@ def _following(
     if model is None:
         return None
     return follow(config, model, overrides if "init" in overrides else {**recipe, **overrides})
+
+
+def _fine_tuned(config: TrainConfig) -> tuple[TrainConfig, str]:
+    """Return the settings with the learning rate for a network that is trained already, and why."""
+    from psp.train.from_data import FINE_TUNING_LR
+
+    usual = config.optimizer.lr
+    said = f"from the model: a trained network needs less than the usual {usual}"
+    return config.changed(lr=FINE_TUNING_LR), said
 
 
 def join_overrides(options: Mapping[str, Any], texts: Sequence[str]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Makes a small data set of the pictures of VOC 2012 (the folder with JPEGImages) 
 people, with the classes background, car and person, as its owner would have it: folders of pictures
 and masks, and a card. Then trains on it by `psp train`, once from the model that `--init` names and
 once from random weights, the same steps with the same settings for each seed, and scores the last
-weights with `psp evaluate`.
+weights with `psp evaluate`. Without `--lr`, each learns at the rate that psp chooses for it.
 
 Prints a Markdown table: mean and spread over the seeds. Each finished run is a line of
 results.jsonl in `--out`; a run that stands there is not repeated.
@@ -77,7 +77,8 @@ def run(name: str, init: str, seed: int, options: argparse.Namespace) -> dict:
     folder = options.out / f"{name}-{seed}"
     settings = [f"--set={text}" for text in options.set]
     sizes = ("--crop", options.crop, "--batch", options.batch, "--steps", options.steps)
-    rates = ("--lr", options.lr, "--set", f"head_lr={options.head_lr}")
+    rates = [*("--lr", options.lr)] if options.lr else []
+    rates += ["--set", f"head_lr={options.head_lr}"] if options.head_lr else []
     start = ("--init", init, "--backbone", "resnet18", "--seed", seed)
     end = ("--set", f"eval_every={options.steps}", "--quiet")
     psp("train", options.out / "shards", "-o", folder, *start, *sizes, *rates, *end, *settings)
@@ -114,8 +115,8 @@ def main() -> None:
     parser.add_argument("--max-side", type=int, default=160)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--lr", type=float, default=0.003)
-    parser.add_argument("--head-lr", type=float, default=10.0)
+    parser.add_argument("--lr", type=float, help="of both; default: psp's own")
+    parser.add_argument("--head-lr", type=float, help="of both; default: psp's own")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", choices=("model", "nothing"))
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")

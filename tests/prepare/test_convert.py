@@ -20,9 +20,10 @@ from psp.data.shards import ShardSplit
 from psp.errors import PspError
 from psp.events import Notice
 from psp.files import file_sha256
+from psp.prepare.audit import AuditError
 from psp.prepare.conversion import Conversion
 from psp.prepare.output import OccupiedError
-from psp.prepare.pipeline import AuditError, prepare
+from psp.prepare.pipeline import prepare
 from psp.workers import map_in_processes
 
 CAMVID = find_card("camvid")

@@ -1,6 +1,9 @@
 """A training that starts from a model of other classes resumes exactly, and says what it took."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -9,8 +12,9 @@ from helpers.trees import run_psp, small_card
 
 from psp.data.shards import ShardSplit
 from psp.errors import PspError
-from psp.model.weights import read_header
+from psp.model.weights import read_header, read_weights
 from psp.runs import Run
+from psp.train.advice import repeat_command
 from psp.train.loop import train
 from psp.train.request import train_request
 
@@ -40,6 +44,57 @@ def test_the_settings_follow_the_model_and_a_contradiction_is_refused(others, jo
     assert request(others, journey, bins="1,2").config.network.bins == (1, 2)
     with error_naming(PspError, "resnet50", "resnet18", "--init"):
         request(others, journey, backbone="resnet50")
+
+
+def test_a_trained_network_learns_at_a_lower_rate_unless_another_is_given(others, journey):
+    found = request(others, journey)
+    assert found.config.optimizer.lr == 0.003 and "model" in found.sources["lr"]
+    data = ShardSplit(others, "train")
+    for given in ({}, {"lr": 0.01}):  # the command that repeats the run says either
+        chosen = request(others, journey, **given)
+        rate = f"--lr {chosen.config.optimizer.lr}"
+        assert rate in repeat_command(data, chosen.config, "cpu")
+    assert chosen.config.optimizer.lr == 0.01 and "lr" not in chosen.sources
+    assert request(others, journey, init="none").config.optimizer.lr == 0.01
+    model = {"init": str(journey.folder / "run")}
+    with_recipe = train_request(journey.folder / "shards", overrides=model)
+    assert "lr" not in with_recipe.sources  # a recipe has decided
+
+
+@pytest.mark.ranks
+@pytest.mark.slow
+def test_two_ranks_begin_and_learn_as_one_process_does(others, journey, tmp_path):
+    """Rows for ships are drawn at random: every rank has those of the first."""
+    options = ["--init", journey.folder / "run", "--crop", 49, "--batch", 4, "--steps", 4]
+    calm = ["--device", "cpu", "--lr", "0.00003", "--quiet"]
+    for text in ("dropout=0", "log_every=1", "save_every=99", "eval_every=4", "workers=0"):
+        calm += ["--set", text]
+    command = [*map(str, ("train", others, *options, *calm)), "-o"]
+    one_thread = {"OMP_NUM_THREADS": "1"}
+    run_psp(*command, "one", cwd=tmp_path, check=0, env=one_thread)
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "psp"]
+    subprocess.run(
+        [sys.executable, "-m", *torchrun, *command, "two"],
+        cwd=tmp_path,
+        env={**os.environ, **one_thread},
+        check=True,
+        capture_output=True,
+        timeout=200,
+    )
+    logged, ends = [], []
+    for name in ("one", "two"):
+        lines = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+        logged.append([e["loss"] for e in map(json.loads, lines) if e["event"] == "step"])
+        ends.append(read_weights(tmp_path / name / "last.safetensors")[1])
+    assert len(logged[0]) == 4 and logged[1] == pytest.approx(logged[0], rel=2e-4)
+    one, two = (end["head.classifier.weight"].double() for end in ends)
+    start = read_weights(journey.folder / "run/best.safetensors")[1]["head.classifier.weight"]
+    moved = one - start.double()
+    fresh = ShardSplit(others, "train").card.names.index("ship")
+    moved[fresh] = 0
+    assert (one - two).norm() < 0.02 * moved.norm()
+    records = [json.loads((tmp_path / n / "config.json").read_text()) for n in ("one", "two")]
+    assert records[0]["init"] == records[1]["init"] and records[1]["ranks"] == 2
 
 
 def test_it_resumes_bit_for_bit_without_the_model_and_its_layers_keep_their_rates(

@@ -78,7 +78,11 @@ def draft_card(
         if problem:
             raise PspError(f"{problem.rstrip('.')}. No other picture has anything drawn on it")
         given = ", ".join(map(str, sources.paths))
-        raise PspError(f"{given}: no class is drawn on any picture, so there is nothing to learn")
+        said = "; ".join(remark for export in exports for remark in export.remarks)
+        raise PspError(
+            f"{given}: no class is drawn on any picture, so there is nothing to learn"
+            f"{f' ({said})' if said else ''}"
+        )
     text = _text(exports, sources, options, classes, path, splits=())
     table = CardReader(path).card(tomllib.loads(text)).exports
     assert table is not None

@@ -81,7 +81,9 @@ def join_classes(
 
 def has_undrawn(export: Export) -> bool:
     """Whether some pixels of an export may have no class."""
-    return any(not isinstance(p.drawn, MaskFile) or p.drawn.undrawn for p in export.pictures)
+    return not export.covered and any(
+        not isinstance(p.drawn, MaskFile) or p.drawn.undrawn for p in export.pictures
+    )
 
 
 def _check_similar(names: Mapping[str, object], renames: Mapping[str, str]) -> None:

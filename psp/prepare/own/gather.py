@@ -36,8 +36,14 @@ class Gathered:
         return known + sorted(names - set(known))
 
 
-def gather(exports: tuple[Export, ...], table: Exports) -> Gathered:
-    """Name and divide the pictures of exports. Raises PspError if nothing is drawn on any."""
+def gather(
+    exports: tuple[Export, ...], table: Exports, bad: frozenset[str] = frozenset()
+) -> Gathered:
+    """Name and divide the pictures of exports. Raises PspError if nothing is drawn on any.
+
+    Where the split to validate on is drawn, pictures that are known to be bad, by their names or by
+    their records, are not drawn: it would be smaller without them.
+    """
     remarks = [remark for export in exports for remark in export.remarks]
     named = list(_named(exports))
     used = [(name, p) for name, p in named if table.empty or p.drawn or p.problem]
@@ -54,7 +60,7 @@ def gather(exports: tuple[Export, ...], table: Exports) -> Gathered:
             f"left out, as nothing is drawn on them: {len(named) - len(used)} of {len(named)} "
             f"pictures ({first}). To train on them as background: --empty background"
         )
-    return Gathered(exports, tuple(_split(used, table, remarks)), tuple(remarks))
+    return Gathered(exports, tuple(_split(used, table, bad, remarks)), tuple(remarks))
 
 
 def _named(exports: tuple[Export, ...]) -> Iterator[tuple[str, AnnotatedPicture]]:
@@ -101,7 +107,10 @@ def _identities(exports: tuple[Export, ...]) -> dict[Path, str]:
 
 
 def _split(
-    named: list[tuple[str, AnnotatedPicture]], table: Exports, remarks: list[str]
+    named: list[tuple[str, AnnotatedPicture]],
+    table: Exports,
+    bad: frozenset[str],
+    remarks: list[str],
 ) -> Iterator[tuple[str, AnnotatedPicture, str]]:
     """Yield (name, picture, split): the export's own split, or one drawn among the others."""
     stated = {picture.split for _, picture in named if picture.split}
@@ -112,12 +121,16 @@ def _split(
     # Without a split to validate on, one is made of what has none, or of the training pictures.
     free = [(name, p) for name, p in named if p.split in ("", TRAIN)]
     trained = {label for label, index in table.labels.items() if index != IGNORE}
-    candidates = [Candidate(name, _classes(p) & trained) for name, p in free]
+    candidates = [
+        Candidate(name, _classes(p) & trained)
+        for name, p in free
+        if not p.problem and name not in bad
+    ]
     division = divide(candidates, table.val_fraction, table.group_by, table.seed)
     if table.val_fraction:
         remarks.extend(division.remarks)
     for name, picture in named:
-        yield name, picture, division.splits.get(name, picture.split)
+        yield name, picture, division.splits.get(name, picture.split or TRAIN)
 
 
 def _classes(picture: AnnotatedPicture) -> frozenset[str]:

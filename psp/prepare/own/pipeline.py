@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from psp.data.card import IGNORE, Card
 from psp.errors import PspError
 from psp.events import Notice, Report, ignore
 from psp.files import numbered_names, write
+from psp.prepare.audit import EmptySplitError
 from psp.prepare.conversion import Conversion
 from psp.prepare.output import OccupiedError, Prepared, check_output, first_unoccupied
 from psp.prepare.own.card import OwnOptions, default_name, draft_card
@@ -145,9 +147,15 @@ def _converted(
     check_output(out, sources.all_paths())
     if conversion.max_side is None:
         conversion = replace(conversion, max_side=card.exports.max_side)
-    return convert(
-        card, sources.paths[0], out, gathered=gathered, conversion=conversion, report=report
-    )
+    run = partial(convert, card, sources.paths[0], out, conversion=conversion, report=report)
+    try:
+        return run(gathered=gathered)
+    except EmptySplitError as error:  # bad pictures may be skipped, and are all that was drawn
+        again = gather(gathered.exports, card.exports, error.bad)
+        if again.pictures == gathered.pictures:
+            raise
+        report(Notice("val is drawn again, as all of its pictures are left out"))
+        return run(gathered=again)
 
 
 def card_beside(folder: Path) -> Path:

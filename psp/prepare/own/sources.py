@@ -6,9 +6,10 @@ Zips are unpacked for as long as they are used. Each source is recognized by its
 import contextlib
 import difflib
 import hashlib
+import shlex
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,12 +20,16 @@ from psp.annotations.place import Place
 from psp.annotations.records import AnnotatedPicture, Export, MaskFile
 from psp.annotations.registry import MASKS, recognize
 from psp.annotations.splits import folder_split
+from psp.annotations.ultralytics import is_label_file
+from psp.annotations.unread import unread
 from psp.errors import PspError, nearest
 from psp.files import make_folder
 from psp.images.kinds import LeftOut, sort_files
 from psp.images.reading import SUFFIXES
 from psp.locks import file_lock
 from psp.prepare.own.unpack import unpack
+
+FEW = 4  # archives that a message names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +65,12 @@ def open_exports(sources: Sources, workplace: Path) -> Iterator[tuple[Export, ..
             stack.enter_context(_opened(path, workplace)) if path.is_file() else Place(path)
             for path in sources.paths
         ]
-        yield tuple(
-            _with_pictures(export, place, images, sources.video)
+        found = [
+            (_with_pictures(export, place, images), images or place)
             for export, place, images in _read(sources, places)
-        )
+        ]
+        used = {path for export, _ in found for path in _files_of(export)}
+        yield tuple(_with_unused(export, where, used, sources.video) for export, where in found)
 
 
 @contextlib.contextmanager
@@ -116,6 +123,9 @@ def _read(sources: Sources, places: list[Place]) -> Iterator[tuple[Export, Place
 
 
 def _chosen(place: Place, formats: dict[str, Format], wanted: str) -> Format:
+    if not set(formats) - set(MASKS) and not wanted and (found := unread(place, spoiling=True)):
+        tool, name = found
+        raise PspError(f"{place.path(name)}: {tool.title}. {tool.instead}")
     if wanted and wanted in formats:
         return formats[wanted]
     titles = ", ".join(f"{format.title} ({name})" for name, format in formats.items())
@@ -149,41 +159,64 @@ def _unknown(place: Place) -> str:
             f"{len(pictures)} pictures and no masks or annotations. Give the folder of the masks "
             "too: psp prepare PHOTOS MASKS; or, to label them now: psp predict"
         )
-    archive = next(iter(place.named(".zip", ".tar", ".gz", ".7z", ".rar")), "")
+    if found := unread(place):
+        tool, name = found
+        return f"{name} is {tool.title}, which is not read. {tool.instead}"
+    zips = [str(place.path(name)) for name in place.named(".zip")]
+    if zips:
+        few = shlex.join(zips[:FEW]) + (" …" if len(zips) > FEW else "")
+        what = "is an archive" if len(zips) == 1 else f"are {len(zips)} archives"
+        return f"there {what} in it. Give what is to be read: psp prepare {few}"
+    archive = next(iter(place.named(".tar", ".gz", ".7z", ".rar")), "")
     if archive:
-        return f"there is an archive in it, {archive}. Give that, or unpack it."
+        return f"there is an archive in it, {archive}. Unpack it, and give the folder."
+    if labels := [n for n in place.named(".txt") if is_label_file(place, n)]:
+        return (
+            f"{labels[0]} looks like a label file of Ultralytics (YOLO), but there is no data file "
+            "that names the classes. Write data.yaml beside the folders, with lines such as "
+            "train: images, names: [cat, dog]"
+        )
     return (
         "no annotations of a known format (psp cards formats lists them), and no pictures with "
         "masks. To read other folders, write a card: datasets/README.md"
     )
 
 
-def _with_pictures(
-    export: Export, place: Place, images: Place | None, video: Path | None
-) -> Export:
-    """Return the export with the file of each picture, and what has no annotation counted."""
+def _with_pictures(export: Export, place: Place, images: Place | None) -> Export:
+    """Return the export with the file of each picture, and with their splits."""
     where = images or place
     # A mask is never taken for the picture that it belongs to, though it may have its name.
-    masks = [p.drawn.path for p in export.pictures if isinstance(p.drawn, MaskFile)]
+    masks = {p.drawn.path for p in export.pictures if isinstance(p.drawn, MaskFile)}
     files = Pictures(where, masks)
-    pictures = [_found(picture, files, where, images is None) for picture in export.pictures]
-    used = {picture.image for picture in pictures if picture.image}
-    used |= {p.drawn.path for p in pictures if isinstance(p.drawn, MaskFile)}
+    names = [Path(n).name for n in where.named(*PICTURES) if where.path(n) not in masks]
+    pictures = [_found(picture, files, where, names, images is None) for picture in export.pictures]
+    return replace(export, pictures=tuple(_with_splits(pictures, where.root)))
+
+
+def _files_of(export: Export) -> Iterator[Path]:
+    """Yield the pictures and masks of an export."""
+    for picture in export.pictures:
+        if picture.image:
+            yield picture.image
+        if isinstance(picture.drawn, MaskFile):
+            yield picture.drawn.path
+
+
+def _with_unused(export: Export, where: Place, used: set[Path], video: Path | None) -> Export:
+    """Return the export with what has no annotation in it and in no other, counted."""
+    if not where.given.is_dir():
+        return export
     listed = [where.path(name) for name in where.named(*PICTURES)]
     stems = {path.stem for path in used}  # masks and second copies have the pictures' names
     spare = [path for path in listed if path.stem not in stems and not _is_extra(path)]
     remarks = list(export.remarks)
-    if spare and len(spare) < len(listed) and where.given.is_dir():
+    if spare and len(spare) < len(listed):
+        files = "1 picture file" if len(spare) == 1 else f"{len(spare)} picture files"
         remarks.append(
-            f"left out, as they have no annotation: {len(spare)} picture files in {where.root} "
-            f"({spare[0].name}{', …' if len(spare) > 1 else ''})"
+            f"left out, without an annotation: {files} in {where.root} ({spare[0].name}"
+            f"{', …' if len(spare) > 1 else ''})"
         )
-    return replace(
-        export,
-        pictures=tuple(_with_splits(pictures, where.root)),
-        remarks=tuple(remarks),
-        left_out=_left_out(where, video) if where.given.is_dir() else {},
-    )
+    return replace(export, remarks=tuple(remarks), left_out=_left_out(where, video))
 
 
 def _left_out(place: Place, video: Path | None) -> dict[Path, LeftOut]:
@@ -223,7 +256,11 @@ def _folder_split(path: Path, root: Path) -> str:
 
 
 def _found(
-    picture: AnnotatedPicture, files: Pictures, where: Place, may_be_elsewhere: bool
+    picture: AnnotatedPicture,
+    files: Pictures,
+    where: Place,
+    names: Sequence[str],
+    may_be_elsewhere: bool,
 ) -> AnnotatedPicture:
     """Return the record with its picture's file, or with the problem that there is none."""
     if picture.image or picture.embedded or picture.problem:
@@ -234,7 +271,6 @@ def _found(
         return replace(picture, problem=f"{picture.source}: {error}")
     if path is not None:
         return replace(picture, image=path)
-    names = (Path(name).name for name in where.named(*PICTURES))
     near = difflib.get_close_matches(Path(picture.wanted).name, names, n=2, cutoff=0.6)
     problem = f"{picture.source}: its picture '{picture.wanted}' is not in {where.root}."
     if near:

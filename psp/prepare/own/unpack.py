@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 from psp.errors import PspError
 
 MOST_FILES = 2_000_000
+# Larger than this and packed more tightly than pictures or annotations can be: made to fill disks.
+BOMB_BYTES, BOMB_RATIO = 1 << 31, 500
 _PIECE = 1 << 20  # bytes that are written at a time
 _ENCRYPTED = 1  # bit of an entry's flags
 
@@ -46,6 +48,11 @@ def _check(archive: Path, entries: list[zipfile.ZipInfo], folder: Path) -> None:
         if entry.flag_bits & _ENCRYPTED:
             raise PspError(f"{where} is encrypted. Unpack the archive yourself, give the folder")
     needed = sum(entry.file_size for entry in entries)
+    if needed > BOMB_BYTES and needed > BOMB_RATIO * archive.stat().st_size:
+        raise PspError(
+            f"{archive}: {archive.stat().st_size / 1e6:.1f} MB that unpack to {needed / 1e9:.1f} "
+            "GB, as no export does. If you trust it, unpack it yourself, and give the folder"
+        )
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(existing).free
     if needed > free:
