@@ -1,11 +1,14 @@
 """Draw label maps: overlays, legends, and sheets of examples."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+
+from psp.errors import PspError
 
 Palette = Sequence[tuple[int, int, int]]
 Picture = NDArray[np.uint8]  # (H, W, 3) RGB
@@ -21,15 +24,113 @@ def colors(label: NDArray[np.uint8], palette: Palette) -> Picture:
     return table[label]
 
 
-def overlay(
-    image: Picture, label: NDArray[np.uint8], palette: Palette, strength: float = 0.55
+@dataclass(frozen=True)
+class OverlayStyle:
+    """How classes are drawn over a photo: by `name`, a key of STYLES, and at which strength.
+
+    `strength` is how much the colors cover, 0 to 1; None is the style's own. Raises PspError for a
+    style that is not known, and a strength out of range.
+    """
+
+    name: str = "tint"
+    strength: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in STYLES:
+            raise PspError(f"--overlay-style {self.name}: must be one of {', '.join(STYLES)}.")
+        if self.strength is None:
+            object.__setattr__(self, "strength", STYLES[self.name])
+        elif not 0 <= self.strength <= 1:
+            raise PspError(
+                f"--overlay-strength {self.strength:g}: from 0, the photo alone, to 1, the colors."
+            )
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it is what is drawn if nothing is asked for."""
+        return self == OverlayStyle()
+
+
+# The styles, and their own strengths.
+STYLES = {"tint": 0.5, "outline": 1.0, "side-by-side": 0.5}
+
+
+def draw(
+    image: Picture, label: NDArray[np.uint8], palette: Palette, style: OverlayStyle
 ) -> Picture:
-    """Return the picture blended with the classes' colors, with dark lines between classes."""
-    drawn = colors(label, palette)
-    mixed = np.asarray(cv2.addWeighted(image, 1 - strength, drawn, strength, 0), np.uint8)
+    """Return a photo with its classes in a style: tinted, outlined, or the photo beside the tint.
+
+    All are of the photo's size (H, W, 3) but the last, which is (H, 2 W, 3).
+    """
+    assert style.strength is not None
+    if style.name == "outline":
+        return outline(image, label, palette, style.strength)
+    tinted = overlay(image, label, palette, style.strength)
+    return tinted if style.name == "tint" else np.concatenate([image, tinted], axis=1)
+
+
+def overlay(
+    image: Picture, label: NDArray[np.uint8], palette: Palette, strength: float = STYLES["tint"]
+) -> Picture:
+    """Return the picture tinted with the classes' colors, with lines in their colors between them.
+
+    Up to half the strength the picture stays as bright as it is: a color lends it hue and
+    saturation, whatever its own brightness, and only evens out its contrast a little, so that it is
+    seen on black and on white. Beyond that the colors themselves appear; 1 shows them alone.
+    """
+    kept = min(1.0, 2 * (1 - strength))  # how much of the brightness is that of the picture
+    table = np.full((256, 3), 255, np.float32)
+    table[: len(palette)] = palette
+    # (1 - strength) picture + strength color + kept (wanted brightness - brightness of that sum),
+    # as three tables of whole numbers: of a channel's value, the class, and the brightness.
+    values = np.arange(256, dtype=np.float32)
+    of_channel = np.round((1 - strength) * values).astype(np.int16)
+    tints = strength * (table - kept * (table @ _LUMA)[:, None])
+    of_class = np.round(tints).astype(np.int16)[None]  # (1, 256, 3)
+    even = strength / 2
+    mean = float(cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0])
+    wanted = (1 - even) * values + even * mean
+    of_luma = np.round(kept * (wanted - (1 - strength) * values)).astype(np.int16)
+    result = np.empty_like(image)
+    rows = max(1, _BAND // max(1, image.shape[1]))
+    for top in range(0, len(image), rows):
+        part = slice(top, top + rows)
+        luma = cv2.LUT(cv2.cvtColor(image[part], cv2.COLOR_RGB2GRAY), of_luma)
+        mixed = cv2.add(cv2.LUT(image[part], of_channel), cv2.merge([luma] * 3))
+        ids = cv2.merge([np.ascontiguousarray(label[part])] * 3)
+        result[part] = cv2.add(mixed, cv2.LUT(ids, of_class), dtype=cv2.CV_8U)
+    return _paint(result, _borders(label), label, palette, min(1.0, 2 * strength))
+
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # as OpenCV weighs red, green and blue
+_BAND = 1 << 20  # pixels that are drawn at a time, which bounds the memory
+
+
+def outline(
+    image: Picture, label: NDArray[np.uint8], palette: Palette, strength: float = STYLES["outline"]
+) -> Picture:
+    """Return the picture with each class outlined in its color; nothing else is changed."""
+    width = max(1, round(max(label.shape) / 500))
     edge = _borders(label)
-    mixed[edge] = (0.35 * mixed[edge] + 0.5).astype(np.uint8)
-    return mixed
+    edge[1:] |= label[1:] != label[:-1]  # and the other side of each border
+    edge[:, 1:] |= label[:, 1:] != label[:, :-1]
+    if width > 1:
+        kernel = np.ones((2 * width - 1, 2 * width - 1), np.uint8)
+        edge = cv2.dilate(edge.view(np.uint8), kernel).view(bool)
+    return _paint(image.copy(), edge, label, palette, strength)
+
+
+def _paint(
+    image: Picture,
+    where: NDArray[np.bool_],
+    label: NDArray[np.uint8],
+    palette: Palette,
+    strength: float,
+) -> Picture:
+    """Mix the classes' colors into some pixels of a picture, which is changed and returned."""
+    drawn = strength * colors(label[where], palette) + (1 - strength) * image[where]
+    image[where] = np.round(drawn).astype(np.uint8)
+    return image
 
 
 def _borders(label: NDArray[np.uint8]) -> NDArray[np.bool_]:

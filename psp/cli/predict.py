@@ -32,8 +32,9 @@ from psp.cli.options import (
     procedure_of,
     which_weights,
 )
+from psp.cli.outputs import check_one_file, overlay_of, writers_of
 from psp.errors import PspError, printable
-from psp.predict.writers.registry import DEFAULT, WRITERS, find_writers
+from psp.predict.writers.registry import DEFAULT, WRITERS
 from psp.ranks import Share, connected, local_device, rank_share, share_from, sum_over_ranks, within
 
 if TYPE_CHECKING:
@@ -64,7 +65,12 @@ def predict_command(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", help="Folder for the results. Default: IMAGES-predicted."),
+        typer.Option(
+            "-o",
+            "--out",
+            help="Folder for the results. Default: IMAGES-predicted. For one picture also a file: "
+            "result.png or .jpg, its overlay alone.",
+        ),
     ] = None,
     weights: WhichWeights = None,
     multi_scale: MultiScale = False,
@@ -74,9 +80,12 @@ def predict_command(
     base_size: BaseSize = None,
     procedure: ProcedureName = "torch",
     write: Annotated[
-        str,
-        typer.Option(help=f"What to write, of: {', '.join(WRITERS)}.", metavar="LIST"),
-    ] = ",".join(DEFAULT),
+        str | None,
+        typer.Option(
+            help=f"What to write, of: {', '.join(WRITERS)}. Default: {','.join(DEFAULT)}.",
+            metavar="LIST",
+        ),
+    ] = None,
     probabilities: Annotated[
         bool,
         typer.Option(
@@ -89,6 +98,20 @@ def predict_command(
             "--rank",
             help="uncertain: also write uncertain.csv, the pictures to label next first.",
             metavar="BY",
+        ),
+    ] = None,
+    overlay_style: Annotated[
+        str | None,
+        typer.Option(
+            help="tint, outline, or side-by-side: the photo beside the tint. Default: tint.",
+            metavar="STYLE",
+        ),
+    ] = None,
+    overlay_strength: Annotated[
+        float | None,
+        typer.Option(
+            help="How much the colors cover the photo, 0 to 1. Default: 0.5; outline: 1.",
+            metavar="X",
         ),
     ] = None,
     overwrite: Annotated[
@@ -119,22 +142,24 @@ def predict_command(
     The same command again does only what is not finished yet. With --part, several machines share
     one folder of results.
     """
+    from psp.cli.tables.predictions import show_predictions
     from psp.predict.inputs import default_out
+    from psp.predict.pipeline import PredictRequest
 
     (images, model), rank = _pictures_and_model(images, model), rank_share()
     silent = quiet or not rank.first
+    writers = writers_of(write, probabilities, rank_by)
+    to_file = _to_file(out, images, write, (probabilities, rank_by, part), rank)
     named, pictures, left_out = _find_pictures(images, rank, silent)
     source = _find_model(model, weights, silent)
-    from psp.cli.tables.predictions import show_predictions
-    from psp.predict.pipeline import PredictRequest
-
     request = PredictRequest(
         pictures=pictures,
         weights=source.path,
         out=out or default_out(named),
         numbering=out is None,
         overwrite=overwrite,
-        writers=find_writers(_writer_names(write, probabilities, rank_by)),
+        writers=writers,
+        overlay=overlay_of(overlay_style, overlay_strength, writers),
         share=within(share_from(part), rank) if part else rank,
         procedure=procedure_of(scales, multi_scale, flip, crop, base_size, procedure),
         device=_pick_device(device),
@@ -142,8 +167,26 @@ def predict_command(
         window_batch=window_batch,
         compiled=compiled,
     )
-    result, counts = _predict(request, rank, silent, verbose)
+    result, counts = _predict(request, to_file, rank, silent, verbose)
     show_predictions(result, counts, request, source, rank, as_json, quiet, left_out)
+
+
+def _to_file(
+    out: Path | None,
+    images: list[Path],
+    write: str | None,
+    options: tuple[bool, str | None, str | None],
+    rank: Share,
+) -> bool:
+    """Whether the result is one file, result.png. Raises PspError where that is unclear."""
+    from psp.predict.one_file import is_one_file
+
+    if out is None or not is_one_file(out):
+        return False
+    names = ("--probabilities", "--rank", "--part")
+    given = [name for name, value in zip(names, options, strict=True) if value]
+    check_one_file(out, images, write, given, rank.total)
+    return True
 
 
 def _pictures_and_model(
@@ -175,15 +218,18 @@ def _find_pictures(
 
 
 def _predict(
-    request: "PredictRequest", rank: Share, silent: bool, verbose: bool
+    request: "PredictRequest", to_file: bool, rank: Share, silent: bool, verbose: bool
 ) -> tuple["PredictResult", list[int]]:
     """Do it, with a bar, and a line for each picture that fails.
 
     Returns this rank's result, and how many pictures all ranks have predicted, skipped and failed.
     """
     from psp.cli.console import progress, say
+    from psp.predict.one_file import predict_to_file
     from psp.predict.pipeline import Predicted, predict
 
+    if to_file:
+        return predict_to_file(request), [1, 0, 0]
     together = connected(rank)
     with progress("predicting", silent) as advance, _resumable():
 
@@ -207,16 +253,6 @@ def _resumable() -> Iterator[None]:
     except KeyboardInterrupt:
         say("stopped. The same command continues with the remaining pictures")
         raise typer.Exit(128 + signal.SIGINT) from None
-
-
-def _writer_names(listed: str, probabilities: bool, rank_by: str | None) -> list[str]:
-    """Return the names in the value of --write, and what --probabilities and --rank add."""
-    names = [name for part in listed.split(",") if (name := part.strip())]
-    if probabilities:
-        names.append("probabilities")
-    if rank_by is not None:
-        names.append(one_of("--rank", rank_by, ("uncertain",)))
-    return names
 
 
 def _find_model(model: Path | None, weights: str | None, silent: bool) -> "Model":

@@ -74,7 +74,8 @@ class PredictionFolder:
     def __init__(
         self, out: Path, settings: Settings, share: Share, writers: Sequence[Writer]
     ) -> None:
-        self.out, self.settings, self.share, self.writers = out, settings, share, writers
+        self.out, self.share, self.writers = out, share, writers
+        self.settings = settings.in_folder(read_settings(out))
         self._file: IO[bytes] | None = None
         self._states: dict[str, _State] = {}  # of the results with a record
         for record, _ in self._records():

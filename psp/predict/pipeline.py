@@ -23,6 +23,7 @@ from psp.predict.stages import Network, Stages
 from psp.predict.writers.registry import find_writers
 from psp.predict.writers.writer import Writer
 from psp.ranks import Share
+from psp.render import OverlayStyle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,7 @@ class PredictRequest:
     numbering: bool = False  # use out-2, out-3, … if `out` has other contents
     overwrite: bool = False  # redo finished pictures, and write into a folder of other settings
     writers: tuple[Writer, ...] = field(default_factory=find_writers)
+    overlay: OverlayStyle = field(default_factory=OverlayStyle)  # where a writer draws
     share: Share = field(default_factory=Share)  # do only this share of the pictures
     procedure: Callable[[Header], Procedure]  # the test procedure for weights with this header
     device: torch.device
@@ -81,12 +83,12 @@ def predict(
     own = dict(request.share.of(list(pictures.items())))
     header = read_header(request.weights)
     procedure = request.procedure(header)
-    settings = _settings(request, header, procedure)
+    settings = settings_of(request, header, procedure)
     folder, unfinished = _choose_folder(request, settings, own)
     stages = Stages(folder, header, request.overwrite)
     with closing(folder):
         if unfinished:
-            network = _load_network(request, procedure)
+            network = load_network(request, procedure)
             _run(stages, unfinished, network, report, alone=len(pictures) == 1)
             if not stages.predicted and len(unfinished) == len(pictures):
                 raise PspError(
@@ -120,7 +122,7 @@ def _without_results(request: PredictRequest) -> dict[str, Path]:
     return pictures
 
 
-def _settings(request: PredictRequest, header: Header, procedure: Procedure) -> Settings:
+def settings_of(request: PredictRequest, header: Header, procedure: Procedure) -> Settings:
     """Return what decides the label maps. The writers do not, so any may be added later."""
     dtype = pick_inference_precision(request.precision, request.device)
     return Settings(
@@ -131,6 +133,7 @@ def _settings(request: PredictRequest, header: Header, procedure: Procedure) -> 
         dataset=header.dataset,
         step=header.step,
         classes=header.classes,
+        overlay=request.overlay if any(writer.draws for writer in request.writers) else None,
     )
 
 
@@ -145,7 +148,8 @@ def _choose_folder(
     )
 
 
-def _load_network(request: PredictRequest, procedure: Procedure) -> Network:
+def load_network(request: PredictRequest, procedure: Procedure) -> Network:
+    """Return the stage that predicts, with all that the request's writers need."""
     sliding_window, _ = load_sliding_window(
         request.weights,
         request.device,

@@ -1,14 +1,15 @@
-"""What decides a label map besides the picture, written into settings.json of the results."""
+"""What decides a picture's files besides the picture, written into settings.json of the results."""
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from psp.errors import PspError
 from psp.headers import read_header
+from psp.render import OverlayStyle
 
 SETTINGS = "settings.json"
 FORMAT, VERSION = "psp-predictions", 1
@@ -25,6 +26,16 @@ class Settings:
     dataset: str
     step: int
     classes: tuple[str, ...]
+    overlay: OverlayStyle | None = None  # None: nothing is drawn, so any will do
+
+    def in_folder(self, stored: Mapping[str, Any] | None) -> "Settings":
+        """Return these settings with the overlays' style of a folder, where this call draws none.
+
+        `stored` is its settings.json, or None.
+        """
+        if self.overlay is not None or stored is None:
+            return self
+        return replace(self, overlay=_style(stored.get("deciding", {}).get("overlay")))
 
     @property
     def deciding(self) -> dict[str, Any]:
@@ -34,6 +45,8 @@ class Settings:
         if options["max_side"] is None:  # so that the hash of others stays what it was
             del options["max_side"]
         values = {"weights": self.sha256, "procedure": name, **options, "precision": self.precision}
+        if self.overlay and not self.overlay.is_default:  # likewise
+            values["overlay"] = [self.overlay.name, self.overlay.strength]
         return dict(json.loads(json.dumps(values)))
 
     @property
@@ -64,6 +77,8 @@ class Settings:
         # psp 0.1.0 called the procedure protocol.
         theirs = {"procedure" if key == "protocol" else key: stored[key] for key in stored}
         ours = self.deciding
+        for values in (theirs, ours):
+            values.setdefault("overlay", _DEFAULT_OVERLAY)
         return ", ".join(
             key if key == "weights" else f"{key} {_show(theirs.get(key))}, now {_show(ours[key])}"
             for key in ours
@@ -82,6 +97,17 @@ def read_settings(folder: Path) -> dict[str, Any] | None:
     except PspError:  # another program's
         return None
     return value.value if value.get("format", None) == FORMAT else None
+
+
+def _style(value: Any) -> OverlayStyle | None:
+    """Return the style that a settings.json names; None if it names none that psp wrote."""
+    try:
+        return OverlayStyle(*value)
+    except (TypeError, PspError):
+        return None
+
+
+_DEFAULT_OVERLAY = [OverlayStyle().name, OverlayStyle().strength]
 
 
 def _show(value: Any) -> str:

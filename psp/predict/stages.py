@@ -29,7 +29,7 @@ from psp.model.weights import Header
 from psp.predict.folder import PredictionFolder
 from psp.predict.photos import decode_photo
 from psp.predict.writers.writer import Prediction
-from psp.render import legend
+from psp.render import OverlayStyle, legend
 from psp.workers import cores, prefetch_map
 
 THREADS = 4  # that decode, and as many that write; fewer on a machine with fewer cores
@@ -140,6 +140,7 @@ class Stages:
             item.path,
             item.probabilities,
             item.confidence,
+            self.folder.settings.overlay or OverlayStyle(),
         )
         for writer in self.folder.writers:
             if writer.write:

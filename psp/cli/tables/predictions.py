@@ -65,7 +65,8 @@ def _say_result(
     if skipped:
         say(f"{_pictures(skipped)} predicted already, and skipped")
     places = ", ".join(place for writer in request.writers for place in writer.places)
-    say(f"{_pictures(predicted)} predicted: {places} and more in {result.out}")
+    where = f"{places} and more in {result.out}" if result.out.is_dir() else str(result.out)
+    say(f"{_pictures(predicted)} predicted: {where}")
     for text, count in result.remarks.items():
         say(f"{count} {text}")
     how = procedure_line(model.which, result.header, result.procedure, result.precision)

@@ -2,12 +2,14 @@
 
 from psp.images.encoding import encode_jpeg
 from psp.predict.writers.writer import Prediction, Writer
-from psp.render import overlay
+from psp.render import draw
 
 
 def write(prediction: Prediction) -> bytes:
-    """Return a JPEG of the picture's size, or smaller if that is larger than a JPEG can be."""
-    return encode_jpeg(overlay(prediction.image, prediction.labels, prediction.palette))
+    """Return a JPEG of the picture's size (side by side: twice as wide), or smaller if that is more
+    than a JPEG can have."""
+    picture, labels = prediction.image, prediction.labels
+    return encode_jpeg(draw(picture, labels, prediction.palette, prediction.style))
 
 
-OVERLAYS = Writer(name="overlays", folder="overlays", suffix=".jpg", write=write)
+OVERLAYS = Writer(name="overlays", folder="overlays", suffix=".jpg", write=write, draws=True)

@@ -7,7 +7,7 @@ done already is decided in one place for all writers (`stages.py` and `folder.py
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psp.errors import PspError
+from psp.render import OverlayStyle
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Prediction:
     source: Path = Path()  # the picture's file
     probabilities: NDArray[np.float16] | None = None  # (classes, H, W), if a writer needs them
     confidence: NDArray[np.float16] | None = None  # (H, W), the labels' probability, likewise
+    style: OverlayStyle = field(default_factory=OverlayStyle)  # of what is drawn over the picture
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class Writer:
     write: Callable[[Prediction], bytes] | None = None
     probabilities: bool = False  # whether `write` needs them: they take time and much memory
     confidence: bool = False  # whether `write` needs it: a little of both
+    draws: bool = False  # whether `write` draws classes over the picture, in the prediction's style
     file: str = ""
     collect: Callable[[Results], bytes] | None = None
 
