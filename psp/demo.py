@@ -47,6 +47,11 @@ class Demo:
         return self.folder / "sheet.jpg"
 
     @property
+    def report(self) -> Path:
+        """The page that evaluate writes."""
+        return self.run / "report.html"
+
+    @property
     def scenes(self) -> int:
         """The number of scenes in the data set."""
         return sum(self._counts().values())

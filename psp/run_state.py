@@ -16,7 +16,7 @@ from typing import Any
 
 from psp.errors import PspError, printable
 from psp.names import listed
-from psp.runs import CONFIG, RUNS, Run
+from psp.runs import CONFIG, REPORT, RUNS, Run
 
 FINISHED, STOPPED, RUNNING, BROKEN = "finished", "stopped", "running", "broken"
 LARGEST_CONFIG = 4 << 20  # bytes
@@ -213,7 +213,8 @@ def _age_and_size(folder: Path) -> tuple[float, int]:
         except OSError:  # removed in between, as old checkpoints are
             continue
         size += status.st_size
-        if path.parent == folder:  # evaluating and predicting change nothing of the training
+        # Evaluating and predicting change nothing of the training.
+        if path.parent == folder and path.name != REPORT:
             changed = max(changed, status.st_mtime)
     return changed, size
 

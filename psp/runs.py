@@ -20,6 +20,7 @@ from psp.settings.sources import settings_from
 
 RUNS = Path("runs")  # where psp train puts runs by itself
 CONFIG = "config.json"  # the file that makes a folder a run
+REPORT = "report.html"  # of a run's evaluations, training and settings
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Run:
     @property
     def report(self) -> Path:
         """What psp evaluate and psp report show of the run."""
-        return self.folder / "report.html"
+        return self.folder / REPORT
 
     def weights(self, which: str) -> Path:
         """The weights file `best` (highest validation mIoU) or `last`."""

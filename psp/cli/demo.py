@@ -37,6 +37,7 @@ def demo_command(
     demo.draw_sheet()
     console.print(f"\n{demo.scores()}")
     console.print(f"look at: [bold]{escape(demo.sheet)}[/] (scenes, labels, predictions)")
+    console.print(f"and open [bold]{escape(demo.report)}[/] (all that evaluate found)")
     run = escape(shlex.quote(str(demo.run)))
     console.print(f"next, on your own pictures: [bold]psp predict PHOTOS -m {run}[/]")
     console.print(

@@ -136,8 +136,10 @@ def _found(things: Sequence[Path], name: str | None, report: Report) -> list[_En
 
 def _stored(run: Run) -> list[EvaluationRecord]:
     run.read_config()
-    records = run_records(run.folder)
+    records, others = run_records(run.folder)
     if not records:
+        if others:
+            raise PspError(others[0])
         raise PspError(
             f"{run.folder}: no evaluation is stored. Make one: psp evaluate {run.folder}"
         )

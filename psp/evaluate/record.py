@@ -14,6 +14,9 @@ from psp.headers import Fields, is_whole, read_header
 from psp.model.procedure import Procedure
 
 FOLDER = "evaluations"  # in that of a run
+_FIELDS = frozenset(Procedure.__dataclass_fields__)
+# What is stored with a procedure beside its fields; `way` by psp 0.1.0.
+_BESIDE = frozenset({"label", "miou", "precision", "way"})
 
 
 @dataclass(frozen=True)
@@ -79,11 +82,14 @@ class EvaluationRecord:
 
     def how(self) -> Procedure:
         """Return the procedure. Raises PspError if it is one that this psp does not have."""
-        known = Procedure.__dataclass_fields__
-        values = {key: value for key, value in self.procedure.items() if key in known}
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in self.procedure.items()
+            if key in _FIELDS
+        }
         try:
-            return Procedure(**{**values, "scales": tuple(values["scales"])})
-        except (PspError, TypeError, KeyError) as error:
+            return Procedure(**values)
+        except (PspError, TypeError) as error:
             raise PspError(f"{self.path}: damaged: its procedure: {error}") from None
 
 
@@ -123,16 +129,21 @@ def read_record(path: Path) -> EvaluationRecord:
     )
 
 
-def run_records(folder: Path) -> list[EvaluationRecord]:
-    """Return the evaluations in a run's folder, by their names; those without scores left out."""
-    paths = sorted((folder / FOLDER).glob("*.json"))
-    return [read_record(path) for path in paths if "per_class" in read_header(path)]
+def run_records(folder: Path) -> tuple[list[EvaluationRecord], list[str]]:
+    """Return the evaluations in a run's folder, by their names, and why other files are none."""
+    records, others = [], []
+    for path in sorted((folder / FOLDER).glob("*.json")):
+        try:
+            records.append(read_record(path))
+        except PspError as error:
+            others.append(str(error))
+    return records, others
 
 
 def _procedure(value: Fields) -> Fields:
     """Return the procedure's values; psp 0.1.0 called it protocol, and its `name` `way`."""
     if "procedure" in value:
-        return value.object("procedure")
+        return value.object("procedure").only(_FIELDS | _BESIDE)
     old = value.object("protocol")
     names = {"name": old.text("way", "torch"), "label": old.text("name")}
     return Fields({**old.value, **names}, value.where, "protocol.")

@@ -54,7 +54,7 @@ def remake_reports(run: Run) -> list[Path]:
     Raises PspError if the folder is no run, a file in it is damaged, or cannot be written.
     """
     run.read_config()
-    records = run_records(run.folder)
+    records, _ = run_records(run.folder)
     for record in records:
         _write_page(record)
     newest = max(records, key=lambda record: record.path.stat().st_mtime_ns, default=None)
@@ -75,6 +75,7 @@ def write_run_report(run: Run, record: EvaluationRecord | None) -> Path:
     """
     config = run.read_config()
     parts: dict[str, Any] = _parts(record, run.folder) if record else _unevaluated(run)
+    records, others = run_records(run.folder)
     links = [
         Link(
             f"{other.path.parent.name}/{page_of(other.path).name}"
@@ -84,15 +85,15 @@ def write_run_report(run: Run, record: EvaluationRecord | None) -> Path:
             f"{100 * other.scores['miou']:.2f}",
             f"{other.dataset}, {other.images} pictures, {_how(other)}",
         )
-        for other in run_records(run.folder)
+        for other in records
     ]
-    facts = [*parts.pop("facts", ()), *_training_facts(config)]
+    facts = [*parts.get("facts", ()), *_training_facts(config)]
+    notes = [*parts["notes"], *(f"Left out: {text}" for text in others)]
     path = run.report
     write_report_page(
         path,
         Report(
-            **{**parts, "title": run.folder.resolve().name},
-            facts=facts,
+            **{**parts, "title": run.folder.resolve().name, "notes": notes, "facts": facts},
             charts=training_charts(run.metrics),
             settings=training_settings(run),
             links=links,

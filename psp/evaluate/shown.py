@@ -29,7 +29,7 @@ from psp.headers import Fields, parse
 from psp.images.encoding import encode_jpeg, encode_label
 
 SIDES = (640, 480, 320, 240, 160, 96)  # the long side; the largest that fits into MOST_BYTES
-MOST_BYTES = 280_000  # of a picture's three files: twelve are 4.5 MB in base64
+MOST_BYTES = 260_000  # of a picture's three files: twelve are 4.2 MB in base64
 EACH = 4  # worst, middle and best pictures
 SAMPLED = 64  # among which the middle is looked for
 LARGEST = 64 << 20  # bytes of a stored zip, which is 3.4 MB at most

@@ -309,6 +309,9 @@ def test_ranks_count_the_same_to_the_last_pixel(journey, tmp_path, ranks):
     """4 pictures on 3 ranks are 2, 1 and 1: none is padded, none counts twice."""
     shutil.copytree(journey.folder / "run", tmp_path / "run")
     shutil.copytree(journey.folder / "shards", tmp_path / "shards")
+    pictures = tmp_path / "run/evaluations/val-ss-flip.pictures.zip"
+    shown = pictures.read_bytes()
+    pictures.unlink()
     done = subprocess.run(
         [
             sys.executable,
@@ -338,6 +341,7 @@ def test_ranks_count_the_same_to_the_last_pixel(journey, tmp_path, ranks):
     assert done.returncode == 0, done.stderr
     expected = {**journey.evaluation, "model": "run/best.safetensors", "label_files": "labels"}
     assert json.loads(done.stdout) == expected
+    assert pictures.read_bytes() == shown
     names = {path.name for path in (tmp_path / "labels").iterdir()}
     assert names == {f"{entry['name']}.png" for entry in expected["pictures"]}
 

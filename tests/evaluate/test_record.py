@@ -53,6 +53,8 @@ def test_a_record_is_what_was_evaluated(path):
         (lambda value: value["per_class"][0].pop("name"), "name"),
         (lambda value: value["pictures"][0].__setitem__("miou", "high"), "miou"),
         (lambda value: value.pop("per_class"), "psp evaluate"),
+        (lambda value: value["procedure"].__setitem__("later", 1), "newer psp"),
+        (lambda value: value["procedure"].__setitem__("crop", 40), "procedure"),
     ],
 )
 def test_a_damaged_record_is_refused_by_its_key(path, change, subject):
@@ -61,4 +63,4 @@ def test_a_damaged_record_is_refused_by_its_key(path, change, subject):
     change(value)
     path.write_text(json.dumps(value))
     with error_naming(PspError, path, subject):
-        read_record(path)
+        read_record(path).how()

@@ -92,7 +92,7 @@ def outcome(folder):
     found = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        if "evaluations" in path.parts:  # of the readers
+        if "evaluations" in path.parts or path.name == "report.html":  # of the readers
             continue
         found[name] = _content(path) if path.is_file() else "a folder"
     return found

@@ -1,5 +1,7 @@
 """The report of an evaluation, opened in a browser; and how large it may be."""
 
+import json
+
 import numpy as np
 import pytest
 from helpers.evaluations import stored
@@ -7,6 +9,7 @@ from helpers.evaluations import stored
 from psp.evaluate.report import page_of, remake_report, write_report
 from psp.evaluate.shown import MOST_BYTES, ShownPicture, pictures_file
 from psp.images.encoding import encode_jpeg, encode_label
+from psp.runs import Run
 
 EVIL = "<img src=x onerror=alert(1)>.jpg"
 SCRIPT = "</script><script>alert(2)</script>"
@@ -117,14 +120,14 @@ def test_few_and_many_classes_fit_a_phone(tmp_path, opened, weak_texts, too_wide
 def test_a_report_of_noise_is_not_larger_than_5_mb(tmp_path, rng):
     """The most that twelve pictures can take: each has as many bytes as it may."""
     path = tmp_path / "val-ss-flip.json"
-    stored(path, pictures=12)
+    stored(path, pictures=12, classes=255)
     photo = encode_jpeg(rng.integers(0, 256, (300, 400, 3), dtype=np.uint8), 75)
     label = encode_label(rng.integers(0, 9, (300, 400), dtype=np.uint8))
     assert len(photo) + 2 * len(label) > MOST_BYTES * 0.6
     fill = b"\0" * (MOST_BYTES - len(photo) - 2 * len(label))
     shown = [ShownPicture(f"picture{n}", "worst", photo + fill, label, label) for n in range(12)]
     write_report(path, None, shown)
-    assert 4 << 20 < page_of(path).stat().st_size < 5_000_000
+    assert 4_000_000 < page_of(path).stat().st_size < 5_000_000
 
 
 def test_a_report_is_made_anew_from_what_is_on_disk(page, tmp_path):
@@ -132,6 +135,17 @@ def test_a_report_is_made_anew_from_what_is_on_disk(page, tmp_path):
     page.unlink()
     assert remake_report(page.with_suffix(".json")) == page
     assert page.read_bytes() == before
+
+
+def test_another_file_among_the_evaluations_is_named_in_the_runs_report(tmp_path):
+    run = Run(tmp_path / "run")
+    shown = stored(run.evaluations / "val-ss-flip.json")
+    config = {"settings": {}, "data": "/data", "data_fingerprint": "d" * 64}
+    run.config.write_text(json.dumps(config))
+    (run.evaluations / "notes.json").write_text("{")
+    write_report(run.evaluations / "val-ss-flip.json", run, shown)
+    text = run.report.read_text(encoding="utf-8")
+    assert "notes.json: damaged" in text and 'href="evaluations/val-ss-flip.html"' in text
 
 
 def test_pictures_of_another_evaluation_are_not_shown(tmp_path):

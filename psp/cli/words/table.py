@@ -183,7 +183,8 @@ ROWS = (
          ANY: "overlays are drawn by: psp predict PICTURES -m MODEL --overlay-strength 0.5"}),
     Row("show view view-img visualize display plots vis",
         {PREDICT: "look at overlays/ in the folder of results",
-         EVALUATE: "look at the pictures with: psp predict PICTURES -m MODEL",
+         EVALUATE: "the report beside the result shows pictures, curves and the confusion matrix; "
+         "of all pictures: psp predict PICTURES -m MODEL",
          ANY: "for a picture of the data: psp inspect SHARDS --sheet sheet.png"}),
     Row("exist-ok force clobber f overwrite-output",
         {TRAIN: "a run is not overwritten: choose another -o, or --resume it",

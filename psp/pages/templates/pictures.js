@@ -48,7 +48,12 @@ function Card(figure) {
       } else if (highlighted !== null && target[at] !== highlighted) {
         dark = 0.35;
       }
-      if (color) {
+      if (color && shown === "errors" && target[at] !== VOID) {
+        const gray = 0.3 * pixels[to] + 0.59 * pixels[to + 1] + 0.11 * pixels[to + 2];
+        data[to] = 0.75 * color[0] + 0.25 * gray;
+        data[to + 1] = 0.75 * color[1] + 0.25 * gray;
+        data[to + 2] = 0.75 * color[2] + 0.25 * gray;
+      } else if (color) {
         data[to] = color[0];
         data[to + 1] = color[1];
         data[to + 2] = color[2];
