@@ -12,7 +12,8 @@ def compare_command(
     things: Annotated[
         list[Path],
         typer.Argument(
-            help="Runs, by their folders or names, and stored evaluations (.json files).",
+            help="Runs, by their folders or names, and stored evaluations (.json files, or folders "
+            "of them). Of one run: its evaluations.",
             metavar="A B",
         ),
     ],

@@ -7,19 +7,15 @@ measured differently, that is said, and none is called the best.
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from psp.errors import PspError, nearest
-from psp.evaluate.evaluation import procedure_values
+from psp.evaluate.entries import Entry, find_entries, unlike
 from psp.evaluate.metrics import SCORES
-from psp.evaluate.record import FOLDER, EvaluationRecord, read_record, run_records
-from psp.events import Notice, Report, ignore
-from psp.runs import Run, run_folder
-from psp.settings.section import show
-from psp.settings.sources import differences
+from psp.evaluate.record import EvaluationRecord
+from psp.events import Report, ignore
 
 
 @dataclass(frozen=True)
@@ -71,13 +67,6 @@ class Comparison:
         return {**asdict(self), "ranked": self.ranked}
 
 
-@dataclass(frozen=True)
-class _Entry:
-    name: str
-    records: tuple[EvaluationRecord, ...]
-    run: Run | None
-
-
 def most_moved(rows: Sequence[Row], count: int) -> list[Row]:
     """Return the rows that differ most between entries, the most first; equal ones left out."""
     moved = [row for row in rows if row.moved > 0]
@@ -87,14 +76,8 @@ def most_moved(rows: Sequence[Row], count: int) -> list[Row]:
 def compare(
     things: Sequence[Path], evaluation: str | None = None, report: Report = ignore
 ) -> Comparison:
-    """Compare runs, by their folders or names, and stored evaluations, by their files.
-
-    `evaluation` names which of the runs' evaluations; None is one that all have, else the newest of
-    each. Raises PspError for fewer than two, and for what is none or is damaged.
-    """
-    if len(things) < 2:
-        raise PspError("psp compare: name two or more runs or evaluations, such as: A B")
-    entries = _grouped(_named(_found(things, evaluation, report)))
+    """Compare stored evaluations; `find_entries` says what may be named, and what it raises."""
+    entries = find_entries(things, evaluation, report)
     first = entries[0].records[0]
     everything = [entry.records for entry in entries]
     return Comparison(
@@ -114,141 +97,17 @@ def compare(
     )
 
 
-def _found(things: Sequence[Path], name: str | None, report: Report) -> list[_Entry]:
-    """Return an entry for each thing that was named."""
-    runs = {thing: Run(run_folder(thing)) for thing in things if not thing.is_file()}
-    stored = {thing: _stored(run) for thing, run in runs.items()}
-    if name is None:
-        shared = [r for r in next(iter(stored.values()), []) if _all_have(stored.values(), r.name)]
-        if shared:
-            name = _newest(shared).name
-            if others := [record.name for record in shared if record.name != name]:
-                report(Notice(f"compared by {name}; --evaluation also takes: {', '.join(others)}"))
-    return [
-        _Entry(
-            runs[thing].folder.name if thing in runs else thing.stem,
-            (_chosen(runs[thing], stored[thing], name) if thing in runs else read_record(thing),),
-            runs.get(thing),
-        )
-        for thing in things
-    ]
-
-
-def _stored(run: Run) -> list[EvaluationRecord]:
-    run.read_config()
-    records, others = run_records(run.folder)
-    if not records:
-        if others:
-            raise PspError(others[0])
-        raise PspError(
-            f"{run.folder}: no evaluation is stored. Make one: psp evaluate {run.folder}"
-        )
-    return records
-
-
-def _all_have(runs: Iterable[Sequence[EvaluationRecord]], name: str) -> bool:
-    return all(any(record.name == name for record in records) for records in runs)
-
-
-def _chosen(run: Run, records: Sequence[EvaluationRecord], name: str | None) -> EvaluationRecord:
-    if name is None:
-        return _newest(records)
-    names = {record.name: record for record in records}
-    if name not in names:
-        raise PspError(
-            f"{run.folder / FOLDER}: no evaluation '{name}' (there are: {', '.join(names)})."
-            f"{nearest(name, names)}"
-        )
-    return names[name]
-
-
-def _newest(records: Sequence[EvaluationRecord]) -> EvaluationRecord:
-    return max(records, key=lambda record: record.path.stat().st_mtime_ns)
-
-
-def _named(entries: list[_Entry]) -> list[_Entry]:
-    """Return the entries with their paths as names where names alone are not distinct."""
-    names = [entry.name for entry in entries]
-    return [
-        entry
-        if names.count(entry.name) == 1
-        else _Entry(str(entry.run.folder if entry.run else entry.records[0].path), *_rest(entry))
-        for entry in entries
-    ]
-
-
-def _rest(entry: _Entry) -> tuple[tuple[EvaluationRecord, ...], Run | None]:
-    return entry.records, entry.run
-
-
-def _grouped(entries: list[_Entry]) -> list[_Entry]:
-    """Return the entries with runs that differ in the seed alone joined, where the first stood."""
-    groups: list[list[_Entry]] = []
-    for entry in entries:
-        group = next((group for group in groups if _same_but_seed(group[0], entry)), None)
-        if group is None:
-            groups.append([entry])
-        else:
-            group.append(entry)
-    return [
-        _Entry(
-            group[0].name if len(group) == 1 else f"{group[0].name} and {len(group) - 1} more",
-            tuple(record for entry in group for record in entry.records),
-            group[0].run,
-        )
-        for group in groups
-    ]
-
-
-def _same_but_seed(one: _Entry, other: _Entry) -> bool:
-    if one.run is None or other.run is None or one.run.folder == other.run.folder:
-        return False
-    if one.run.read_config()["data_fingerprint"] != other.run.read_config()["data_fingerprint"]:
-        return False
-    if _unlike(one.records[0], other.records[0]):
-        return False
-    changed = differences(one.run.training_config(), other.run.training_config())
-    return [text.partition(":")[0] for text in changed] == ["seed"]
-
-
-def _differences(entries: Sequence[_Entry]) -> list[str]:
+def _differences(entries: Sequence[Entry]) -> list[str]:
     """Return in what each entry was measured differently from the first, a line each."""
     first = entries[0].records[0]
     return [
         f"{entry.name} and {entries[0].name}: {text}"
         for entry in entries[1:]
-        for text in _unlike(entry.records[0], first)
+        for text in unlike(entry.records[0], first)
     ]
 
 
-def _unlike(one: EvaluationRecord, other: EvaluationRecord) -> list[str]:
-    """Return what makes the scores of two evaluations no measure of the same."""
-    found = []
-    if (one.dataset, one.split) != (other.dataset, other.split):
-        found.append(f"{one.dataset} {one.split} and {other.dataset} {other.split}")
-    elif one.data is None or other.data is None:
-        found.append("whether the data are the same is not known: an older psp did not store it")
-    elif one.data != other.data:
-        found.append(
-            f"other data: {one.dataset} {one.split} of {one.images} pictures and of {other.images}"
-            + " that are not the same" * (one.images == other.images)
-        )
-    if [c.name for c in one.classes] != [c.name for c in other.classes]:
-        found.append(f"other classes: {len(one.classes)} and {len(other.classes)}")
-    mine, its = (procedure_values(r.procedure, r.precision) for r in (one, other))
-    found += [
-        f"{key} {_shown(mine, key)} and {_shown(its, key)}"
-        for key in sorted({*mine, *its})
-        if mine.get(key) != its.get(key)
-    ]
-    return found
-
-
-def _shown(values: dict[str, Any], key: str) -> str:
-    return show(values[key]) if key in values else "as by default"
-
-
-def _remarks(entries: Sequence[_Entry]) -> list[str]:
+def _remarks(entries: Sequence[Entry]) -> list[str]:
     return [
         f"{entry.name}: mean ± sample standard deviation of {len(entry.records)} runs that differ "
         "in the seed alone"

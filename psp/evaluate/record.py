@@ -13,7 +13,6 @@ from psp.evaluate.metrics import SCORES, Counts
 from psp.headers import Fields, is_whole, read_header
 from psp.model.procedure import Procedure
 
-FOLDER = "evaluations"  # in that of a run
 _FIELDS = frozenset(Procedure.__dataclass_fields__)
 # What is stored with a procedure beside its fields; `way` by psp 0.1.0.
 _BESIDE = frozenset({"label", "miou", "precision", "way"})
@@ -95,11 +94,16 @@ class EvaluationRecord:
 
 def read_record(path: Path) -> EvaluationRecord:
     """Return a stored evaluation. Raises PspError for a file that is none, or is damaged."""
+    if path.suffix != ".json":
+        raise PspError(
+            f"{path}: not a stored evaluation, which is a .json file. psp evaluate writes them: "
+            "into a run, or where -o says"
+        )
     value = read_header(path)
     if "split" not in value or "per_class" not in value:
         raise PspError(
-            f"{path}: not an evaluation that psp stored with scores. psp evaluate writes them into "
-            f"a run's {FOLDER}/"
+            f"{path}: not an evaluation that psp stored. psp evaluate writes them: into a run, or "
+            "where -o says"
         )
     classes = tuple(map(_class, value.objects("per_class")))
     procedure = _procedure(value)
@@ -129,10 +133,10 @@ def read_record(path: Path) -> EvaluationRecord:
     )
 
 
-def run_records(folder: Path) -> tuple[list[EvaluationRecord], list[str]]:
-    """Return the evaluations in a run's folder, by their names, and why other files are none."""
+def stored_records(folder: Path) -> tuple[list[EvaluationRecord], list[str]]:
+    """Return the evaluations in a folder, by their names, and why other files are none."""
     records, others = [], []
-    for path in sorted((folder / FOLDER).glob("*.json")):
+    for path in sorted(folder.glob("*.json")):
         try:
             records.append(read_record(path))
         except PspError as error:

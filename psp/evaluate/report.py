@@ -7,9 +7,10 @@ report.html             of a run: its newest evaluation, the training's curves a
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from psp.evaluate.metrics import SCORES
-from psp.evaluate.record import EvaluationRecord, read_record, run_records
+from psp.evaluate.record import EvaluationRecord, read_record, stored_records
 from psp.evaluate.shown import ShownPicture, load_shown, pictures_file, save_shown
 from psp.evaluate.training import training_charts, training_settings
 from psp.model.weights import Header, read_header
@@ -54,7 +55,7 @@ def remake_reports(run: Run) -> list[Path]:
     Raises PspError if the folder is no run, a file in it is damaged, or cannot be written.
     """
     run.read_config()
-    records, _ = run_records(run.folder)
+    records, _ = stored_records(run.evaluations)
     for record in records:
         _write_page(record)
     newest = max(records, key=lambda record: record.path.stat().st_mtime_ns, default=None)
@@ -75,10 +76,10 @@ def write_run_report(run: Run, record: EvaluationRecord | None) -> Path:
     """
     config = run.read_config()
     parts: dict[str, Any] = _parts(record, run.folder) if record else _unevaluated(run)
-    records, others = run_records(run.folder)
+    records, others = stored_records(run.evaluations)
     links = [
         Link(
-            f"{other.path.parent.name}/{page_of(other.path).name}"
+            quote(f"{other.path.parent.name}/{page_of(other.path).name}")
             if page_of(other.path).exists()
             else "",
             other.name,

@@ -127,18 +127,31 @@ def test_formats_hold_the_same_numbers(run, psp):
     assert json.loads(out)["scores"][0]["values"][0]["mean"] == score(a)
 
 
+def test_folders_of_evaluations_are_entries_and_one_is_compared_within(run, tmp_path):
+    """As psp evaluate -o writes them; and a run's evaluations by several procedures."""
+    a = run("a", seed=1)
+    stored(tmp_path / "checked" / f"{NAME}.json", seed=2)
+    assert compare([a, tmp_path / "checked"]).entries == ("a", "checked")
+    procedure = Procedure(crop=41, flip=True, scales=(1.0, 1.5))
+    run("a", evaluation="val-ms", seed=1, procedure=procedure)
+    within = compare([a])
+    assert within.entries == ("val-ms", NAME) and not within.ranked
+
+
 @pytest.mark.parametrize(
     ("arguments", "subject", "remedy"),
     [
-        (["a"], "two", "A B"),
+        (["a"], "one evaluation", "A B"),
+        (["a", "weights.safetensors"], "weights.safetensors", "psp evaluate"),
         (["a", "b", "--format", "html"], "html", "latex"),
         (["a", "nowhere"], "nowhere", "config.json"),
         (["a", "empty"], "empty", "psp evaluate"),
         (["a", "runs/a/config.json"], "config.json", "psp evaluate"),
     ],
 )
-def test_wrong_input_is_one_line_and_exit_2(run, psp, arguments, subject, remedy):
+def test_wrong_input_is_one_line_and_exit_2(run, psp, tmp_path, arguments, subject, remedy):
     run("a", seed=1), run("b", seed=2)
+    (tmp_path / "weights.safetensors").write_bytes(b"x" * 100)
     (run("empty", seed=3) / f"evaluations/{NAME}.json").unlink()
     code, out, err = psp("compare", *arguments)
     assert (code, out) == (2, "") and len(err.strip().splitlines()) == 1
