@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from psp.errors import PspError
+from psp.errors import PictureError, PspError
 from psp.ranks import device_name
 
 Output = TypeVar("Output")
@@ -127,20 +127,23 @@ def _probe(x: Tensor) -> Tensor:
 
 @contextmanager
 def picture_fits(
-    where: str, size: tuple[int, int], crop: int, device: torch.device
+    where: str, size: tuple[int, int], windows: str, device: torch.device
 ) -> Iterator[None]:
     """Name the picture of `size` (height, width) for which the memory is not enough.
 
-    Raises PspError then; other errors pass.
+    `windows` says what went through the network. Raises PspError then, and names the picture of a
+    PictureError; other errors pass.
     """
     try:
         yield
+    except PictureError as error:
+        raise PspError(f"{where}: {error}") from None
     except Exception as error:
         if not memory_ran_out(error):
             raise
         raise PspError(
             f"{where}: not enough memory on {device} for this picture of {size[1]}x{size[0]} with "
-            f"windows of {crop}. Try a smaller --crop, or --device cpu"
+            f"{windows}. Try a smaller --crop, or --device cpu"
         ) from None
 
 

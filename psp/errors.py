@@ -17,6 +17,10 @@ class PspError(Exception):
         return printable(super().__str__())
 
 
+class PictureError(PspError):
+    """A picture that cannot be predicted as asked; who knows its name puts it in front."""
+
+
 class ReportedError(PspError):
     """Another rank of a training has this error, and prints it."""
 

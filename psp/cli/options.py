@@ -1,6 +1,6 @@
 """Options that several commands share, each declared once, and what is read from them."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,8 +11,7 @@ from psp.errors import PspError
 
 if TYPE_CHECKING:
     from psp.data.card import Card
-    from psp.model.procedure import Procedure
-    from psp.model.weights import Header
+    from psp.model.choice import Choice
     from psp.runs import Model
 
 ADVANCED = "Advanced"
@@ -73,11 +72,12 @@ MultiScale = Annotated[
     bool, typer.Option("--multi-scale", help="Average over the paper's six scales, 0.5 to 1.75.")
 ]
 Flip = Annotated[
-    bool, typer.Option("--flip/--no-flip", help="Average with the scores of the mirrored picture.")
+    bool | None,
+    typer.Option("--flip/--no-flip", help="Average with the scores of the mirrored picture."),
 ]
 Crop = Annotated[
     int | None,
-    typer.Option(help="Side of the sliding window. Default: the training crop.", metavar="N"),
+    typer.Option(help="Side of square windows. Default: the training crop.", metavar="N"),
 ]
 BaseSize = Annotated[
     int | None,
@@ -85,11 +85,41 @@ BaseSize = Annotated[
         help="Resize pictures to this long side at scale 1. Default: as in training.", metavar="N"
     ),
 ]
+Windows = Annotated[
+    str | None,
+    typer.Option(
+        help="square, whole (the picture as one window), or WIDTHxHEIGHT.", rich_help_panel=ADVANCED
+    ),
+]
+Stride = Annotated[
+    str | None,
+    typer.Option(
+        help="Pixels from window to window: N or ACROSSxDOWN. Default: two thirds.",
+        metavar="N",
+        rich_help_panel=ADVANCED,
+    ),
+]
+Resize = Annotated[
+    str | None,
+    typer.Option(
+        help="Resize pictures at scale 1: long:N, short:N, own, or WIDTHxHEIGHT (as large as fits "
+        "inside, turned as the picture is).",
+        rich_help_panel=ADVANCED,
+    ),
+]
+Blend = Annotated[
+    str | None,
+    typer.Option(
+        help="How overlapping windows are averaged: taper (no seams) or uniform (as the authors).",
+        rich_help_panel=ADVANCED,
+    ),
+]
 ProcedureName = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--procedure",
-        help="Test procedure: torch (the authors' PyTorch code) or caffe (their Caffe code).",
+        help="Whose test procedure: torch or caffe (the authors'), mmseg, mmseg-0.x, csail. "
+        "Default: what the weights carry, or torch.",
         rich_help_panel=ADVANCED,
     ),
 ]
@@ -166,38 +196,25 @@ def _names_a_model(text: str) -> bool:
     return "." in text or "/" in text or is_run(text) or is_published(text)
 
 
-def procedure_of(
-    scales: str | None,
-    multi_scale: bool,
-    flip: bool,
-    crop: int | None,
-    base_size: int | None,
-    name: str,
-) -> Callable[["Header"], "Procedure"]:
-    """Return a function that takes the weights' header and returns the test procedure.
+def choice_of(options: Mapping[str, Any], *, predicting: bool) -> "Choice":
+    """Return what a command's options say of the test procedure: a function of a weights' header.
 
-    What no option sets (crop, base size) comes from the header.
+    `options` are the command's variables, by the names that all commands give these options.
     """
-    from psp.model.procedure import PAPER_SCALES, Procedure
+    from psp.model.choice import Choice
 
-    if scales and multi_scale:
-        raise PspError("--scales and --multi-scale: use only one of them.")
+    scales = options["scales"]
     try:
-        factors = tuple(float(part) for part in scales.split(",")) if scales else (1.0,)
+        factors = tuple(float(part) for part in scales.split(",")) if scales else None
     except ValueError:
         raise PspError(f"--scales {scales}: must be numbers such as 0.75,1.0,1.25.") from None
-
-    def choose(header: "Header") -> Procedure:
-        return Procedure(
-            crop=header.crop if crop is None else crop,
-            base_size=header.base_size if base_size is None else base_size,
-            max_side=header.max_side,
-            scales=PAPER_SCALES if multi_scale else factors,
-            flip=flip,
-            name=name,
-        )
-
-    return choose
+    same = ("multi_scale", "flip", "crop", "base_size", "windows", "stride", "resize", "blend")
+    return Choice(
+        named=options["procedure"],
+        scales=factors,
+        predicting=predicting,
+        **{name: options[name] for name in same},
+    )
 
 
 def check_new_file(out: Path, suffix: str, overwrite: bool) -> None:

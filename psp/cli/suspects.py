@@ -19,7 +19,6 @@ from psp.cli.options import (
     Quiet,
     WhichWeights,
     model_named,
-    procedure_of,
     which_weights,
 )
 
@@ -36,7 +35,7 @@ def suspects_command(
     ] = None,
     number: Annotated[int, typer.Option("-n", help="How many to list.", min=1, metavar="N")] = 20,
     weights: WhichWeights = None,
-    flip: Flip = True,
+    flip: Flip = None,
     crop: Crop = None,
     base_size: BaseSize = None,
     precision: Precision = "auto",
@@ -54,10 +53,11 @@ def suspects_command(
     from psp.cli.console import listening
     from psp.device import pick_device
     from psp.evaluate.suspects import find_suspects
+    from psp.model.choice import Choice
     from psp.model.weights import read_header
 
     source = model_named(model, which_weights(weights), quiet)
-    procedure = procedure_of(None, False, flip, crop, base_size, "torch")
+    procedure = Choice(flip=flip, crop=crop, base_size=base_size)
     with listening("looking at masks", quiet) as report:
         found = find_suspects(
             source,

@@ -92,7 +92,7 @@ def predict_samples(
         for index, image, target in samples:
             where = f"{split.folder}: sample '{split.names[index]}'"
             height, width = image.shape[:2]
-            with picture_fits(where, (height, width), procedure.crop, model.device):
+            with picture_fits(where, (height, width), procedure.windows_text, model.device):
                 prediction = model.label_map(image, procedure)
             yield PredictedSample(index, where, prediction, target)
 

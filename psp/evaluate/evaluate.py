@@ -30,6 +30,7 @@ from psp.evaluate.tally import Tally, sum_tallies
 from psp.events import Notice, Progress, Report, ignore
 from psp.files import file_sha256, is_free, make_folder, write_json
 from psp.locks import one_at_a_time, only_writer
+from psp.model.choice import Choice
 from psp.model.inference import SlidingWindow, load_sliding_window
 from psp.model.procedure import Procedure, other_scale
 from psp.model.weights import Header
@@ -263,9 +264,16 @@ def _partial_folder(folder: Path) -> Path:
 def _file_name(request: EvaluateRequest, header: Header, procedure: Procedure, split: str) -> str:
     """Return {split}-{procedure}, followed by whatever differs from the weights' defaults."""
     name = f"{split}-{procedure.label}"
+    usual = Choice(named=procedure.name, scales=procedure.scales)(header)
+    if procedure.windows != usual.windows:
+        name += f"-{procedure.windows}"
     if procedure.crop != header.crop:
         name += f"-crop{procedure.crop}"
-    if procedure.base_size != header.base_size:
+    if procedure.stride != usual.stride:
+        name += f"-stride{procedure.stride}"
+    if procedure.resize != usual.resize:
+        name += f"-{(procedure.resize or 'own').replace(':', '')}"
+    if procedure.base_size != usual.base_size:
         name += f"-base{procedure.base_size}"
     if request.precision != "auto":
         name += f"-{request.precision}"

@@ -105,7 +105,7 @@ def _count(model: SlidingWindow, split: ShardSplit, index: int, procedure: Proce
     where = f"{split.folder}: sample '{split.names[index]}'"
     height, width = image.shape[:2]
     with (
-        picture_fits(where, (height, width), procedure.crop, model.device),
+        picture_fits(where, (height, width), procedure.windows_text, model.device),
         torch.inference_mode(),
     ):
         for rows, columns, probabilities in model.tiles(image, procedure):

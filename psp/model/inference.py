@@ -1,8 +1,8 @@
 """Class probabilities of a picture at its own size: the one place that computes them.
 
-Resize to the base size and scale, cut into windows at a stride of two thirds, mirror, softmax,
-average: the authors' test procedures (windows.py says where windows lie). Validation while
-training, evaluation and prediction all come here, so they agree by construction.
+Resize to the base size and scale, cut into windows, mirror, softmax, average: the authors' test
+procedures and those of others (windows.py says where windows lie, procedures/ what differs).
+Validation while training, evaluation and prediction all come here, so they agree by construction.
 
 The result is computed tile by tile. A window's logits are kept at 1/8 of its size from the first
 tile that needs them to the last; a tile upsamples the few rows it needs by two small matrices, with
@@ -10,6 +10,7 @@ the classes of a pixel side by side, so that they pass through the processor's c
 the scaled picture nor the result's probabilities exist as a whole unless they are asked for.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -25,14 +26,16 @@ from torch.nn import functional as F
 
 from psp.device import compiled as compile_network
 from psp.errors import PspError
+from psp.images.resize import resize_bilinear
 from psp.model.backbones.backbone import Backbone
 from psp.model.fold import fold
+from psp.model.merge import mean, upsampled
 from psp.model.preprocessing import Preprocessing
 from psp.model.procedure import Procedure
 from psp.model.pspnet import Logits, PSPNet
 from psp.model.resample import resample, upsampling
 from psp.model.weights import Header, load_network
-from psp.model.windows import ScaledView, Window, scaled_view, windows
+from psp.model.windows import ScaledView, Window, scaled_views, windows
 
 # Numbers (float32) in a tile of the result: on a CPU so few that it stays in the cache, on a GPU
 # enough to keep it busy. A tile has all the columns, or TILE_ROWS rows and as many as that leaves.
@@ -105,59 +108,72 @@ class SlidingWindow:
     ) -> Iterator[tuple[slice, slice, Tensor]]:
         """Yield probabilities (rows, columns, classes) of parts of the picture, topmost first."""
         height, width = image.shape[:2]
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
-        views = [
-            scaled_view(
-                (height, width),
-                scale,
-                crop=procedure.crop,
-                base_size=procedure.long_side(max(height, width)),
-                procedure=procedure.name,
-            )
-            for scale in procedure.scales
-        ]
-        averaged = 2 if procedure.flip and procedure.name == "torch" else 1  # results of a window
+        procedure.check_sides(self.align_corners)
+        views = scaled_views((height, width), procedure, align_corners=self.align_corners)
+        pictures = self._pictures(image, views, procedure)
+        twice = procedure.flip and procedure.rules.mirrors == "window"  # a window's views
+        averaged = 2 if twice and not procedure.rules.sums else 1
         tile = TILE.get(self.device.type, TILE_ELSEWHERE) // self.classes  # pixels
-        for strip in _pieces(slice(0, width), self._strip(views, procedure)):
+        for strip in _pieces(slice(0, width), self._strip(views, 1 + twice)):
             high = max(tile // (strip.stop - strip.start), TILE_ROWS)
             waiting = deque(windows(views, strip))
             logits: dict[Window, Tensor] = {}
             for rows in _pieces(slice(0, height), high):
                 while waiting and waiting[0].first < rows.stop:
-                    together = max(1, self.window_batch // (1 + procedure.flip))
-                    group = [waiting.popleft() for _ in range(min(together, len(waiting)))]
-                    new = self._logits(pixels, views, group, procedure)
+                    group = self._group(waiting, views, 1 + twice)
+                    images = [self._window(pictures[w.view], views[w.view], w) for w in group]
+                    new = self._logits(torch.stack(images), twice, procedure.rules.sums)
                     logits |= zip(group, new, strict=True)
                 for columns in _pieces(strip, max(1, tile // high)):
-                    total = self._tile(views[0], 0, rows, columns, logits)
+                    total = self._tile(views[0], 0, rows, columns, logits, procedure)
                     for index, view in enumerate(views[1:], start=1):
-                        total += self._tile(view, index, rows, columns, logits)
+                        total += self._tile(view, index, rows, columns, logits, procedure)
                     yield rows, columns, total.div_(len(views) * averaged)
                 logits = {key: value for key, value in logits.items() if key.last >= rows.stop}
 
-    def _strip(self, views: Sequence[ScaledView], procedure: Procedure) -> int:
-        """Return how many columns are computed at a time, so that their logits fit `KEPT`."""
-        side = self.map_side(procedure.crop)
-        window = (1 + procedure.flip) * side * side * self.classes
-        # Up to three rows of windows meet, and windows are two thirds of their side apart.
-        densest = sum(view.columns.length for view in views) * 3 * 1.5 / procedure.crop * window
-        width = len(views[0].columns.back.source)
-        return max(procedure.crop, int(width * KEPT / densest))
-
-    def _logits(
-        self,
-        pixels: Tensor,
-        views: Sequence[ScaledView],
-        group: Sequence[Window],
-        procedure: Procedure,
+    def _pictures(
+        self, image: NDArray[np.uint8], views: Sequence[ScaledView], procedure: Procedure
     ) -> list[Tensor]:
+        """Return the pixels that each view is made from, uint8 (h, w, 3) on the device."""
+        library = procedure.rules.resized
+        if library is None:
+            own = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
+            return [own] * len(views)
+        pictures = []
+        for view in views:
+            size = view.rows.length, view.columns.length
+            pixels = resize_bilinear(image, size, library)[:, :: -1 if view.mirrored else 1]
+            pictures.append(torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device))
+        return pictures
+
+    def _group(
+        self, waiting: deque[Window], views: Sequence[ScaledView], passes: int
+    ) -> list[Window]:
+        """Take the next windows that go through the network together: all of the same size."""
+        together = max(1, self.window_batch // passes)
+        group = [waiting.popleft()]
+        sides = views[group[0].view].sides
+        while waiting and len(group) < together and views[waiting[0].view].sides == sides:
+            group.append(waiting.popleft())
+        return group
+
+    def _strip(self, views: Sequence[ScaledView], passes: int) -> int:
+        """Return how many columns are computed at a time, so that their logits fit `KEPT`."""
+        densest = 0.0
+        for down, across, _ in views:
+            window = passes * self.map_side(down.side) * self.map_side(across.side) * self.classes
+            overlap, meet = across.overlap, math.ceil(down.overlap) + 1  # rows of windows that meet
+            densest += across.length * meet * overlap / across.crop * window
+        width = len(views[0].columns.back.source)
+        return max(*(view.columns.crop for view in views), int(width * KEPT / densest))
+
+    def _logits(self, images: Tensor, twice: bool, sums: bool) -> list[Tensor]:
         """Return each window's logits, float32 (1 or 2, h, w, classes): plain, and mirrored.
 
-        The mirrored ones are flipped back. The procedure `caffe` has their sum instead.
+        The mirrored ones are flipped back. With `sums` there is their sum instead.
         """
-        images = torch.stack([self._window(pixels, views[window.view], window) for window in group])
-        if procedure.flip:
-            images = torch.cat([images, images.flip(3)])  # (B, 3, crop, crop)
+        if twice:
+            images = torch.cat([images, images.flip(3)])  # (B, 3, height, width)
         count = len(images)
         if self.constant and count < self.window_batch:
             images = F.pad(images, (0, 0) * 3 + (0, self.window_batch - count))
@@ -165,22 +181,22 @@ class SlidingWindow:
         with _exact(self.device, self.precision):
             logits = self.network(images).main[:count]
         logits = logits.float().permute(0, 2, 3, 1).contiguous()  # (B, h, w, classes)
-        if not procedure.flip:
+        if not twice:
             return list(logits[:, None])
         plain, mirrored = logits.chunk(2)
-        if procedure.name == "caffe":
+        if sums:
             return list((plain + mirrored.flip(2))[:, None])
         return list(torch.stack([plain, mirrored.flip(2)], dim=1))
 
     def _window(self, pixels: Tensor, view: ScaledView, window: Window) -> Tensor:
-        """Return the network's input for a window, float32 (3, crop, crop), padded with 0."""
-        (down, across), crop = view, view.rows.crop
+        """Return the network's input for a window, float32 (3, height, width), padded with 0."""
+        down, across = view.rows, view.columns
         rows, columns = down.inside(window.top), across.inside(window.left)
         source = across.into.source[columns]
         first, last = int(source.min()), int(source.max())
         part = resample(pixels[:, first : last + 1], 0, down.into.part(rows))
         part = resample(part, 1, across.into.part(columns).moved(-first))  # (rows, columns, 3)
-        padded = torch.zeros(3, crop, crop, device=self.device)
+        padded = torch.zeros(3, *view.sides, device=self.device)
         top = rows.start + down.before - window.top
         left = columns.start + across.before - window.left
         inside = padded[:, top : top + part.shape[0], left : left + part.shape[1]]
@@ -194,61 +210,34 @@ class SlidingWindow:
         rows: slice,
         columns: slice,
         logits: dict[Window, Tensor],
+        procedure: Procedure,
     ) -> Tensor:
         """Return probabilities of one view for a part of the result: (rows, columns, classes).
 
         They are summed over a window and its mirrored copy.
         """
-        down, across = view
+        down, across = view.rows, view.columns
         y, row_taps = down.needed(rows)
         x, column_taps = across.needed(columns)
-        parts = []
+        late = procedure.rules.averages == "logits"  # which become probabilities at the end
+        parts, weights = [], []
         for window, coarse in logits.items():
             here = window.view == index and down.covers(y, window.top)
             if here and across.covers(x, window.left):
                 covered = down.covered(y, window.top), across.covered(x, window.left)
                 up = self._up(coarse.shape[1], down.crop)[y[covered[0]] - window.top]
                 over = self._up(coarse.shape[2], across.crop)[x[covered[1]] - window.left]
-                parts.append((covered, _probabilities(coarse, up, over)))
-        total = _mean(parts, down.counts(y), across.counts(x))
-        return resample(resample(total, 0, row_taps), 1, column_taps)
+                parts.append((covered, upsampled(coarse, up, over, probabilities=not late)))
+                if down.taper:
+                    lines = down.weights(y, window.top), across.weights(x, window.left)
+                    weights.append((lines[0][covered[0]], lines[1][covered[1]]))
+        total = mean(parts, weights, (down.totals(y), across.totals(x)))
+        total = resample(resample(total, 0, row_taps), 1, column_taps)
+        return total.softmax(2) if late else total
 
     def _up(self, length: int, crop: int) -> Tensor:
         """Return the matrix that upsamples logits to a window's side, (crop, length)."""
         return upsampling(length, crop, align_corners=self.align_corners, device=self.device)
-
-
-def _probabilities(logits: Tensor, down: Tensor, across: Tensor) -> Tensor:
-    """Upsample logits (V, h, w, classes) by (H, h) and (W, w) matrices; the sum of their softmax.
-
-    Returns (H, W, classes).
-    """
-    views, h, w, classes = logits.shape
-    rows = (down @ logits.view(views, h, w * classes)).view(views * len(down), w, classes)
-    probabilities = (across @ rows).softmax(2)  # (V * H, W, classes)
-    if views == 1:
-        return probabilities
-    plain, mirrored = probabilities.chunk(2)
-    return plain.add_(mirrored)
-
-
-def _mean(
-    parts: Sequence[tuple[tuple[slice, slice], Tensor]],
-    row_counts: NDArray[np.float32],
-    column_counts: NDArray[np.float32],
-) -> Tensor:
-    """Average overlapping (rows, columns, classes) parts; the counts say how many cover a line."""
-    first = parts[0][1]
-    if len(parts) == 1:
-        return first
-    total = first.new_zeros(len(row_counts), len(column_counts), first.shape[2])
-    for covered, part in parts:
-        total[covered] += part
-    for axis, counts in ((0, row_counts), (1, column_counts)):
-        if counts.max() > 1:
-            shape = [-1 if dimension == axis else 1 for dimension in range(3)]
-            total /= torch.from_numpy(counts).to(total.device).view(shape)
-    return total
 
 
 def _exact(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:

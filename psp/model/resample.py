@@ -29,14 +29,19 @@ class Taps(NamedTuple):
         return Taps(self.source + offset, self.weight)
 
 
-def bilinear_taps(length: int, wanted: int, *, antialias: bool = False) -> Taps:
+def bilinear_taps(
+    length: int, wanted: int, *, antialias: bool = False, align_corners: bool = False
+) -> Taps:
     """Return how a line of `length` pixels becomes one of `wanted`, pixel centers at halves.
 
     Two pixels each, as cv2.resize and torch do it. With `antialias` a line that shrinks takes the
-    triangle as wide as the step, and sees itself mirrored beyond its ends: MATLAB's imresize.
+    triangle as wide as the step, and sees itself mirrored beyond its ends: MATLAB's imresize. With
+    `align_corners` the first and last pixels lie on each other, as in F.interpolate.
     """
     if wanted == length:
         return Taps(np.arange(length)[:, None], np.ones((length, 1), np.float32))
+    if align_corners:
+        return _between_corners(length, wanted)
     step = length / wanted
     reach = step if antialias and step > 1 else 1.0
     center = (np.arange(wanted) + 0.5) * step - 0.5
@@ -47,6 +52,14 @@ def bilinear_taps(length: int, wanted: int, *, antialias: bool = False) -> Taps:
     index %= 2 * length  # ..., 1, 0 | 0, 1, ..., n - 1 | n - 1, ..., 0
     index = np.minimum(index, 2 * length - 1 - index)
     return Taps(index, weight.astype(np.float32))
+
+
+def _between_corners(length: int, wanted: int) -> Taps:
+    center = np.arange(wanted) * ((length - 1) / max(1, wanted - 1))
+    first = np.minimum(center.astype(np.int64), max(0, length - 2))
+    beyond = (center - first)[:, None]
+    index = np.minimum(first[:, None] + np.arange(2), length - 1)
+    return Taps(index, np.concatenate([1 - beyond, beyond], axis=1).astype(np.float32))
 
 
 def resample(maps: Tensor, axis: int, taps: Taps) -> Tensor:
@@ -63,7 +76,7 @@ def resample(maps: Tensor, axis: int, taps: Taps) -> Tensor:
     return total
 
 
-@lru_cache(8)
+@lru_cache(64)
 def upsampling(length: int, wanted: int, *, align_corners: bool, device: torch.device) -> Tensor:
     """Return the float32 (wanted, length) matrix that upsamples a line as F.interpolate does."""
     identity = torch.eye(length, dtype=torch.float64)[None]  # (1, length, length)

@@ -21,6 +21,7 @@ from psp.headers import Fields, NewerError, is_label, is_whole, parse, shown
 from psp.model.architecture import Architecture, architecture_from
 from psp.model.foreign import CONVERT, is_torch, what_it_is
 from psp.model.preprocessing import IMAGENET, Preprocessing, preprocessing_from
+from psp.model.procedure import Published
 from psp.model.pspnet import PSPNet, build
 
 FORMAT = "psp-weights"
@@ -44,12 +45,15 @@ class Header:
     preprocessing: Preprocessing = IMAGENET
     max_side: int | None = None  # of the pictures trained on, where longer ones were shrunk to it
     source: str = ""  # of imported weights: what they were, the file's name and its SHA-256
+    procedure: Published | None = None  # of imported weights: the one that their scores are from
 
     def to_json(self) -> str:
         """Return one line of sorted JSON; `_header_from` is its inverse."""
         value = asdict(self)
         if self.max_side is None:
             del value["max_side"]
+        if self.procedure is None:
+            del value["procedure"]
         value |= {"format": FORMAT, "version": VERSION, "architecture": self.architecture.to_dict()}
         return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
@@ -182,4 +186,19 @@ def _header_from(value: Fields) -> Header:
         preprocessing=preprocessing_from(value.object("preprocessing", asdict(IMAGENET))),
         max_side=value.whole("max_side", 1, default=None),
         source=value.text("source", ""),
+        procedure=_procedure_from(value),
     )
+
+
+def _procedure_from(value: Fields) -> Published | None:
+    """Return the procedure that a header carries, if any. Raises DamagedError or NewerError."""
+    if "procedure" not in value:
+        return None
+    stored = value.object("procedure", {}).only({item.name for item in fields(Published)})
+    texts = {name: stored.text(name) for name in stored.value if stored.get(name) is not None}
+    try:
+        return Published(**texts)
+    except (PspError, TypeError) as error:
+        raise NewerError(
+            f"{value.where}: carries a procedure that this psp lacks ({error}). Upgrade psp."
+        ) from None

@@ -4,9 +4,9 @@
 `stages.py`, what the folder contains in `folder.py`, and what its files contain in `writers/`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -14,11 +14,12 @@ import torch
 from psp.device import pick_inference_precision, precision_name
 from psp.errors import PspError
 from psp.files import file_sha256, numbered_names
+from psp.model.choice import Choice
 from psp.model.inference import load_sliding_window
-from psp.model.procedure import Procedure
+from psp.model.procedure import BLENDS, Procedure
 from psp.model.weights import Header, read_header
 from psp.predict.folder import PredictionFolder, choose_folder
-from psp.predict.settings import Settings
+from psp.predict.settings import Settings, read_settings
 from psp.predict.stages import Network, Stages
 from psp.predict.writers.registry import find_writers
 from psp.predict.writers.writer import Writer
@@ -82,8 +83,7 @@ def predict(
     pictures = _without_results(request)
     own = dict(request.share.of(list(pictures.items())))
     header = read_header(request.weights)
-    procedure = request.procedure(header)
-    settings = settings_of(request, header, procedure)
+    procedure, settings = _as_begun(request, header, request.procedure(header))
     folder, unfinished = _choose_folder(request, settings, own)
     stages = Stages(folder, header, request.overwrite)
     with closing(folder):
@@ -122,6 +122,30 @@ def _without_results(request: PredictRequest) -> dict[str, Path]:
     return pictures
 
 
+def _as_begun(
+    request: PredictRequest, header: Header, procedure: Procedure
+) -> tuple[Procedure, Settings]:
+    """Return the procedure and the settings; if no blend is named, with that of the folder.
+
+    Earlier versions had only one blend, the uniform one, and their folders go on.
+    """
+    settings = settings_of(request, header, procedure)
+    named = not isinstance(request.procedure, Choice) or request.procedure.blend is not None
+    if named or request.overwrite:
+        return procedure, settings
+    known = {settings.fingerprint: (procedure, settings)}
+    for blend in BLENDS:
+        other = replace(procedure, blend=blend)
+        theirs = replace(settings, procedure=asdict(other))
+        known.setdefault(theirs.fingerprint, (other, theirs))
+    for folder in _candidates(request):
+        if (stored := read_settings(folder)) is None:
+            break
+        if (found := known.get(str(stored.get("fingerprint")))) is not None:
+            return found
+    return procedure, settings
+
+
 def settings_of(request: PredictRequest, header: Header, procedure: Procedure) -> Settings:
     """Return what decides the label maps. The writers do not, so any may be added later."""
     dtype = pick_inference_precision(request.precision, request.device)
@@ -141,11 +165,15 @@ def _choose_folder(
     request: PredictRequest, settings: Settings, own: Mapping[str, Path]
 ) -> tuple[PredictionFolder, dict[str, Path]]:
     """Return the folder that the results go into, and the pictures that are not finished in it."""
-    numbering = request.numbering and not request.overwrite and request.share.total == 1
-    candidates = numbered_names(request.out) if numbering else [request.out]
     return choose_folder(
-        candidates, settings, request.share, request.writers, own, request.overwrite
+        _candidates(request), settings, request.share, request.writers, own, request.overwrite
     )
+
+
+def _candidates(request: PredictRequest) -> Iterable[Path]:
+    """Return the folders that the results may go into, the preferred one first."""
+    numbering = request.numbering and not request.overwrite and request.share.total == 1
+    return numbered_names(request.out) if numbering else [request.out]
 
 
 def load_network(request: PredictRequest, procedure: Procedure) -> Network:

@@ -12,8 +12,8 @@ from psp.errors import PspError
 from psp.events import Report, ignore
 from psp.files import read_bytes
 from psp.images.pictures import as_rgb
+from psp.model.choice import Choice
 from psp.model.inference import SlidingWindow, load_sliding_window
-from psp.model.procedure import Procedure
 from psp.model.pspnet import PSPNet
 from psp.model.weights import Header, load_network
 from psp.predict.photos import decode_photo
@@ -50,45 +50,48 @@ class Predictor:
         return self.header.palette
 
     def __call__(self, image: object) -> NDArray[np.uint8]:
-        """Return the most probable class ids, uint8 (H, W): single scale, no flip."""
-        label = self._sliding_window.label_map(_pixels(image), self._procedure())
+        """Return the most probable class ids, uint8 (H, W): single scale, no flip, no seams.
+
+        They are those that psp predict writes.
+        """
+        procedure = Choice(predicting=True)(self.header)
+        label = self._sliding_window.label_map(_pixels(image), procedure)
         return np.asarray(label.cpu().numpy(), np.uint8)
 
     def probabilities(
         self,
         image: object,
-        scales: Sequence[float] = (1.0,),
+        scales: Sequence[float] | None = None,
         flip: bool = False,
         crop: int | None = None,
         base_size: int | None = None,
-        procedure: str = "torch",
+        procedure: str | None = None,
+        *,
+        windows: str | None = None,
+        stride: str | None = None,
+        resize: str | None = None,
+        blend: str | None = None,
     ) -> NDArray[np.float32]:
         """Return class probabilities, float32 (classes, H, W), that sum to 1 over the classes.
 
-        The authors' test procedure, as in psp evaluate; `crop` and `base_size` are the weights' own
-        if None. `procedure`: torch or caffe, which of the authors' two releases it follows. Raises
-        PspError for values out of range.
+        A test procedure, as in psp evaluate, by its name (psp evaluate --help); None is what the
+        weights carry, or torch, without flip and at one scale. It fixes all that is None.
+        `windows`, `stride`, `resize` and `blend` are as on the command line. Raises PspError for
+        values out of range.
         """
-        chosen = self._procedure(tuple(scales), flip, crop, base_size, procedure)
+        chosen = Choice(
+            named=procedure,
+            scales=tuple(scales) if scales is not None else None,
+            flip=flip,
+            crop=crop,
+            base_size=base_size,
+            windows=windows,
+            stride=stride,
+            resize=resize,
+            blend=blend,
+        )(self.header)
         probabilities = self._sliding_window.probabilities(_pixels(image), chosen)
         return np.asarray(probabilities.cpu().numpy(), np.float32)
-
-    def _procedure(
-        self,
-        scales: tuple[float, ...] = (1.0,),
-        flip: bool = False,
-        crop: int | None = None,
-        base_size: int | None = None,
-        name: str = "torch",
-    ) -> Procedure:
-        return Procedure(
-            crop=self.header.crop if crop is None else crop,
-            base_size=self.header.base_size if base_size is None else base_size,
-            max_side=self.header.max_side,
-            scales=scales,
-            flip=flip,
-            name=name,
-        )
 
 
 def load(

@@ -9,6 +9,7 @@ from typing import Any
 
 from psp.errors import PspError
 from psp.headers import read_header
+from psp.model.procedure import LATER
 from psp.render import OverlayStyle
 
 SETTINGS = "settings.json"
@@ -21,7 +22,7 @@ class Settings:
 
     weights: str
     sha256: str  # of the weights
-    procedure: Mapping[str, Any]
+    procedure: Mapping[str, Any]  # a `Procedure` as a dict
     precision: str
     dataset: str
     step: int
@@ -40,10 +41,11 @@ class Settings:
     @property
     def deciding(self) -> dict[str, Any]:
         """Everything that a result depends on, as plain JSON types."""
-        options = dict(self.procedure)
+        options = {  # so that the hash of settings from before there were these stays what it was
+            key: value for key, value in self.procedure.items() if LATER.get(key, ...) != value
+        }
         name = options.pop("name")
-        if options["max_side"] is None:  # so that the hash of others stays what it was
-            del options["max_side"]
+        options.pop("changed", None)
         values = {"weights": self.sha256, "procedure": name, **options, "precision": self.precision}
         if self.overlay and not self.overlay.is_default:  # likewise
             values["overlay"] = [self.overlay.name, self.overlay.strength]
@@ -76,7 +78,7 @@ class Settings:
         """Say what differs from the `deciding` of another settings.json: "crop 41, now 89"."""
         # psp 0.1.0 called the procedure protocol.
         theirs = {"procedure" if key == "protocol" else key: stored[key] for key in stored}
-        ours = self.deciding
+        theirs, ours = {**LATER, **theirs}, {**LATER, **self.deciding}
         for values in (theirs, ours):
             values.setdefault("overlay", _DEFAULT_OVERLAY)
         return ", ".join(

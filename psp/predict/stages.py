@@ -198,7 +198,7 @@ class Network:
         assert item.image is not None
         height, width = item.image.shape[:2]
         device = self.sliding_window.device
-        with picture_fits(str(item.path), (height, width), self.procedure.crop, device):
+        with picture_fits(str(item.path), (height, width), self.procedure.windows_text, device):
             if self.probabilities:
                 self._predict_probabilities(item, item.image)
             elif self.confidence:

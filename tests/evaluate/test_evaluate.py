@@ -17,14 +17,17 @@ from psp.evaluate.metrics import SCORES, boundary_f, scores_of
 from psp.runs import Run
 
 
-@pytest.mark.parametrize("procedure", [["--no-flip"], ["--flip", "--scales", "0.75,1.5"]])
+@pytest.mark.parametrize(
+    "procedure",
+    [["--as-predict"], ["--flip", "--scales", "0.75,1.5", "--blend", "uniform"]],
+)
 def test_the_json_equals_a_count_over_predicted_label_maps(journey, psp, tmp_path, procedure):
     """Nothing of psp's own counting is in the expectation; the equality is exact."""
     folder = journey.folder
-    flip = [word for word in procedure if word != "--no-flip"]
+    how = [word for word in procedure if word != "--as-predict"]
     run = tmp_path / "run"
     shutil.copytree(folder / "run", run)
-    psp("predict", "raw/images/val", "-m", run, "-o", tmp_path / "maps", *flip, cwd=folder, check=0)
+    psp("predict", "raw/images/val", "-m", run, "-o", tmp_path / "maps", *how, cwd=folder, check=0)
     _, out, _ = psp("evaluate", run, *procedure, "--json", "-q", cwd=folder, check=0)
     found = json.loads(out)
     counts = np.zeros((9, 9), int)

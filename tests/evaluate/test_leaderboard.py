@@ -58,7 +58,8 @@ def untrained():
 
 
 def maps(psp, pictures, weights, tmp_path):
-    psp("predict", pictures, "-m", weights, "-o", tmp_path / "maps", "--flip", check=0)
+    as_evaluated = ("--flip", "--blend", "uniform")
+    psp("predict", pictures, "-m", weights, "-o", tmp_path / "maps", *as_evaluated, check=0)
     return {
         path.stem: np.array(Image.open(path)) for path in (tmp_path / "maps/labels").rglob("*.png")
     }

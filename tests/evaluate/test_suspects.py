@@ -13,7 +13,7 @@ from PIL import Image
 def agreeing(journey, psp, tmp_path):
     """A set whose masks are what the network itself predicts; the names of its pictures."""
     run, pictures = journey.folder / "run", journey.folder / "raw/images/train"
-    psp("predict", pictures, "-m", run, "-o", "predicted", "--flip", check=0)
+    psp("predict", pictures, "-m", run, "-o", "predicted", "--flip", "--blend", "uniform", check=0)
     names = []
     for path in sorted(pictures.iterdir()):
         mask = np.array(Image.open(tmp_path / f"predicted/labels/{path.stem}.png"))

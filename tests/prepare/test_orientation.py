@@ -166,7 +166,7 @@ def test_evaluate_counts_what_predicts_maps_give(turned_set, tmp_path, psp, jour
     )
     (tmp_path / "town.toml").write_text(card)
     psp("prepare", "town.toml", "raw", "-o", "data", check=0)
-    options = ["--device", "cpu", "--precision", "fp32", "--no-flip", "--json"]
+    options = ["--device", "cpu", "--precision", "fp32", "--no-flip", "--blend", "taper", "--json"]
     run = journey.folder / "run"
     _, out, _ = psp("evaluate", run, "--data", "data", "--split", "val", *options, check=0)
     split = ShardSplit(tmp_path / "data", "val")
