@@ -98,6 +98,8 @@ def procedure_values(procedure: Mapping[str, Any], precision: str) -> dict[str, 
     """Return what of a procedure decides its scores: the values that are not the defaults."""
     values: dict[str, Any] = {"precision": precision}
     for item in fields(Procedure):
+        if not item.compare:  # what is only said of it
+            continue
         value = procedure.get(item.name, item.default)
         value = list(value) if isinstance(value, tuple) else value
         default = list(item.default) if isinstance(item.default, tuple) else item.default

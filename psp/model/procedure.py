@@ -1,7 +1,7 @@
 """How pictures are seen: what the options of psp evaluate and psp predict ask for."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from psp.errors import PspError
@@ -44,7 +44,7 @@ class Procedure:
     stride: str | None = None
     resize: str | None = None
     blend: str = "uniform"
-    changed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         for name, value in (("crop", self.crop), ("base-size", self.base_size)):
