@@ -48,7 +48,8 @@ class Row:
 @dataclass(frozen=True)
 class Comparison:
     """Entries side by side. `differences` says in what they were measured differently; if that is
-    not empty, their order means nothing. `remarks` says what else the numbers are."""
+    not empty, their order means nothing; if it is, `how` says how all were measured. `remarks` says
+    what else the numbers are."""
 
     entries: tuple[str, ...]
     scores: tuple[Row, ...]
@@ -56,6 +57,7 @@ class Comparison:
     pictures: tuple[Row, ...]
     differences: tuple[str, ...]
     remarks: tuple[str, ...]
+    how: str
 
     @property
     def ranked(self) -> bool:
@@ -92,7 +94,8 @@ def compare(
         ),
         classes=_rows(everything, [c.name for c in first.classes], _ious),
         pictures=_rows(everything, [p.name for p in first.pictures], _mious),
-        differences=tuple(_differences(entries)),
+        differences=(different := tuple(_differences(entries))),
+        how="" if different else first.described(),
         remarks=tuple(_remarks(entries)),
     )
 
@@ -109,8 +112,8 @@ def _differences(entries: Sequence[Entry]) -> list[str]:
 
 def _remarks(entries: Sequence[Entry]) -> list[str]:
     return [
-        f"{entry.name}: mean ± sample standard deviation of {len(entry.records)} runs that differ "
-        "in the seed alone"
+        f"{entry.name} ({', '.join(entry.others)}): mean ± sample standard deviation of "
+        f"{len(entry.records)} runs that differ in the seed alone"
         for entry in entries
         if len(entry.records) > 1
     ]

@@ -1,29 +1,33 @@
 """What psp compare compares: which stored evaluations are meant, and which belong together."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
 
 from psp.errors import PspError, nearest
 from psp.evaluate.evaluation import procedure_values
 from psp.evaluate.record import EvaluationRecord, read_record, stored_records
 from psp.events import Notice, Report
+from psp.model.procedure import Procedure
 from psp.runs import Run, run_folder
 from psp.settings.section import show
 from psp.settings.sources import differences
+
+_DEFAULTS = {item.name: item.default for item in fields(Procedure)}
 
 
 @dataclass(frozen=True)
 class Entry:
     """A column of a comparison: an evaluation, or those of runs that differ in the seed alone.
 
-    `run` is the (first) evaluation's, None where that was named by its file or lies elsewhere.
+    `run` is the (first) evaluation's, None where that was named by its file or lies elsewhere;
+    `others` are the names of the runs that were joined with the first.
     """
 
     name: str
     records: tuple[EvaluationRecord, ...]
     run: Run | None = None
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,7 @@ def _joined(entries: list[Entry]) -> list[Entry]:
             f"{group[0].name} and {len(group) - 1} more",
             tuple(record for entry in group for record in entry.records),
             group[0].run,
+            tuple(entry.name for entry in group[1:]),
         )
         for group in groups
     ]
@@ -175,16 +180,19 @@ def unlike(one: EvaluationRecord, other: EvaluationRecord) -> list[str]:
             f"other data: {one.dataset} {one.split} of {one.images} pictures and of {other.images}"
             + " that are not the same" * (one.images == other.images)
         )
-    if [c.name for c in one.classes] != [c.name for c in other.classes]:
-        found.append(f"other classes: {len(one.classes)} and {len(other.classes)}")
+    found += _other_classes([c.name for c in one.classes], [c.name for c in other.classes])
     mine, its = (procedure_values(r.procedure, r.precision) for r in (one, other))
     found += [
-        f"{key} {_shown(mine, key)} and {_shown(its, key)}"
+        f"{key} {show(mine.get(key, _DEFAULTS.get(key)))} and "
+        f"{show(its.get(key, _DEFAULTS.get(key)))}"
         for key in sorted({*mine, *its})
         if mine.get(key) != its.get(key)
     ]
     return found
 
 
-def _shown(values: dict[str, Any], key: str) -> str:
-    return show(values[key]) if key in values else "as by default"
+def _other_classes(one: Sequence[str], other: Sequence[str]) -> list[str]:
+    if len(one) != len(other):
+        return [f"other classes: {len(one)} and {len(other)}"]
+    pairs = enumerate(zip(one, other, strict=True))
+    return [f"other classes: class {n} is '{a}' and '{b}'" for n, (a, b) in pairs if a != b][:1]

@@ -79,6 +79,11 @@ class EvaluationRecord:
         """What is equal for evaluations on the same pictures and labels: the split's shards."""
         return sorted(self.shards.values()) if self.shards else self.data_fingerprint
 
+    def described(self) -> str:
+        """Return one line on what was scored, and how. Raises PspError as `how`."""
+        data = f"{self.dataset} {self.split}, {self.images} pictures"
+        return f"{data} · {self.how().description} · {self.precision}"
+
     def how(self) -> Procedure:
         """Return the procedure. Raises PspError if it is one that this psp does not have."""
         values: dict[str, Any] = {

@@ -71,16 +71,18 @@ def test_runs_that_differ_in_the_seed_alone_are_one_entry(run):
     assert miou.values[0].mean == pytest.approx(statistics.fmean(values))
     assert miou.values[0].deviation == pytest.approx(statistics.stdev(values))
     assert miou.values[1].deviation is None
-    assert "3 runs" in found.remarks[0] and "seed" in found.remarks[0]
+    assert all(word in found.remarks[0] for word in ("3 runs", "seed", "s2, s3"))
+    assert "tiny val, 5 pictures" in found.how and "windows of 41" in found.how
 
 
 @pytest.mark.parametrize(
     ("how", "words"),
     [
         ({"data": "e" * 64}, ["other data"]),
-        ({"procedure": Procedure(crop=41)}, ["flip"]),
+        ({"procedure": Procedure(crop=41)}, ["flip", "true", "false"]),
         ({"procedure": Procedure(crop=41, flip=True, scales=(1.0, 1.5))}, ["scales", "1.0,1.5"]),
         ({"classes": 8}, ["other classes", "9", "8"]),
+        ({"class_names": tuple("abcdefghi")}, ["other classes", "class 0", "'a'"]),
     ],
 )
 def test_what_was_measured_differently_is_said_and_not_ranked(run, psp, how, words):

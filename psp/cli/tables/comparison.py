@@ -29,7 +29,7 @@ def show_comparison(comparison: "Comparison", format_: str, top: int) -> None:
         if number:
             out.print()
         write(title, comparison.entries, rows, ranked)
-    lines = [*comparison.remarks]
+    lines = [*filter(None, [comparison.how]), *comparison.remarks]
     if not comparison.ranked:
         lines.append("not ranked, as they were not measured in the same way:")
         lines += comparison.differences
@@ -78,7 +78,7 @@ def _shown(value: "Value") -> str:
 def _table(title: str, entries: Sequence[str], rows: "Sequence[Row]", ranked: bool) -> None:
     table = number_table(title)
     for name in _columns(entries):
-        table.add_column(Text(name), justify="right")
+        table.add_column(Text(name), justify="right", overflow="fold")
     for row in rows:
         best = row.best() if ranked else []
         cells = [Text(cell, "bold" if n in best else "") for n, cell in enumerate(_cells(row))]
