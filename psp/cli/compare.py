@@ -27,12 +27,13 @@ def compare_command(
     ] = None,
     format_: Annotated[
         str,
-        typer.Option("--format", help="table, csv, md or latex.", metavar="FORMAT"),
+        typer.Option("--format", help="table, csv, md, latex or html.", metavar="FORMAT"),
     ] = "table",
     top: Annotated[
         int,
         typer.Option(
-            help="How many classes and pictures to list, those that moved most. csv has all.",
+            help="How many classes and pictures to list, those that moved most. csv and html have "
+            "more.",
             min=0,
             metavar="N",
         ),

@@ -180,8 +180,11 @@ def load_shown(path: Path, of: Mapping[str, Any]) -> list[ShownPicture]:
         return []
     try:
         with zipfile.ZipFile(io.BytesIO(read_bytes(path, LARGEST))) as archive:
-            if sum(member.file_size for member in archive.infolist()) > LARGEST:
-                raise PspError(f"{path}: damaged: more than the pictures of a report.")
+            members = archive.infolist()
+            if sum(member.file_size for member in members) > LARGEST:
+                raise zipfile.BadZipFile("more than the pictures of a report")
+            if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+                raise zipfile.BadZipFile("not written by psp")
             index = Fields(parse(archive.read(INDEX), str(path)), str(path))
             if index.get("of") != of:
                 return []
@@ -193,7 +196,7 @@ def load_shown(path: Path, of: Mapping[str, Any]) -> list[ShownPicture]:
                 )
                 for n, entry in enumerate(index.objects("pictures"))
             ]
-    except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, KeyError, EOFError, ValueError, RuntimeError) as error:
         raise PspError(
             f"{path}: damaged: {' '.join(str(error).split())}. Remove it, and evaluate again"
         ) from None

@@ -145,7 +145,7 @@ def test_folders_of_evaluations_are_entries_and_one_is_compared_within(run, tmp_
     [
         (["a"], "one evaluation", "A B"),
         (["a", "weights.safetensors"], "weights.safetensors", "psp evaluate"),
-        (["a", "b", "--format", "html"], "html", "latex"),
+        (["a", "b", "--format", "word"], "word", "latex"),
         (["a", "nowhere"], "nowhere", "config.json"),
         (["a", "empty"], "empty", "psp evaluate"),
         (["a", "runs/a/config.json"], "config.json", "psp evaluate"),

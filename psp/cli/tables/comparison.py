@@ -1,4 +1,4 @@
-"""Comparisons as tables of a terminal, Markdown, LaTeX and CSV."""
+"""Comparisons as tables of a terminal, Markdown, LaTeX, CSV and HTML."""
 
 import csv
 import io
@@ -12,8 +12,10 @@ from psp.cli.console import number_table, out
 
 if TYPE_CHECKING:  # importing it loads torch
     from psp.evaluate.compare import Comparison, Row, Value
+    from psp.pages.compare import ComparedRow
 
-FORMATS = ("table", "csv", "md", "latex")
+FORMATS = ("table", "csv", "md", "latex", "html")
+ON_A_PAGE = 200  # pictures, those that moved most
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _LATEX |= {letter: f"\\{letter}" for letter in "&%$#_{}"} | {"±": r"$\pm$"}
 _MARKDOWN = {letter: f"\\{letter}" for letter in "\\|*_`<>[]"}
@@ -21,8 +23,8 @@ _MARKDOWN = {letter: f"\\{letter}" for letter in "\\|*_`<>[]"}
 
 def show_comparison(comparison: "Comparison", format_: str, top: int) -> None:
     """Print a comparison; of classes and pictures the `top` ones that moved most, in CSV all."""
-    if format_ == "csv":
-        sys.stdout.write(_csv(comparison))
+    if format_ in ("csv", "html"):
+        sys.stdout.write({"csv": _csv, "html": _html}[format_](comparison))
         return
     write = {"table": _table, "md": _markdown, "latex": _latex}[format_]
     for number, (title, rows, ranked) in enumerate(_tables(comparison, top)):
@@ -163,3 +165,41 @@ def _csv(comparison: "Comparison") -> str:
                 cells += [value.mean, *([value.deviation] if n in deviating else [])]
             rows.writerow(cells)
     return text.getvalue()
+
+
+def _html(comparison: "Comparison") -> str:
+    """Return a page with all classes, and the pictures that moved most."""
+    from psp.evaluate.compare import most_moved
+    from psp.pages.compare import ComparedTable, ComparePage, compare_page
+
+    def table(title: str, about: str, rows: "Sequence[Row]", bars: bool) -> ComparedTable:
+        return ComparedTable(title, about, [_on_page(row, comparison.ranked) for row in rows], bars)
+
+    pictures = most_moved(comparison.pictures, ON_A_PAGE)
+    tables = [
+        table("Scores", "In percent.", comparison.scores, False),
+        table("Classes", "IoU in percent.", comparison.classes, True),
+        table("Pictures", "mIoU in percent; those that moved most.", pictures, True),
+    ]
+    page = ComparePage(
+        entries=comparison.entries,
+        how=comparison.how,
+        warnings=comparison.differences,
+        remarks=comparison.remarks,
+        tables=[table for table in tables if table.rows],
+    )
+    return compare_page(page).decode()
+
+
+def _on_page(row: "Row", ranked: bool) -> "ComparedRow":
+    from psp.pages.compare import ComparedCell, ComparedRow
+
+    best = row.best() if ranked else []
+    cells = [
+        ComparedCell(value.mean, _shown(value), n in best) for n, value in enumerate(row.values)
+    ]
+    first, last = row.values[0].mean, row.values[-1].mean
+    moved = row.moved
+    if len(cells) == 2:
+        moved = 0.0 if first is None or last is None else last - first
+    return ComparedRow(row.name, cells, moved)

@@ -1,5 +1,5 @@
-// The table of classes: a click on a heading sorts, a second one turns the order. A class without
-// a value stays last. `highlight` marks a class in everything that shows classes.
+// Tables: a click on a heading sorts, a second one turns the order. A row without a value stays
+// last. `highlight` marks a class in everything that shows classes.
 const highlighters = [];
 let highlighted = null;
 function highlight(index) {
@@ -7,8 +7,7 @@ function highlight(index) {
   for (const each of highlighters) each(index);
 }
 
-const table = document.getElementById("class-table");
-if (table) {
+for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   const buttons = [...table.querySelectorAll(".sort")];
   for (const button of buttons) {
