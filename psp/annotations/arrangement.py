@@ -4,22 +4,28 @@ Files are looked at (looks.py) in groups: those of one folder whose names are bu
 folders and files decide only where the pixels leave a doubt.
 """
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from psp.annotations.looks import CONTRAST, Kind, kind_of
+from psp.annotations.doubt import Answer, DoubtError
+from psp.annotations.groups import (
+    Group,
+    by_contrast,
+    by_names,
+    groups_of,
+    pictures_of,
+    without_others,
+)
+from psp.annotations.looks import Kind, kind_of
 from psp.annotations.matching import match
 from psp.annotations.naming import (
-    OTHER_WORDS,
     cleaned,
-    ending_of,
     plain_key,
     role_of,
     split_of,
-    words_of,
 )
-from psp.annotations.pictures import PICTURES
 from psp.annotations.place import Place
 from psp.errors import PspError
 
@@ -47,40 +53,44 @@ class Arrangement:
     remarks: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _Group:
-    """Files of one folder (path below the root) whose names end alike."""
-
-    folder: str
-    ending: str
-    files: tuple[str, ...]
-    kind: Kind
-
-    @property
-    def shown(self) -> str:
-        return f"{self.folder or '.'}/*{self.ending}"
-
-    @property
-    def is_jpeg(self) -> bool:
-        return self.ending.endswith(".jpg")
-
-
-def arrange(place: Place) -> Arrangement | None:
+def arrange(place: Place, wanted: str = "") -> Arrangement | None:
     """Find photos and masks below one folder; None if there are not both.
 
-    Raises PspError where several groups of files may be the masks.
+    `wanted` says which files are the masks, as `labels/*.png`. Raises DoubtError where several
+    groups of files may be the masks, and PspError if none is as wanted.
     """
-    groups = _groups(place)
+    groups = groups_of(place)
+    if wanted:
+        return _arranged(place, groups, *_as_wanted(place, groups, wanted))
     masks = [group for group in groups if group.kind.are_masks]
     photos = [group for group in groups if not group.kind.are_masks and group.kind.readable]
     if not (masks and photos):
-        masks = _by_names(groups) or _by_contrast(groups)
+        masks = by_names(groups) or by_contrast(groups)
     photos = [group for group in groups if group not in masks]
     if not (masks and photos):
         return None
-    masks, photos = _without_others(masks), _without_others(photos)
+    masks, photos = without_others(masks), without_others(photos)
     masks, drawn = _one_kind(place, masks)
-    photos += drawn
+    return _arranged(place, groups, masks, photos + drawn)
+
+
+def _as_wanted(
+    place: Place, groups: Sequence[Group], wanted: str
+) -> tuple[list[Group], list[Group]]:
+    """Return the groups of masks that the user names, and those of the photos."""
+    masks = [group for group in groups if f"/{group.shown}".endswith(f"/{wanted}")]
+    others = [group for group in groups if group not in masks]
+    photos = without_others([g for g in others if not g.kind.are_masks] or others)
+    if not (masks and photos):
+        there = ", ".join(dict.fromkeys(group.pattern for group in groups))
+        raise PspError(f"{place.root}: --masks {wanted}: no such files beside photos ({there})")
+    return masks, photos
+
+
+def _arranged(
+    place: Place, groups: Sequence[Group], masks: list[Group], photos: list[Group]
+) -> Arrangement:
+    """Match the files of the groups of photos and of masks."""
     both = [
         {place.path(file): file for group in groups for file in group.files}
         for groups in (photos, masks)
@@ -99,7 +109,7 @@ def arrange(place: Place) -> Arrangement | None:
     return _without_strangers(best, place, masks)
 
 
-def _without_strangers(found: Arrangement, place: Place, masks: Sequence[_Group]) -> Arrangement:
+def _without_strangers(found: Arrangement, place: Place, masks: Sequence[Group]) -> Arrangement:
     """Leave out groups of few colors of which no file has a photo: a legend, a logo."""
     of_photos = {pair.mask for pair in found.pairs if pair.photo}
     strangers = {
@@ -117,13 +127,14 @@ def _without_strangers(found: Arrangement, place: Place, masks: Sequence[_Group]
     return replace(found, pairs=pairs, remarks=[*found.remarks, remark])
 
 
-def arrange_two(first: Path, second: Path) -> Arrangement:
+def arrange_two(first: Path, second: Path, *, photos_first: bool = False) -> Arrangement:
     """Match the files of two folders; which of them has the masks is seen by their pixels.
 
-    Raises PspError, with what was seen, where that leaves a doubt.
+    `photos_first` says that it is the second. Raises DoubtError, with what was seen, where pixels
+    and names leave it open.
     """
     both = [
-        (folder, [Place(folder).path(name) for name in _pictures(Place(folder))])
+        (folder, [Place(folder).path(name) for name in pictures_of(Place(folder))])
         for folder in (first, second)
     ]
     for folder, files in both:
@@ -131,15 +142,15 @@ def arrange_two(first: Path, second: Path) -> Arrangement:
             raise PspError(f"{folder}: has no pictures or masks. Give the folder that has them")
     (_, one), (_, other) = both
     kinds = kind_of(one), kind_of(other)
-    swapped = kinds[0].are_masks
-    if kinds[0].are_masks == kinds[1].are_masks:
+    swapped = kinds[0].are_masks and not photos_first
+    if not photos_first and kinds[0].are_masks == kinds[1].are_masks:
         words = [role_of(folder.name) for folder in (first, second)]
         if sorted(words) == ["mask", "photo"]:
             swapped = words[0] == "mask"
         elif kinds[0].are_masks and kinds[0].contrasts(kinds[1]):
             swapped = kinds[0].colors < kinds[1].colors
         else:
-            raise PspError(_doubt(first, second, kinds))
+            raise _doubt(first, second, kinds)
     photos, masks = (both[1], both[0]) if swapped else (both[0], both[1])
 
     def keys(folder: Path, files: Sequence[Path]) -> dict[Path, str]:
@@ -150,14 +161,16 @@ def arrange_two(first: Path, second: Path) -> Arrangement:
     return _paired(keys(*photos), keys(*masks), split)
 
 
-def _doubt(first: Path, second: Path, kinds: tuple[Kind, Kind]) -> str:
+def _doubt(first: Path, second: Path, kinds: tuple[Kind, Kind]) -> DoubtError:
     if kinds[0].are_masks:
         what = f"both look like masks ({_seen(kinds[0])}; {_seen(kinds[1])})"
     else:
         what = f"neither looks like masks ({_seen(kinds[0])}; {_seen(kinds[1])})"
-    return (
-        f"{first} and {second}: {what}. Masks have few colors: give the folder with the photos and "
-        "the one with the masks, or name them images and masks"
+    return DoubtError(
+        f"{first} and {second}: {what}. Masks have few colors. Say which are the photos: "
+        f"--images {shlex.quote(str(first))} or --images {shlex.quote(str(second))}",
+        f"{first} and {second}: {what}. Which has the photos?",
+        [Answer(str(folder), {"images": folder}) for folder in (first, second)],
     )
 
 
@@ -165,72 +178,14 @@ def _seen(kind: Kind) -> str:
     return f"{kind.example.parent.name}/{kind.example.name} has {kind.colors} colors"
 
 
-def _pictures(place: Place) -> tuple[str, ...]:
-    return place.named(*PICTURES)
-
-
-def _groups(place: Place) -> list[_Group]:
-    """Group the picture files by their folder, addition and type."""
-    members: dict[tuple[str, str], list[str]] = {}
-    for file in _pictures(place):
-        path = PurePosixPath(file)
-        folder = "" if path.parent.as_posix() == "." else path.parent.as_posix()
-        members.setdefault((folder, ending_of(path.name)), []).append(file)
-    return [
-        _Group(folder, ending, tuple(files), kind_of([place.path(file) for file in files]))
-        for (folder, ending), files in members.items()
-    ]
-
-
-def _by_names(groups: Sequence[_Group]) -> list[_Group]:
-    """Return the groups whose folder or ending says masks, if others say photos.
-
-    It is asked where pixels alone leave a doubt: drawn pictures, masks with the noise of JPEG.
-    """
-    masks = [
-        g
-        for g in groups
-        if role_of(PurePosixPath(g.folder).name) == "mask"
-        or role_of(PurePosixPath(g.folder).parent.name) == "mask"
-        or len(words_of(g.ending)) > 1
-    ]
-    return masks if 0 < len(masks) < len(groups) else []
-
-
-def _by_contrast(groups: Sequence[_Group]) -> list[_Group]:
-    """Return the masks where all groups have few colors: of JPEGs and others not the JPEGs.
-
-    Drawn pictures have many times the colors of their masks.
-    """
-    if not all(group.kind.are_masks for group in groups):
-        return []
-    lossless = [group for group in groups if not group.is_jpeg]
-    if len(lossless) < len(groups):
-        return lossless
-    few = min((group.kind.colors for group in groups), default=0)
-    masks = [group for group in groups if group.kind.colors < CONTRAST * few]
-    return masks if len(masks) < len(groups) else []
-
-
-def _without_others(groups: list[_Group]) -> list[_Group]:
-    """Leave out pictures of objects and previews, where something else is left."""
-    kept = [
-        group
-        for group in groups
-        if not ({word for part in group.folder.split("/") for word in words_of(part)} & OTHER_WORDS)
-        and not (set(words_of(group.ending)) & OTHER_WORDS)
-    ]
-    return kept or groups
-
-
-def _one_kind(place: Place, masks: Sequence[_Group]) -> tuple[list[_Group], list[_Group]]:
+def _one_kind(place: Place, masks: Sequence[Group]) -> tuple[list[Group], list[Group]]:
     """Return the masks, and what are photos of few colors after all.
 
     JPEGs beside lossless masks of the same names are those. Raises PspError if photos have masks of
     two kinds: values and colors, say.
     """
-    seen: dict[str, _Group] = {}
-    drawn: list[_Group] = []
+    seen: dict[str, Group] = {}
+    drawn: list[Group] = []
     for group in sorted(masks, key=lambda group: group.is_jpeg):
         for file in group.files:
             other = seen.setdefault(plain_key(cleaned(file)), group)
@@ -239,14 +194,17 @@ def _one_kind(place: Place, masks: Sequence[_Group]) -> tuple[list[_Group], list
             if group.is_jpeg and not other.is_jpeg:
                 drawn.append(group)
                 break
-            raise PspError(
-                f"{place.root}: two kinds of masks, {other.shown} and {group.shown}. Move one of "
-                "them away, or give two folders: psp prepare PHOTOS MASKS"
+            kinds = [other.pattern, group.pattern]
+            raise DoubtError(
+                f"{place.root}: two kinds of masks, {kinds[0]} and {kinds[1]}. Say which: "
+                f"--masks '{kinds[0]}' or --masks '{kinds[1]}'",
+                f"{place.root} has two kinds of masks. Which are to be learned?",
+                [Answer(kind, {"masks": kind}) for kind in kinds],
             )
     return [group for group in masks if group not in drawn], drawn
 
 
-def _below(file: str, groups: Sequence[_Group]) -> str:
+def _below(file: str, groups: Sequence[Group]) -> str:
     """Return a file's path below the folder that all groups of its kind have in common."""
     folders = [PurePosixPath(group.folder).parts for group in groups]
     common = 0

@@ -10,9 +10,14 @@ from psp.annotations.records import Export
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions:
-    """What the user adds to an export: `video` is the clip that its tracks were drawn on."""
+    """What the user adds to an export.
+
+    `video` is the clip that its tracks were drawn on; `masks` says which files are the masks where
+    there are two kinds, as `labels/*.png`.
+    """
 
     video: Path | None = None
+    masks: str = ""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def recognizes(place: Place) -> bool:
 
 def read(place: Place, options: ReadOptions) -> Export:
     """Read a folder with pictures and masks in it. Raises PspError, with the reason."""
-    found = arrange(place)
+    found = arrange(place, options.masks)
     if found is None:
         raise PspError(
             f"{place.given}: no pictures with masks: of its pictures, all look like photos or all "
@@ -46,13 +46,16 @@ def read(place: Place, options: ReadOptions) -> Export:
     return from_arrangement("plain masks", found, [place.root])
 
 
-def read_masks(photos: Path, masks: Path) -> Export:
-    """Read two folders, whichever of them has the masks. Raises PspError, with the reason."""
-    if photos.resolve() == masks.resolve():
-        return read(Place(photos), ReadOptions())
-    found = arrange_two(photos, masks)
-    above = [folder.parent for folder in (photos, masks)]
-    return from_arrangement("plain masks", found, [photos, masks, *above])
+def read_masks(first: Path, second: Path, *, photos_first: bool = False) -> Export:
+    """Read two folders, whichever of them has the masks, unless the first has the photos for sure.
+
+    Raises PspError, with the reason.
+    """
+    if first.resolve() == second.resolve():
+        return read(Place(first), ReadOptions())
+    found = arrange_two(first, second, photos_first=photos_first)
+    above = [folder.parent for folder in (first, second)]
+    return from_arrangement("plain masks", found, [first, second, *above])
 
 
 def from_arrangement(

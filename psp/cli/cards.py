@@ -2,13 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from psp.cli import own
 from psp.cli.options import Debug, Json, Quiet, ShowGroup, card_named
 from psp.errors import PspError
+
+if TYPE_CHECKING:
+    from psp.prepare.own.card import OwnOptions
+    from psp.prepare.own.sources import Sources
 
 cards_app = typer.Typer(
     cls=ShowGroup, help="List the data sets that psp knows, or show one: psp cards show voc2012"
@@ -65,12 +69,14 @@ def cards_new_command(
     video: own.Video = None,
     name: own.Name = None,
     format_name: own.FormatName = "",
-    undrawn: own.Undrawn = "background",
+    masks: own.Masks = "",
+    undrawn: own.Undrawn = None,
     empty: own.Empty = "leave-out",
     paint: own.Paint = None,
     rename: own.Rename = "",
     val_fraction: own.ValFraction = 0.15,
     group_by: own.GroupBy = "auto",
+    twice: own.Twice = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -79,14 +85,19 @@ def cards_new_command(
     from psp.prepare.own.card import default_name
     from psp.prepare.own.pipeline import new_card
 
-    given = own.own_sources(sources, images, video, format_name)
+    given = own.own_sources(sources, images, video, format_name, masks)
     if given is None:
         raise PspError(f"{sources[0]}: no such file or folder of your own.")
     side = own.max_side_of(max_side)
-    options = own.own_options(name, undrawn, empty, paint, rename, val_fraction, group_by, side)
+    choices = (name, undrawn, empty, paint, rename, val_fraction, group_by, side, twice)
+    options = own.own_options(*choices)
     path = out or Path(f"{name or default_name(given.paths)}.toml")
-    with listening("reading", quiet) as report:
-        own.settled(options, lambda chosen: new_card(given, chosen, path, report))
+
+    def work(given: "Sources", options: "OwnOptions") -> None:
+        with listening("reading", quiet) as report:
+            new_card(given, options, path, report)
+
+    own.settled(given, options, work)
     say(f"{path}: edit it, then: psp prepare {path}")
 
 

@@ -12,6 +12,7 @@ from psp.cli.options import one_of
 from psp.errors import PspError, nearest
 
 if TYPE_CHECKING:
+    from psp.annotations.doubt import Answer, DoubtError
     from psp.prepare.own.card import OwnOptions
     from psp.prepare.own.sources import Sources
 
@@ -48,10 +49,28 @@ FormatName = Annotated[
     str,
     typer.Option("--format", help="Read it as this format, if several fit.", rich_help_panel=OWN),
 ]
-Undrawn = Annotated[
+Masks = Annotated[
     str,
     typer.Option(
-        help="Pixels without a shape: background (a class) or ignore.", rich_help_panel=OWN
+        help="Which files are the masks, if there are two kinds: 'labels/*.png'.",
+        metavar="FILES",
+        rich_help_panel=OWN,
+    ),
+]
+Twice = Annotated[
+    str | None,
+    typer.Option(
+        help="Whose labels count of a picture that two exports label: first or last.",
+        metavar="first|last",
+        rich_help_panel=OWN,
+    ),
+]
+Undrawn = Annotated[
+    str | None,
+    typer.Option(
+        help="Pixels without a shape: background (a class; the default) or ignore.",
+        metavar="background|ignore",
+        rich_help_panel=OWN,
     ),
 ]
 Empty = Annotated[
@@ -98,29 +117,36 @@ GroupBy = Annotated[
 
 def own_options(
     name: str | None,
-    undrawn: str,
+    undrawn: str | None,
     empty: str,
     paint: str | None,
     rename: str,
     val_fraction: float,
     group_by: str,
     max_side: int | None,
+    twice: str | None,
 ) -> "OwnOptions":
     """Return the options for own data. Raises PspError for a value that is none of the choices."""
-    from psp.data.cardexports import ORDERS
+    from psp.data.cardexports import ORDERS, TWICE
     from psp.prepare.own.card import OwnOptions
 
     if paint is not None:
         one_of("--paint", paint, ORDERS)
+    if twice is not None:
+        one_of("--twice", twice, TWICE)
+    if undrawn is not None:
+        one_of("--undrawn", undrawn, ("background", "ignore"))
     return OwnOptions(
         name=name,
-        undrawn=one_of("--undrawn", undrawn, ("background", "ignore")),
+        undrawn=undrawn,
         empty=one_of("--empty", empty, ("leave-out", "background")) == "background",
         paint=paint,
         rename=_renames(rename),
         val_fraction=val_fraction,
         group_by=group_by,
         max_side=max_side,
+        twice=twice,
+        ask=_is_terminal(),
     )
 
 
@@ -147,7 +173,7 @@ def max_side_of(text: str | None) -> int | None:
 
 
 def own_sources(
-    given: Sequence[str], images: Path | None, video: Path | None, format_name: str
+    given: Sequence[str], images: Path | None, video: Path | None, format_name: str, masks: str
 ) -> "Sources | None":
     """Return the sources if the arguments are own data: files or folders, but no card.
 
@@ -171,7 +197,8 @@ def own_sources(
             f"{given[0]}: a folder here, and the name of a card. For the folder, write "
             f"./{given[0]}; for the card, run psp prepare from another folder"
         )
-    return Sources(paths=tuple(map(Path, given)), images=images, video=video, format=format_name)
+    paths = tuple(map(Path, given))
+    return Sources(paths=paths, images=images, video=video, format=format_name, masks=masks)
 
 
 def _is_download(card: str, folder: Path) -> bool:
@@ -186,25 +213,39 @@ def _is_download(card: str, folder: Path) -> bool:
     return not layout.own and layout.root(folder) is not None
 
 
-def settled(options: "OwnOptions", work: Callable[["OwnOptions"], Result]) -> Result:
-    """Return work(options); on a terminal, ask which similar class names are one, and go on."""
-    from psp.prepare.own.classes import SimilarNamesError
+def settled(
+    given: "Sources", options: "OwnOptions", work: Callable[["Sources", "OwnOptions"], Result]
+) -> Result:
+    """Return work(given, options); on a terminal, ask what is in doubt, and go on."""
+    from psp.annotations.doubt import DoubtError
 
     while True:
         try:
-            return work(options)
-        except SimilarNamesError as error:
-            if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return work(given, options)
+        except DoubtError as doubt:
+            if not _is_terminal():
                 raise
-            options = replace(options, rename={**options.rename, **_asked(error.groups)})
+            chosen = dict(_asked(doubt).settings)
+        if "rename" in chosen:
+            chosen["rename"] = {**options.rename, **chosen["rename"]}
+        known = {key: value for key, value in chosen.items() if hasattr(given, key)}
+        given = replace(given, **known)
+        options = replace(options, **{k: v for k, v in chosen.items() if k not in known})
 
 
-def _asked(groups: Sequence[Sequence[str]]) -> dict[str, str]:
-    """Ask for each group of similar names whether they are one class; return the renames."""
-    renames: dict[str, str] = {}
-    for first, *others in groups:
-        for other in others:
-            same = typer.confirm(f"Are '{first}' and '{other}' one class?", default=True, err=True)
-            renames[other] = first if same else other
-        renames[first] = first
-    return renames
+def _is_terminal() -> bool:
+    """Whether somebody is there to be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _asked(doubt: "DoubtError") -> "Answer":
+    """Show a question with its answers; return the one that is chosen."""
+    from psp.cli.console import say
+
+    say(doubt.question)
+    for number, answer in enumerate(doubt.answers, 1):
+        say(f"  {number}  {answer.text}")
+    while True:
+        text = typer.prompt("Which?", default="1", err=True).strip()
+        if text.isdecimal() and 1 <= int(text) <= len(doubt.answers):
+            return doubt.answers[int(text) - 1]

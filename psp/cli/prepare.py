@@ -3,8 +3,8 @@
 import json
 import shlex
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from psp.prepare.own.card import OwnOptions
     from psp.prepare.own.pipeline import Convert
     from psp.prepare.own.sources import Sources
+
+    Listening = Callable[[], AbstractContextManager[Report]]
 
 
 def prepare_command(
@@ -87,12 +89,14 @@ def prepare_command(
     video: own.Video = None,
     name: own.Name = None,
     format_name: own.FormatName = "",
-    undrawn: own.Undrawn = "background",
+    masks: own.Masks = "",
+    undrawn: own.Undrawn = None,
     empty: own.Empty = "leave-out",
     paint: own.Paint = None,
     rename: own.Rename = "",
     val_fraction: own.ValFraction = 0.15,
     group_by: own.GroupBy = "auto",
+    twice: own.Twice = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -111,14 +115,15 @@ def prepare_command(
         workers=workers or cores(),
     )
     conversion = _conversion(store, reencode, side or None)
-    given = own.own_sources(sources, images, video, format_name)
-    choices = (name, undrawn, empty, paint, rename, val_fraction, group_by, side)
-    with _listening(quiet) as (report, left_out):
-        if given is not None:
-            options = own.own_options(*choices)
-            done = _own_prepared(given, options, out, convert, conversion, report)
-        else:
-            done = _card_prepared(sources, out, sbd, convert, conversion, side, report)
+    given = own.own_sources(sources, images, video, format_name, masks)
+    choices = (name, undrawn, empty, paint, rename, val_fraction, group_by, side, twice)
+    left_out: list[Notice] = []
+    listening = partial(_listening, quiet, left_out)
+    if given is not None:
+        options = own.own_options(*choices)
+        done = _own_prepared(given, options, out, convert, conversion, listening)
+    else:
+        done = _card_prepared(sources, out, sbd, convert, conversion, side, listening)
     _show(done.folder, done.manifest, done.title, time.perf_counter() - begin, as_json, quiet)
     if left_out:
         raise typer.Exit(3)
@@ -130,13 +135,15 @@ def _own_prepared(
     out: Path | None,
     convert: "Convert",
     conversion: "Conversion",
-    report: "Report",
+    listening: "Listening",
 ) -> "Prepared":
     from psp.prepare.own.pipeline import prepare_own
 
-    return own.settled(
-        options, lambda chosen: prepare_own(given, chosen, out, convert, conversion, report)
-    )
+    def work(given: "Sources", options: "OwnOptions") -> "Prepared":
+        with listening() as report:  # ends before anything is asked
+            return prepare_own(given, options, out, convert, conversion, report)
+
+    return own.settled(given, options, work)
 
 
 def _card_prepared(
@@ -146,20 +153,20 @@ def _card_prepared(
     convert: "Convert",
     conversion: "Conversion",
     side: int | None,
-    report: "Report",
+    listening: "Listening",
 ) -> "Prepared":
     from psp.prepare.by_card import prepare_by_card
 
-    return prepare_by_card(given, out, sbd, convert, conversion, report, keep_sizes=side == 0)
+    with listening() as report:
+        return prepare_by_card(given, out, sbd, convert, conversion, report, keep_sizes=side == 0)
 
 
 @contextmanager
-def _listening(quiet: bool) -> Iterator[tuple["Report", list["Notice"]]]:
-    """Show what is reported; the list gets the notices that pictures of the input are left out."""
+def _listening(quiet: bool, left_out: list["Notice"]) -> Iterator["Report"]:
+    """Show what is reported; `left_out` gets the notices that pictures of the input are."""
     from psp.cli.console import listening
     from psp.events import Incomplete
 
-    left_out: list[Notice] = []
     with listening("preparing", quiet) as report:
 
         def listen(event: "Progress | Notice") -> None:
@@ -167,7 +174,7 @@ def _listening(quiet: bool) -> Iterator[tuple["Report", list["Notice"]]]:
                 left_out.append(event)
             report(event)
 
-        yield listen, left_out
+        yield listen
 
 
 def _show(

@@ -81,13 +81,14 @@ class Exports:
     """What the layout `annotated` reads: own photos with masks, or exports of labeling tools.
 
     `sources`, `images` and `video` are paths as the card has them, relative to its file; `format`
-    names a format where several fit. `labels` maps each class name that the exports use to a class
-    id, or to 255 for what is not trained on. `undrawn` is the id of pixels that no shape covers.
-    Pictures without any shape are left out, unless `empty` is set. `order` is that of painting, of
-    annotations/records.py. `val_fraction` of the groups of pictures that belong together are for
-    validation, where the exports have no splits; `group_by` is "auto", "none" or a regular
-    expression. Longer pictures than `max_side` pixels are
-    shrunk to it.
+    names a format where several fit, and `masks` the masks where there are two kinds. `twice` is
+    whose labels count of a picture that two exports label: "first", "last", or "" for neither.
+    `labels` maps each class name that the exports use to a class id, or to 255 for what is not
+    trained on. `undrawn` is the id of pixels that no shape covers. Pictures without any shape are
+    left out, unless `empty` is set. `order` is that of painting, of annotations/records.py.
+    `val_fraction` of the groups of pictures that belong together are for validation, where the
+    exports have no splits; `group_by` is "auto", "none" or a regular expression. Longer pictures
+    than `max_side` pixels are shrunk to it.
     """
 
     sources: tuple[str, ...]
@@ -95,6 +96,8 @@ class Exports:
     images: str = ""
     video: str = ""
     format: str = ""
+    masks: str = ""
+    twice: str = ""
     undrawn: int = IGNORE
     empty: bool = False
     order: str = "file-order"

@@ -11,6 +11,8 @@ KEYS: dict[str, type] = {
     "images": str,
     "video": str,
     "format": str,
+    "masks": str,
+    "twice": str,
     "undrawn": str,
     "empty": str,
     "order": str,
@@ -19,6 +21,7 @@ KEYS: dict[str, type] = {
     "seed": int,
     "max_side": int,
 }
+TWICE = ("first", "last")
 ORDERS = ("file-order", "large-first")
 IGNORED, LEFT_OUT = "ignore", "leave-out"  # values of `undrawn` and `empty`
 
@@ -53,6 +56,8 @@ def read_exports(
         raise fail(f"exports: 'empty' must be '{LEFT_OUT}' or 'background', not '{empty}'.")
     if value.get("order", ORDERS[0]) not in ORDERS:
         raise fail(f"exports: 'order' must be {' or '.join(map(repr, ORDERS))}.")
+    if value.get("twice", TWICE[0]) not in TWICE:
+        raise fail(f"exports: 'twice' must be {' or '.join(map(repr, TWICE))}.")
     if not 0 <= value.get("val_fraction", 0.5) < 1:
         raise fail("exports: 'val_fraction' must be at least 0 and below 1.")
     if value.get("max_side", 1) < 1:

@@ -93,7 +93,7 @@ def test_two_folders_of_photos_are_refused_and_so_are_two_kinds_of_masks(tmp_pat
     tree(tmp_path / "b", rng)
     for number in range(4):
         save_picture(tmp_path / f"b/masks_rgb/{number}.png", COLORS[drawn(rng, (1, 2))])
-    with error_naming(PspError, "masks/", "masks_rgb/", "PHOTOS MASKS"):
+    with error_naming(PspError, "masks/", "masks_rgb/", "--masks"):
         MASKS.read(Place(tmp_path / "b"), ReadOptions())
 
 

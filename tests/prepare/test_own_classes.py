@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from psp.annotations.doubt import DoubtError
 from psp.annotations.records import AnnotatedPicture, Export, MaskFile
 from psp.errors import PspError
-from psp.prepare.own.classes import SimilarNamesError, join_classes
+from psp.prepare.own.classes import join_classes
 
 PICTURE = AnnotatedPicture(name="a", source=Path("a.json"), wanted="a.jpg", image=Path("a.jpg"))
 MASKED = AnnotatedPicture(
@@ -61,9 +62,12 @@ def test_two_names_for_the_background_become_one():
 
 @pytest.mark.parametrize("other", ["Moss", "moss ", "mo_ss", "MOSS"])
 def test_similar_names_are_asked_about(other):
-    with pytest.raises(SimilarNamesError) as error:
-        join_classes([export("moss"), export(other)], {}, undrawn_is_class=True)
-    assert error.value.groups == [("moss", other)] and "--rename" in str(error.value)
+    both = [export("moss"), export(other)]
+    with pytest.raises(DoubtError, match="--rename") as error:
+        join_classes(both, {}, undrawn_is_class=True)
+    answers = [answer.settings["rename"] for answer in error.value.answers]
+    classes = [join_classes(both, renames, undrawn_is_class=False).names for renames in answers]
+    assert classes == [("moss",), ("moss", other)]
 
 
 def test_a_rename_joins_or_keeps_apart():

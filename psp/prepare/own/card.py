@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from psp.annotations.doubt import Answer, DoubtError
 from psp.annotations.records import FILE_ORDER, LARGE_FIRST, Export
 from psp.data.card import Card
 from psp.data.cardfile import shipped
@@ -15,6 +16,7 @@ from psp.data.cardreader import CardReader
 from psp.data.colors import made_colors
 from psp.errors import PspError
 from psp.prepare.own.classes import ClassList, join_classes
+from psp.prepare.own.gaps import about_gaps
 from psp.prepare.own.gather import Gathered, gather
 from psp.prepare.own.sources import Sources
 
@@ -31,19 +33,23 @@ _NAMELESS = {
 class OwnOptions:
     """What the user decides on own data; None leaves it to what the exports say.
 
-    `undrawn` is "background" or "ignore", `empty` takes pictures without any shape as background,
-    `paint` is an order of annotations/records.py, `rename` maps names of exports to classes.
-    `max_side` 0 keeps the size of all pictures.
+    `undrawn` is "background" (also if None) or "ignore", `empty` takes pictures without any shape
+    as background, `paint` is an order of annotations/records.py, `rename` maps names of exports to
+    classes. `max_side` 0 keeps the size of all pictures. `twice` is whose labels count of a picture
+    that two exports label: "first", "last", or None for neither, which is an error of the picture.
+    With `ask`, what has a default and is in doubt all the same is a DoubtError.
     """
 
     name: str | None = None
-    undrawn: str = "background"
+    undrawn: str | None = None
     empty: bool = False
     paint: str | None = None
     rename: Mapping[str, str] = field(default_factory=dict)
     val_fraction: float = 0.15
     group_by: str = "auto"
     max_side: int | None = None
+    twice: str | None = None
+    ask: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,7 @@ class Draft:
     options: OwnOptions
     classes: ClassList
     gathered: Gathered
+    remarks: tuple[str, ...] = ()  # what the user may have meant otherwise
 
     def card_for(self, path: Path) -> tuple[Card, str]:
         """Return the card for the file `path`, and its TOML text."""
@@ -67,11 +74,10 @@ def draft_card(
 ) -> Draft:
     """Return the draft of the card of own data; errors name it as the file `path`.
 
-    Raises SimilarNamesError or PspError as `join_classes` does, and PspError if nothing was drawn.
+    Raises DoubtError or PspError as `join_classes` does, DoubtError as `options.ask` says, and
+    PspError if nothing was drawn.
     """
-    classes = join_classes(
-        exports, options.rename, undrawn_is_class=options.undrawn == "background"
-    )
+    classes = join_classes(exports, options.rename, undrawn_is_class=options.undrawn != "ignore")
     if not classes.names:
         problems = (picture.problem for export in exports for picture in export.pictures)
         problem = next(filter(None, problems), "")
@@ -86,7 +92,37 @@ def draft_card(
     text = _text(exports, sources, options, classes, path, splits=())
     table = CardReader(path).card(tomllib.loads(text)).exports
     assert table is not None
-    return Draft(sources, options, classes, gather(exports, table))
+    gathered = gather(exports, table)
+    gaps = ""
+    if options.undrawn is None and not any(export.background for export in exports):
+        gaps = about_gaps(exports)
+    if options.ask:
+        if gathered.twice and not options.twice:
+            raise _whose_labels(gathered.twice, sources)
+        if gaps:
+            raise _undrawn_doubt(gaps)
+    return Draft(sources, options, classes, gathered, (gaps,) if gaps else ())
+
+
+def _whose_labels(twice: Sequence[str], sources: Sources) -> DoubtError:
+    count = f"{len(twice)} picture{'' if len(twice) == 1 else 's'} ({twice[0]})"
+    places = {"first": sources.paths[0], "last": sources.paths[-1]}
+    return DoubtError(
+        f"{count}: labeled in two exports. Say whose labels count: --twice first or --twice last",
+        f"{count}: labeled in two exports. Whose labels count?",
+        [Answer(f"the {key}: {path}", {"twice": key}) for key, path in places.items()],
+    )
+
+
+def _undrawn_doubt(gaps: str) -> DoubtError:
+    return DoubtError(
+        gaps,
+        f"{gaps.partition(':')[0]}. What are they?",
+        [
+            Answer("a class, 'background'", {"undrawn": "background"}),
+            Answer("gaps between shapes: not trained on and not scored", {"undrawn": "ignore"}),
+        ],
+    )
 
 
 def default_name(paths: Sequence[Path]) -> str:
@@ -130,6 +166,10 @@ def _text(
         lines.append(f"images = {_near(sources.images, path)}")
     if sources.video:
         lines.append(f"video = {_near(sources.video, path)}")
+    if sources.masks:
+        lines.append(f"masks = {_quoted(sources.masks)}")
+    if options.twice:
+        lines.append(f'twice = "{options.twice}"  # whose labels count where two exports have some')
     if sources.format:
         lines.append(f"format = {_quoted(sources.format)}")
     undrawn = _quoted(classes.background) if classes.background else '"ignore"'

@@ -3,19 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from psp.annotations.doubt import Answer, DoubtError
 from psp.annotations.records import Export, MaskFile
 from psp.data.colors import Color
 from psp.errors import PspError
 
 BACKGROUND = "background"  # the class of undrawn pixels where no export has a name for it
-
-
-class SimilarNamesError(PspError):
-    """Names differ in case or signs only; each of `groups` may be one class."""
-
-    def __init__(self, message: str, groups: list[tuple[str, ...]]) -> None:
-        super().__init__(message)
-        self.groups = groups
 
 
 @dataclass(frozen=True)
@@ -40,7 +33,7 @@ def join_classes(
 
     `renames` maps an export's name to the class that it stands for. Where an export has undrawn
     pixels, they are a class, the first one, unless `undrawn_is_class` is False. Raises
-    SimilarNamesError for names that may be one class, and PspError for a rename of an unknown name.
+    DoubtError for names that may be one class, and PspError for a rename of an unknown name.
     """
     seen = list(dict.fromkeys(name for export in exports for name in export.classes))
     for name in renames:
@@ -98,8 +91,12 @@ def _check_similar(names: Mapping[str, object], renames: Mapping[str, str]) -> N
     ]
     if unsettled:
         one, other = unsettled[0][:2]
-        raise SimilarNamesError(
+        raise DoubtError(
             f"classes '{one}' and '{other}' may be one. Join them with --rename "
             f'"{other}={one}", or keep both with --rename "{one}={one},{other}={other}"',
-            unsettled,
+            f"Are '{one}' and '{other}' one class?",
+            [
+                Answer(f"one class, '{one}'", {"rename": {one: one, other: one}}),
+                Answer("two classes", {"rename": {one: one, other: other}}),
+            ],
         )

@@ -22,6 +22,7 @@ class Gathered:
     exports: tuple[Export, ...]
     pictures: tuple[tuple[str, AnnotatedPicture, str], ...]
     remarks: tuple[str, ...]
+    twice: tuple[str, ...] = ()  # pictures that two exports label
 
     @property
     def left_out(self) -> dict[Path, LeftOut]:
@@ -45,7 +46,13 @@ def gather(
     their records, are not drawn: it would be smaller without them.
     """
     remarks = [remark for export in exports for remark in export.remarks]
-    named = list(_named(exports))
+    found = _named(exports, table.twice)
+    named = found.pictures
+    if found.twice and table.twice:
+        remarks.append(
+            f"labeled in two exports: {len(found.twice)} of the pictures ({found.twice[0]}); the "
+            f"labels of the {table.twice} count (--twice)"
+        )
     used = [(name, p) for name, p in named if table.empty or p.drawn or p.problem]
     if not used:
         said = "; ".join(remarks)
@@ -60,31 +67,58 @@ def gather(
             f"left out, as nothing is drawn on them: {len(named) - len(used)} of {len(named)} "
             f"pictures ({first}). To train on them as background: --empty background"
         )
-    return Gathered(exports, tuple(_split(used, table, bad, remarks)), tuple(remarks))
+    pictures = tuple(_split(used, table, bad, remarks))
+    return Gathered(exports, pictures, tuple(remarks), found.twice)
 
 
-def _named(exports: tuple[Export, ...]) -> Iterator[tuple[str, AnnotatedPicture]]:
-    """Yield every picture with a name that no other has; a picture labeled twice has a problem."""
+@dataclass(frozen=True)
+class _Named:
+    """The pictures, each with a name that no other has, and what two exports label."""
+
+    pictures: list[tuple[str, AnnotatedPicture]]
+    twice: tuple[str, ...] = ()
+
+
+def _named(exports: tuple[Export, ...], counts_twice: str) -> _Named:
+    """Give every picture a name that no other has.
+
+    A picture that is labeled twice has a problem; of two exports, the labels of one may count.
+    """
     counts = Counter(picture.name for export in exports for picture in export.pictures)
     several = any(count > 1 for count in counts.values())
     identity = _identities(exports)
-    first: dict[str, str] = {}
+    entries: list[tuple[str, AnnotatedPicture]] = []
+    first: dict[str, tuple[int, int]] = {}  # of each picture: its export, and its place in entries
     taken: Counter[str] = Counter()
+    twice, dropped = [], set()
     for number, export in enumerate(exports, 1):
         for picture in export.pictures:
             name = f"{number}/{picture.name}" if several and len(exports) > 1 else picture.name
             taken[name] += 1
             if taken[name] > 1:
                 name = f"{name}~{taken[name]}"
-            same = identity[picture.image] if picture.image else name
-            other = first.setdefault(f"{same}#{picture.frame}", name) if picture.image else name
-            if other != name and not picture.problem and not picture.embedded:
-                problem = (
-                    f"{picture.source}: {picture.image} is labeled twice, here and for '{other}'. "
-                    "Leave one of them out"
-                )
-                picture = replace(picture, problem=problem)
-            yield name, picture
+            here = number, len(entries)
+            key = f"{identity[picture.image]}#{picture.frame}" if picture.image else f"#{name}"
+            there = first.setdefault(key, here)
+            entries.append((name, picture))
+            if there == here or picture.problem or picture.embedded:
+                continue
+            other = entries[there[1]][0]
+            if there[0] != number:
+                twice.append(picture.wanted)
+            if there[0] != number and counts_twice:
+                dropped.add(there[1] if counts_twice == "last" else here[1])
+                first[key] = here if counts_twice == "last" else there
+                continue
+            problem = (
+                f"{picture.source}: {picture.image} is labeled twice, here and for '{other}'. "
+                "Leave one of them out"
+            )
+            if there[0] != number:
+                problem += ", or say whose labels count: --twice first or --twice last"
+            entries[-1] = name, replace(picture, problem=problem)
+    kept = [entry for position, entry in enumerate(entries) if position not in dropped]
+    return _Named(kept, tuple(twice))
 
 
 def _identities(exports: tuple[Export, ...]) -> dict[Path, str]:

@@ -50,6 +50,8 @@ def prepare_own(
         draft = draft_card(exports, sources, options, card_beside(default))
         for line in describe(draft.gathered, draft.card_for(card_beside(default))[0]):
             report(Notice(line))
+        for line in draft.remarks:
+            report(Notice(line))
         for folder in [out] if out else numbered_names(default):
             path = card_beside(folder)
             card, text = draft.card_for(path)
@@ -85,7 +87,7 @@ def new_card(sources: Sources, options: OwnOptions, path: Path, report: Report =
         if _is_others(path, text):
             raise PspError(f"{path}: is there and says something else. Choose another -o")
         write(path, _marked(text))
-        for line in describe(draft.gathered, card):
+        for line in (*describe(draft.gathered, card), *draft.remarks):
             report(Notice(line))
     return card
 
@@ -103,6 +105,7 @@ def card_sources(card: Card, path: Path) -> Sources:
         images=from_card(table.images) if table.images else None,
         video=from_card(table.video) if table.video else None,
         format=table.format,
+        masks=table.masks,
     )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from psp.annotations.doubt import Answer, DoubtError
 from psp.annotations.format import Format, ReadOptions
 from psp.annotations.masks import read_masks
 from psp.annotations.pictures import PICTURES, Pictures
@@ -37,13 +38,14 @@ class Sources:
     """Where own data lie: photos and masks, or exports; `images` has pictures that lie apart.
 
     `format` names the format where the content fits several. `video` is the clip that tracks were
-    drawn on.
+    drawn on. `masks` says which files are the masks where there are two kinds.
     """
 
     paths: tuple[Path, ...]
     images: Path | None = None
     video: Path | None = None
     format: str = ""
+    masks: str = ""
 
     def all_paths(self) -> tuple[Path, ...]:
         """Return every path that the user gave."""
@@ -101,13 +103,12 @@ def _read(sources: Sources, places: list[Place]) -> Iterator[tuple[Export, Place
 
     A folder of pictures alone beside an export has its pictures.
     """
-    options = ReadOptions(video=sources.video)
+    options = ReadOptions(video=sources.video, masks=sources.masks)
     found = [recognize(place) for place in places]
-    if len(places) == 2 and not any(set(formats) - set(MASKS) for formats in found):
-        one, other = places
-        if one.given.is_dir() and other.given.is_dir() and sources.format in ("", *MASKS):
-            yield read_masks(one.root, other.root), one, None
-            return
+    if two := _two_folders(sources, places, found):
+        export = read_masks(*two, photos_first=sources.images is not None)
+        yield export, places[0], None
+        return
     images = Place(sources.images) if sources.images else None
     pictures = [
         p for p, formats in zip(places, found, strict=True) if not formats and _has_pictures(p)
@@ -117,9 +118,29 @@ def _read(sources: Sources, places: list[Place]) -> Iterator[tuple[Export, Place
         found.pop(places.index(images))
         places = [place for place in places if place is not images]
     for place, formats in zip(places, found, strict=True):
-        export = _chosen(place, formats, sources.format).read(place, options)
+        chosen = _chosen(place, formats, sources.format)
+        if sources.masks and chosen is not formats.get("masks"):
+            raise PspError(f"--masks is for plain masks, and {place.given} is {chosen.title}")
+        export = chosen.read(place, options)
         place.forget()
         yield export, place, images
+
+
+def _two_folders(
+    sources: Sources, places: Sequence[Place], found: Sequence[dict[str, Format]]
+) -> tuple[Path, Path] | None:
+    """Return the two folders if photos and masks are meant; the photos' first, if that is said."""
+    if sources.format not in ("", *MASKS) or any(set(formats) - set(MASKS) for formats in found):
+        return None
+    if not all(place.given.is_dir() for place in places):
+        return None
+    folders = [place.root for place in places]
+    if sources.images is None:
+        return (folders[0], folders[1]) if len(folders) == 2 else None
+    masks = [f for f in folders if f.resolve() != sources.images.resolve()]
+    if len(masks) == 1 and (len(folders) == 2 or (not found[0] and _has_pictures(places[0]))):
+        return sources.images, masks[0]
+    return None
 
 
 def _chosen(place: Place, formats: dict[str, Format], wanted: str) -> Format:
@@ -135,10 +156,11 @@ def _chosen(place: Place, formats: dict[str, Format], wanted: str) -> Format:
             + (f"; it looks like {titles}." if titles else f".{nearest(wanted, formats)}")
         )
     if len(formats) > 1:
-        first = next(iter(formats))
-        raise PspError(
-            f"{place.given}: may be {titles}. Say which: --format {first}, or give the files of "
-            "one alone"
+        ways = " or ".join(f"--format {name}" for name in formats)
+        raise DoubtError(
+            f"{place.given}: may be {titles}. Say which: {ways}, or give the files of one alone",
+            f"{place.given} may be several exports. Which is to be read?",
+            [Answer(format.title, {"format": name}) for name, format in formats.items()],
         )
     if not formats:
         raise PspError(f"{place.given}: {_unknown(place)}")
