@@ -25,7 +25,7 @@ from psp.annotations.polygons import EDGES, Polygon
 from psp.annotations.records import AnnotatedPicture, Export, Shape
 from psp.annotations.remarks import Remarks
 from psp.annotations.scan import scan_masks
-from psp.annotations.splits import folder_split
+from psp.annotations.splits import folders_split
 from psp.errors import PspError
 
 # cityscapesScripts, helpers/labels.py: names by id, and those that are trained on, in their order.
@@ -111,8 +111,7 @@ class _Photos:
 
     def split(self, stem: str) -> str:
         """Return the split that a folder above says."""
-        folders = PurePosixPath(stem).parent.parts
-        return next(filter(None, map(folder_split, reversed(folders))), "")
+        return folders_split(stem)
 
 
 @dataclass(frozen=True, slots=True)

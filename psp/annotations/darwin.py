@@ -20,7 +20,7 @@ from psp.annotations.polygons import WHOLE, Polygon
 from psp.annotations.records import AnnotatedPicture, Export, Region, Shape
 from psp.annotations.remarks import Remarks
 from psp.annotations.rle import BoxRuns, value_runs
-from psp.annotations.splits import split_of
+from psp.annotations.splits import folders_split
 from psp.errors import PspError
 
 _MARKS = ("darwin_json", '"slots"')
@@ -92,7 +92,7 @@ def _picture(place: Place, name: str, files: Pictures, remarks: Remarks) -> Anno
         source=path,
         wanted=PurePosixPath(name).stem,
         image=None,
-        split=split_of(name),
+        split=folders_split(name),
     )
     try:
         value = place.json(name, keep=False)

@@ -4,12 +4,7 @@ import re
 from pathlib import PurePosixPath
 
 from psp.annotations import matching
-
-SPLITS = {
-    **dict.fromkeys(("train", "training", "trainset", "tr"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "validate", "eval", "dev"), "val"),
-    **dict.fromkeys(("test", "testing", "testset", "tests"), "test"),
-}
+from psp.annotations.splits import SPLITS
 
 
 def _listed(text: str) -> frozenset[str]:

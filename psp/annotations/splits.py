@@ -3,14 +3,10 @@
 import re
 from pathlib import PurePosixPath
 
-_SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
+SPLITS = {
+    **dict.fromkeys(("train", "training", "trainset", "tr"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "eval", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "testset", "tests"), "test"),
 }
 
 
@@ -21,10 +17,16 @@ def split_of(name: str) -> str:
     """
     path = PurePosixPath(name.lower())
     words = re.findall("[a-z]+", path.stem)
-    found = next((_SPLITS[word] for word in words if word in _SPLITS), "")
-    return found or next(filter(None, map(folder_split, reversed(path.parent.parts))), "")
+    found = next((SPLITS[word] for word in words if word in SPLITS), "")
+    return found or folders_split(name)
+
+
+def folders_split(name: str) -> str:
+    """Return the split that the nearest folder of a file's path is, or ""."""
+    folders = reversed(PurePosixPath(name).parent.parts)
+    return next(filter(None, map(folder_split, folders)), "")
 
 
 def folder_split(folder: str) -> str:
     """Return the split that a folder like `valid` or `train2017` is, or ""."""
-    return _SPLITS.get(re.sub(r"[\d_-]+$", "", folder.lower()), "")
+    return SPLITS.get(re.sub(r"[\d_-]+$", "", folder.lower()), "")

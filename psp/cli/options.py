@@ -155,14 +155,22 @@ def card_named(name: str) -> "Card":
 
     A shipped card goes before shards of the same name under data/, which were made from it.
     """
-    from psp.data.cardfile import find_card, shipped
-    from psp.data.find import find_shards, shards_folder
+    from psp.data.cardfile import find_card
     from psp.data.manifest import read_manifest
     from psp.data.stored_card import card_from_dict
 
+    folder = shards_named(name)
+    return card_from_dict(read_manifest(folder)["card"]) if folder else find_card(name)
+
+
+def shards_named(name: str) -> Path | None:
+    """Return the folder of shards that a name means, where a card may be meant, too; None if so."""
+    from psp.data.cardfile import shipped
+    from psp.data.find import find_shards, shards_folder
+
     if Path(name).is_dir() or (name not in shipped() and shards_folder(name).is_dir()):
-        return card_from_dict(read_manifest(find_shards(name))["card"])
-    return find_card(name)
+        return find_shards(name)
+    return None
 
 
 class ShowGroup(TyperGroup):

@@ -1,12 +1,13 @@
 """psp recipe: the settings a training will use, and where each value comes from."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from psp.cli.options import Debug, Json, card_named
+from psp.cli.options import Debug, Json, card_named, shards_named
 
 if TYPE_CHECKING:
     from psp.data.card import Card
@@ -34,7 +35,7 @@ def recipe_show_command(
     """Show every setting and where its value comes from: psp recipe show voc2012"""
     data, suffix = _split_recipe(data)
     card = card_named(data)
-    name, settings = _explain(card, recipe or suffix)
+    name, settings = _explain(data, card, recipe or suffix)
     if as_json:
         rows = [{"setting": s.name, "value": s.value, "from": s.source} for s in settings]
         print(json.dumps({"card": card.name, "recipe": name, "settings": rows}))
@@ -56,7 +57,7 @@ def recipe_diff_command(
     for text in (one, two):
         data, recipe = _split_recipe(text)
         card = card_named(data)
-        name, settings = _explain(card, recipe)
+        name, settings = _explain(data, card, recipe)
         titles.append(f"{card.name}:{name}")
         columns.append(settings)
     pairs = [(a, b) for a, b in zip(*columns, strict=True) if a.value != b.value]
@@ -74,8 +75,36 @@ def _split_recipe(text: str) -> tuple[str, str | None]:
     return (data, recipe) if colon and not Path(text).is_dir() else (text, None)
 
 
-def _explain(card: "Card", recipe: str | None) -> tuple[str, list["ResolvedSetting"]]:
+def _explain(data: str, card: "Card", recipe: str | None) -> tuple[str, list["ResolvedSetting"]]:
+    """Return the recipe's name, and every setting that a training would have by it."""
     from psp.settings.sources import explain
 
+    if not (card.recipe or card.recipes) and recipe in (None, "default"):
+        return "from the data", _found(data)
     name = card.recipe_name if recipe in (None, "default") else str(recipe)
     return name, explain(card.recipe_named(name), f"recipe {name}")
+
+
+def _found(data: str) -> list["ResolvedSetting"]:
+    """Return the settings for a card without a recipe: those that a training on its shards finds.
+
+    Of a card alone it is only said which these are.
+    """
+    from psp.settings.sources import FOUND, explain
+
+    folder = shards_named(data)
+    if folder is None:
+        said = "chosen from the shards: psp recipe show SHARDS"
+        values, sources = {}, dict.fromkeys(FOUND, said)
+    else:
+        from psp.device import pick_device
+        from psp.train.from_data import find_recipe
+
+        found = find_recipe(folder, None, None, pick_device("auto"), ranks=1)
+        values, sources = found.values, found.sources
+    return [
+        replace(setting, value=values.get(setting.name), source=sources[setting.name], given=True)
+        if setting.name in sources
+        else setting
+        for setting in explain(values, "")
+    ]

@@ -12,6 +12,9 @@ from psp.settings.config import SETTINGS, TrainConfig, train_config
 from psp.settings.run import FREE_ON_RESUME
 from psp.settings.section import show
 
+# What a training finds itself where the card has no recipe: from the shards and from the device.
+FOUND = ("backbone", "crop", "batch", "steps")
+
 
 def settings_from(
     values: Mapping[str, Any], source: str, *, stored: bool = False

@@ -10,6 +10,7 @@ from PIL import Image
 
 from psp.data.cardfile import read_card
 from psp.data.shards import ShardSplit
+from psp.train.request import train_request
 
 WORDS = ["oak", "elm", "fir", "yew", "ash", "bay", "fig", "gum", "haw", "ivy", "koa", "nut"]
 SIZE = (40, 56)  # neither square nor a multiple of each other
@@ -273,3 +274,17 @@ def test_a_folder_named_like_a_card_is_told_from_the_card(camvid_raw, masked, tm
     masked.rename(tmp_path / "camvid")
     psp("prepare", "camvid", "-o", "own", check=0)
     assert ShardSplit(tmp_path / "own", "train").card.layout == "annotated"
+
+
+def test_the_recipe_that_is_shown_is_that_of_a_training(masked, tmp_path, psp):
+    psp("prepare", masked / "photos", masked / "masks", check=0)
+    _, out, _ = psp("recipe", "show", "data/garden", "--json", check=0)
+    shown = {row["setting"]: row for row in json.loads(out)["settings"]}
+    request = train_request(tmp_path / "data/garden")
+    assert {name: row["value"] for name, row in shown.items()} == json.loads(
+        json.dumps(request.config.flat())
+    )
+    assert {name: shown[name]["from"] for name in request.sources} == request.sources
+    _, out, _ = psp("recipe", "show", "data/garden.toml", check=0)
+    (line,) = (line for line in out.splitlines() if line.startswith("crop"))
+    assert "shards" in line and "473" not in line

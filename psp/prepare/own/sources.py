@@ -20,7 +20,7 @@ from psp.annotations.pictures import PICTURES, Pictures
 from psp.annotations.place import Place
 from psp.annotations.records import AnnotatedPicture, Export, MaskFile
 from psp.annotations.registry import MASKS, recognize
-from psp.annotations.splits import folder_split
+from psp.annotations.splits import folders_split
 from psp.annotations.ultralytics import is_label_file
 from psp.annotations.unread import unread
 from psp.errors import PspError, nearest
@@ -273,8 +273,7 @@ def _with_splits(pictures: list[AnnotatedPicture], root: Path) -> list[Annotated
 
 
 def _folder_split(path: Path, root: Path) -> str:
-    folders = path.parent.relative_to(root).parts if path.is_relative_to(root) else ()
-    return next(filter(None, map(folder_split, reversed(folders))), "")
+    return folders_split(path.relative_to(root).as_posix()) if path.is_relative_to(root) else ""
 
 
 def _found(
