@@ -92,7 +92,8 @@ class Run:
     def read_config(self) -> dict[str, Any]:
         """Return config.json. Raises PspError when it is missing or damaged."""
         if not os.path.lexists(self.config):
-            raise PspError(f"{self.folder}: not a run (it has no config.json).")
+            there = "not a run (it has no" if self.folder.exists() else "no such run (there is no"
+            raise PspError(f"{self.folder}: {there} config.json). The runs that are here: psp runs")
         value = read_header(self.config)
         value.object("settings")
         value.text("data")

@@ -51,9 +51,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except USAGE_ERROR as error:
-            if answer := self._answer_to_words(error):
-                raise _user_error(answer) from None
-            raise
+            raise _user_error(self._answer_to_words(error) or self._usage(error)) from None
         except PspError as error:
             if debugging():
                 raise
@@ -78,6 +76,15 @@ class Commands(TyperGroup):
 
             raise PspError(command_answer(args[0], list(self.commands)))
         return super().resolve_command(ctx, args)
+
+    def _usage(self, error: Any) -> str:
+        """Return a wrong use of a command as one line, with the example of the command's help."""
+        command = error.ctx.command if error.ctx else self.commands[self.given[0]]
+        path = error.ctx.command_path if error.ctx else f"psp {self.given[0]}"
+        text = error.format_message().rstrip(".")
+        _, example, words = (command.help or "").partition("\n")[0].rpartition(": psp ")
+        example = f"For example: psp {words}. " if example else ""
+        return f"{path}: {text[:1].lower()}{text[1:]}. {example}All options: {path} --help"
 
     def _answer_to_words(self, error: Exception) -> str | None:
         """Return one line on options that the command does not have; None for another error."""

@@ -46,7 +46,8 @@ def draw_confusion(confusion: NDArray[np.int64], names: Sequence[str], title: st
     if np.isnan(shares).any():
         line += " (gray: no labels)"
     if len(shown) < len(names):
-        line = f"the {len(shown)} of {len(names)} classes with the most confused pixels: {line}"
+        which = "with the most confused pixels" if len(shown) == MOST else "that occur"
+        line = f"the {len(shown)} of {len(names)} classes {which}. {line.capitalize()}"
     cell = min(max(640 // len(shown), 23), 120)
     margin = MARGIN + text_width(labels, FONT)
     across, down = cell * len(below), cell * len(shown)
@@ -68,11 +69,13 @@ def draw_confusion(confusion: NDArray[np.int64], names: Sequence[str], title: st
 
 def most_confused(confusion: NDArray[np.int64], most: int) -> list[int]:
     """Return at most so many classes, in their order: those with the most pixels that are taken for
-    another class, or another class for them."""
+    another class, or another class for them. If not all fit, one without any pixel is left out."""
     if len(confusion) <= most:
         return list(range(len(confusion)))
-    wrong = confusion.sum(0) + confusion.sum(1) - 2 * np.diag(confusion)
-    return sorted(np.argsort(-wrong, kind="stable")[:most].tolist())
+    pixels = confusion.sum(0) + confusion.sum(1)
+    wrong = pixels - 2 * np.diag(confusion)
+    order = [index for index in np.argsort(-wrong, kind="stable").tolist() if pixels[index]]
+    return sorted(order[:most]) or [0]
 
 
 def _write_numbers(

@@ -30,7 +30,10 @@ def draw_per_class(
     title: str,
 ) -> bytes:
     """Return the bars as a PNG. `ious` (classes,), 0..1; NaN is neither labeled nor predicted."""
-    order = sorted(range(len(names)), key=lambda c: (np.isnan(ious[c]), -np.nan_to_num(ious[c]), c))
+    absent = int(np.isnan(ious).sum())
+    left_out = len(names) > ROWS and 0 < absent < len(names)
+    shown = [c for c in range(len(names)) if not (left_out and np.isnan(ious[c]))]
+    order = sorted(shown, key=lambda c: (np.isnan(ious[c]), -np.nan_to_num(ious[c]), c))
     columns = -(-len(order) // ROWS)
     rows = -(-len(order) // columns)
     size, line = (9, 22) if columns == 1 else (7.5, 18)
@@ -44,8 +47,8 @@ def draw_per_class(
 
         height = TOP + rows * line + 26
         figure = new_figure(WIDTH, height)
-        absent = int(np.isnan(ious).sum())
         remark = f"; {absent} neither labeled nor predicted" if absent else ""
+        remark += ", left out" if left_out else ""
         write_title(figure, title, f"IoU per class in percent{remark}")
         axes = place(figure, 0, 0, WIDTH, height)
         axes.set_xlim(0, WIDTH)

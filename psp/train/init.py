@@ -169,7 +169,8 @@ def _load_backbone(network: PSPNet, tensors: Mapping[str, Tensor], source: str) 
     if problems:
         raise PspError(
             f"{source}: not the weights of a {network.spec.backbone} with the "
-            f"{network.spec.stem} stem: {first_of(problems)}."
+            f"{network.spec.stem} stem: {first_of(problems)}. Choose another "
+            "--backbone, or weights of this one (see: psp models)"
         )
     network.backbone.load_state_dict(given)
     return f"backbone from {source}; new: pyramid and classifiers"

@@ -32,7 +32,7 @@ def check_gpus(gpus: int, device: str) -> None:
             f"--gpus {gpus} --device {device}: --gpus trains on CUDA devices. Leave --device out"
         )
     if (count := torch.cuda.device_count()) < gpus:
-        raise PspError(f"--gpus {gpus}: torch sees {count} CUDA devices here.")
+        raise PspError(f"--gpus {gpus}: torch sees {count} CUDA devices here. See: psp doctor")
 
 
 def launch(ranks: int, arguments: Sequence[str]) -> int:

@@ -53,7 +53,7 @@ def out_of_memory(state: TrainingState) -> PspError:
     ways = []
     if pictures > _least(state):
         ways = [
-            "--batch auto (the same batch, computed in parts that fit)",
+            "--batch auto (accumulate: the same batch, computed in parts that fit)",
             f"--batch {max(_least(state), pictures // 2) * ranks}",
         ]
     ways.append(f"a --crop below {state.config.augmentation.crop}")

@@ -52,6 +52,9 @@ def test_the_most_confused_classes_are_those_with_the_most_wrong_pixels():
     assert most_confused(confusion, 2) == [7, 33]
     assert len(most_confused(confusion, 30)) == 30
     assert most_confused(confusion[:30, :30], 30) == list(range(30))
+    confusion[10:, 10:] = 0  # classes without any pixel
+    assert most_confused(confusion, 30) == [*range(10), 33]
+    assert most_confused(confusion * 0, 30)
 
 
 def test_curves_of_a_run_that_has_just_begun_and_of_changed_loss_terms():
