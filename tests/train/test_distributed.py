@@ -407,7 +407,8 @@ def test_what_runs_away_or_does_not_fit_is_said_once(place, spoil):
     expected = {
         "finite": "at step 2 (pictures: ",
         "memory": "error: rank 1: out of memory on cpu with 4 pictures of 137. Use --batch "
-        "auto (accumulate: the same batch, computed in parts that fit); or --batch 4; or a --crop below 137",
+        "auto (accumulate: the same batch, computed in parts that fit); or --batch 4; or a --crop "
+        "below 137",
     }
     assert len(errors) == 1 and expected[spoil] in errors[0], done.stderr
     assert not list(place.glob("run/checkpoints/*"))
