@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 640, 260  # of the viewBox
-LEFT, RIGHT, TOP, BOTTOM = 74, 20, 14, 34  # margins
+LEFT, RIGHT, TOP, BOTTOM = 88, 20, 14, 34  # margins
 MOST = 400  # points of a line; of more, the means of neighbors are drawn
 
 Point = tuple[float, float]
@@ -87,7 +87,7 @@ def drawn(chart: Chart) -> DrawnChart | None:
     xs = [x for s in series for x, _ in s.points]
     ys = [y for s in series for _, y in s.points]
     x_ticks = ticks(min(*xs, 0), max(*xs, 1), 6)
-    y_ticks = ticks(min(*ys, 0), max(*ys), 5)
+    y_ticks = ticks(min(*ys, 0), max(ys), 5)
     x_of = _scale(min(*xs, 0), max(*xs, 1), LEFT, WIDTH - RIGHT)
     y_of = _scale(min(y_ticks), max(y_ticks), HEIGHT - BOTTOM, TOP)
     return DrawnChart(

@@ -91,11 +91,22 @@ if (heatmap) {
       for (let p = 0; p < size; p++) {
         const value = share(t, p);
         if (value < 0.005) continue;
-        pen.fillStyle = value > 0.25 ? color("--on-accent") : color("--ink");
+        pen.fillStyle = readable(color, Math.sqrt(value));
         const text = cell >= 60 ? percent(value) : Math.round(100 * value);
         pen.fillText(text, left + (p + 0.5) * cell, top + (t + 0.5) * cell);
       }
     }
+  }
+
+  // Black or white, whichever has more contrast with the cell's color; it is 4.5 at least.
+  function readable(color, strength) {
+    const heat = color("--heat").split(" ").map(Number);
+    const paper = [1, 3, 5].map(at => parseInt(color("--paper").slice(at, at + 2), 16));
+    const light = heat.map((value, at) => {
+      const mixed = (strength * value + (1 - strength) * paper[at]) / 255;
+      return mixed <= 0.04045 ? mixed / 12.92 : ((mixed + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2] > 0.179 ? "#000" : "#fff";
   }
 
   function read(t, p) {
