@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from psp.errors import printable
 from psp.evaluate.metrics import (
     accuracy,
     boundary_f,
@@ -62,7 +63,7 @@ class Evaluation:
             "images": self.images,
             "data_fingerprint": self.data_fingerprint,
             "shards": dict(self.shards),
-            "model": str(self.model.path),
+            "model": printable(str(self.model.path)),  # JSON has no names that are no UTF-8
             "weights": self.model.which,
             "weights_sha256": self.weights_sha256,
             "step": self.header.step,
@@ -76,7 +77,7 @@ class Evaluation:
             },
             "procedure_fingerprint": procedure_fingerprint(asdict(self.procedure), self.precision),
             "versions": {"psp": __version__, "torch": torch.__version__},
-            "label_files": str(self.labels) if self.labels else None,
+            "label_files": printable(str(self.labels)) if self.labels else None,
         }
         if self.tally is None:
             return record

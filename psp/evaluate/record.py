@@ -9,7 +9,7 @@ import numpy as np
 
 from psp.errors import PspError
 from psp.evaluate.evaluation import procedure_fingerprint
-from psp.evaluate.metrics import SCORES, Counts
+from psp.evaluate.metrics import SCORES, Counts, scores_of
 from psp.headers import Fields, is_whole, read_header
 from psp.model.procedure import Procedure
 
@@ -115,6 +115,11 @@ def read_record(path: Path) -> EvaluationRecord:
     shards = value.object("shards") if "shards" in value else None
     versions = value.object("versions", {})
     conventions = value.object("miou_by_convention")
+    confusion = _counts(value, "confusion", len(classes), len(classes))
+    borders = _counts(value, "borders", len(classes), 4)
+    # Scores that the file was written without, as an older psp had fewer, follow from its counts.
+    later = {} if confusion is None else scores_of(confusion, borders)
+    stored = {s.key: value.number(s.key, 0, 1) for s in SCORES if s.key in value}
     return EvaluationRecord(
         path=path,
         dataset=value.text("dataset"),
@@ -128,12 +133,12 @@ def read_record(path: Path) -> EvaluationRecord:
         shards={key: shards.text(key) for key in shards.value} if shards else None,
         procedure=procedure.value,
         precision=procedure.text("precision", "fp32"),
-        scores={s.key: value.number(s.key, 0, 1) for s in SCORES if s.key in value},
+        scores=later | stored,
         conventions={key: conventions.number(key, 0, 1) for key in conventions.value},
         classes=classes,
         pictures=tuple(map(_picture, value.objects("pictures"))),
-        confusion=_counts(value, "confusion", len(classes), len(classes)),
-        borders=_counts(value, "borders", len(classes), 4),
+        confusion=confusion,
+        borders=borders,
         versions={key: versions.text(key) for key in versions.value},
     )
 

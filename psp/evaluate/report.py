@@ -4,6 +4,7 @@ evaluations/NAME.html   beside NAME.json and its pictures, NAME.pictures.zip
 report.html             of a run: its newest evaluation, the training's curves and settings
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def write_run_report(run: Run, record: EvaluationRecord | None) -> Path:
     records, others = stored_records(run.evaluations)
     links = [
         Link(
-            quote(f"{other.path.parent.name}/{page_of(other.path).name}")
+            quote(os.fsencode(f"{other.path.parent.name}/{page_of(other.path).name}"))
             if page_of(other.path).exists()
             else "",
             other.name,

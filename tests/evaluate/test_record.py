@@ -10,6 +10,7 @@ from helpers.evaluations import evaluation, stored
 from psp.errors import PspError
 from psp.evaluate.metrics import SCORES, miou_labeled, miou_occurring, scores_of
 from psp.evaluate.record import read_record
+from psp.evaluate.report import page_of, write_report
 
 
 @pytest.fixture
@@ -33,6 +34,18 @@ def test_every_score_follows_from_the_stored_counts(path):
     assert record.scores["mean_accuracy"] < record.scores["mean_accuracy_labeled"]
 
 
+def test_a_score_that_the_file_was_written_without_is_computed(path):
+    stored(path)
+    scores = dict(read_record(path).scores)
+    value = json.loads(path.read_text())
+    del value["mean_f1"], value["boundary_f"]
+    path.write_text(json.dumps(value))
+    assert dict(read_record(path).scores) == scores
+    del value["borders"]
+    path.write_text(json.dumps(value))
+    assert read_record(path).scores.keys() == scores.keys() - {"boundary_f"}
+
+
 def test_a_record_is_what_was_evaluated(path):
     result, _ = evaluation(path, classes=4)
     stored(path, classes=4)
@@ -42,6 +55,13 @@ def test_a_record_is_what_was_evaluated(path):
     assert [p.name for p in record.pictures] == [p.name for p in result.tally.pictures]
     assert [p.miou for p in record.pictures] == [p.miou for p in result.tally.pictures]
     assert record.procedure_fingerprint == result.to_dict()["procedure_fingerprint"]
+
+
+def test_a_path_that_is_no_utf_8_can_be_stored_and_shown(tmp_path):
+    path = tmp_path / "caf\udce9" / "val-ss.json"
+    write_report(path, None, stored(path))
+    assert "caf\\udce9" in read_record(path).model
+    assert "caf\\udce9" in page_of(path).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
