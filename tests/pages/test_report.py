@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.evaluations import stored
 
-from psp.evaluate.report import page_of, remake_report, write_report
+from psp.evaluate.report import page_of, remake_report, remake_reports, write_report
 from psp.evaluate.shown import MOST_BYTES, ShownPicture, pictures_file
 from psp.images.encoding import encode_jpeg, encode_label
 from psp.runs import Run
@@ -104,6 +104,35 @@ def test_the_heat_map_is_read_by_keys_and_pointer(page, opened):
         assert tab.is_visible("ol.side.prediction") and not tab.is_visible("ol.side.target")
         tab.locator("#heatmap").hover(position={"x": 120, "y": 100})
         assert "what is called" in tab.inner_text("#cell")
+
+
+@pytest.mark.browser
+def test_a_run_before_its_evaluation_shows_curves_and_settings(
+    tmp_path, opened, weak_texts, too_wide
+):
+    run = Run(tmp_path / "run")
+    run.folder.mkdir()
+    config = {
+        "settings": {"lr": 0.02},
+        "data": "/data",
+        "data_fingerprint": "d" * 64,
+        "command": "psp train town --lr 0.02",
+    }
+    run.config.write_text(json.dumps(config))
+    lines = [
+        {"event": "step", "step": n, "loss": 9 / n, "main": 5 / n, "lr": 0.1} for n in (1, 2, 3)
+    ]
+    run.metrics.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    (page,) = remake_reports(run)
+    with opened(page, width=390) as tab:
+        assert "psp evaluate" in tab.inner_text("header")
+        assert tab.locator(".chart").count() == 2
+        assert "loss 3" in " ".join(tab.inner_text(".charts").split())
+        assert tab.locator(".settings tr:visible").count() == 2  # the heading, and lr
+        tab.click("#defaults")
+        assert tab.locator(".settings tr:visible").count() > 30
+        assert "0.02" in tab.inner_text(".settings") and "command" in tab.inner_text(".settings")
+        assert weak_texts(tab) == [] and not too_wide(tab)
 
 
 @pytest.mark.browser

@@ -154,7 +154,7 @@ if (heatmap) {
     button.addEventListener("click", () => {
       side = button.dataset.side;
       for (const each of document.querySelectorAll(".normalize")) {
-        each.ariaPressed = String(each === button);
+        each.setAttribute("aria-pressed", each === button);
       }
       for (const each of document.querySelectorAll(".side")) {
         each.hidden = !each.classList.contains(side);

@@ -88,7 +88,7 @@ function Card(figure) {
   };
   const choose = view => {
     chosen = view;
-    for (const button of buttons) button.ariaPressed = String(button.dataset.view === view);
+    for (const button of buttons) button.setAttribute("aria-pressed", button.dataset.view === view);
     show(view);
   };
 
@@ -124,7 +124,7 @@ function Card(figure) {
 const all = [...document.querySelectorAll(".all")];
 function chooseAll(view) {
   for (const card of cards) card.choose(view);
-  for (const button of all) button.ariaPressed = String(button.dataset.view === view);
+  for (const button of all) button.setAttribute("aria-pressed", button.dataset.view === view);
 }
 for (const button of all) button.addEventListener("click", () => chooseAll(button.dataset.view));
 document.addEventListener("keydown", event => {
@@ -138,8 +138,8 @@ document.addEventListener("keydown", event => {
 const chips = [...document.querySelectorAll("button.chip")];
 for (const chip of chips) {
   chip.addEventListener("click", () => {
-    const on = chip.ariaPressed !== "true";
-    for (const each of chips) each.ariaPressed = String(on && each === chip);
+    const on = chip.getAttribute("aria-pressed") !== "true";
+    for (const each of chips) each.setAttribute("aria-pressed", on && each === chip);
     highlight(on ? Number(chip.dataset.class) : null);
   });
 }

@@ -16,9 +16,9 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const {key, kind} = button.dataset;
       const first = kind === "text" || key === "id" ? "ascending" : "descending";
       const other = first === "ascending" ? "descending" : "ascending";
-      const order = head.ariaSort === first ? other : first;
-      for (const each of buttons) each.closest("th").ariaSort = "none";
-      head.ariaSort = order;
+      const order = head.getAttribute("aria-sort") === first ? other : first;
+      for (const each of buttons) each.closest("th").setAttribute("aria-sort", "none");
+      head.setAttribute("aria-sort", order);
       const sign = order === "ascending" ? 1 : -1;
       const compare = (a, b) => {
         const [x, y] = [a.dataset[key], b.dataset[key]];
@@ -37,8 +37,8 @@ for (const table of document.querySelectorAll("table.sortable")) {
 const defaults = document.getElementById("defaults");
 if (defaults) {
   defaults.addEventListener("click", () => {
-    const shown = defaults.ariaPressed !== "true";
-    defaults.ariaPressed = String(shown);
+    const shown = defaults.getAttribute("aria-pressed") !== "true";
+    defaults.setAttribute("aria-pressed", shown);
     for (const row of document.querySelectorAll(".settings .default")) row.hidden = !shown;
   });
 }
