@@ -6,9 +6,12 @@ from contextlib import contextmanager
 import pytest
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """A headless browser; a machine without one skips, and says what is missing."""
+    """A headless browser; a machine without one skips, and says what is missing.
+
+    It ends with the module: the tests of other rooms start and stop processes of their own.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
@@ -19,7 +22,7 @@ def browser():
         started.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def opened(browser):
     """opened(path, width=1280, dark=False): a page in the browser, for a `with`.
 
