@@ -9,7 +9,7 @@ from typing import Any
 
 from psp.evaluate.metrics import SCORES
 from psp.files import read_bytes
-from psp.pages.curves import Chart, Point, Series
+from psp.pages.line_chart import Chart, Point, Series
 from psp.pages.report import SettingRow
 from psp.runs import Run
 from psp.settings.config import SETTINGS, train_config

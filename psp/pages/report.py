@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from psp.pages.confusions import largest_confusions
-from psp.pages.curves import Chart, drawn
+from psp.pages.confusions_in_words import largest_confusions
+from psp.pages.line_chart import Chart, drawn
 from psp.pages.page import JPEG, PNG, data_uri, write_page
 
 CONFUSIONS = 10  # in words, of each kind

@@ -1,4 +1,4 @@
-"""Line charts as inline SVG: where lines, ticks and texts are; `curves.html.j2` draws them.
+"""Line charts as inline SVG: where lines, ticks and texts are; `line_chart.html.j2` draws them.
 
 Colors come from the page's CSS, so a chart follows light and dark.
 """

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from psp.pages.curves import MOST, Chart, Series, drawn, thinned, ticks
+from psp.pages.line_chart import MOST, Chart, Series, drawn, thinned, ticks
 
 
 @pytest.mark.parametrize(
