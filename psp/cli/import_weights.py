@@ -46,6 +46,8 @@ def import_command(
         say(f"{source}: {imported.what}")
         for remark in imported.remarks:
             say(remark)
+        if imported.procedure:
+            say(f"its own procedure, the default: {imported.procedure.description}")
         if imported.unused:
             say(f"not part of the network, ignored: {', '.join(imported.unused)}")
         say(f"next: psp predict PHOTOS -m {out}")

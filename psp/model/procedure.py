@@ -200,6 +200,17 @@ class Published:
         if self.windows != "square":
             replace(procedure, windows=self.windows, stride=self.stride)
 
+    @property
+    def description(self) -> str:
+        """What is fixed, for people: "mmseg, windows of 97x97, size that fits into 2048x512"."""
+        procedure = Procedure(41, windows=self.windows, stride=self.stride, resize=self.resize)
+        parts = [self.name]
+        if self.windows != "square":
+            parts.append(procedure.windows_text)
+        if self.resize:
+            parts.append(procedure.size_text)
+        return ", ".join(parts)
+
 
 def parse_windows(text: str) -> tuple[int, int] | None:
     """Return the width and height of WIDTHxHEIGHT, or None for `whole`. Raises PspError."""

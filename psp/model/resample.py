@@ -64,8 +64,10 @@ def _between_corners(length: int, wanted: int) -> Taps:
 
 def resample(maps: Tensor, axis: int, taps: Taps) -> Tensor:
     """Apply taps along an axis; float32."""
-    if taps.source.shape[1] == 1:  # the same size: the pixels as they are, one after the other
-        return maps.narrow(axis, int(taps.source[0, 0]), len(taps.source)).float()
+    first, last = int(taps.source[0, 0]), int(taps.source[-1, 0])
+    if taps.source.shape[1] == 1 and last - first == len(taps.source) - 1:
+        # The same size, and not mirrored: the pixels as they are, one after the other.
+        return maps.narrow(axis, first, len(taps.source)).float()
     source = torch.from_numpy(taps.source).to(maps.device)
     weight = torch.from_numpy(taps.weight).to(maps.device)
     shape = [-1 if dimension == axis else 1 for dimension in range(maps.ndim)]

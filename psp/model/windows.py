@@ -20,6 +20,9 @@ from psp.model.resample import Taps, bilinear_taps
 
 # Pixels of the largest picture that goes through the network as a whole: four times Cityscapes'.
 MOST_WHOLE = 1 << 23
+# Share of a window along which its weight falls, half of what two windows share as a rule: a longer
+# one leaves the average of both to fewer pixels, and scored less.
+RAMP = 1 / 6
 LARGEST = 1 << 17  # side of a picture at a scale, where its short side is what is asked for
 
 
@@ -83,11 +86,11 @@ class Axis:
         inside = positions - start
         weights = ((inside >= 0) & (inside < self.crop)).astype(np.float32)
         if self.taper:
-            middle = (self.crop + 1) / 2
+            ramp = self.crop * RAMP
             if start > 0:
-                weights = np.minimum(weights, np.maximum(0, inside + 1) / middle)
+                weights = np.minimum(weights, np.maximum(0, inside + 1) / ramp)
             if start < self.starts[-1]:
-                weights = np.minimum(weights, np.maximum(0, self.crop - inside) / middle)
+                weights = np.minimum(weights, np.maximum(0, self.crop - inside) / ramp)
         return weights.astype(np.float32)
 
     def totals(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -5,11 +5,12 @@ The entries are in catalog.toml beside this file: addresses, checksums, terms, p
 
 import os
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from psp.errors import PspError
+from psp.model.procedure import Published
 
 CATALOG = Path(__file__).with_suffix(".toml")
 
@@ -50,7 +51,10 @@ class Score:
 
 @dataclass(frozen=True)
 class Entry:
-    """Published weights. psp runs them on windows of `crop`, on pictures of `base_size`."""
+    """Published weights. psp runs them by their `procedure`.
+
+    By another one, that is on windows of `crop`, and pictures of a long side of `base_size`.
+    """
 
     name: str
     publisher: Publisher
@@ -63,6 +67,7 @@ class Entry:
     version: int  # of the catalog; each version has its own cache folder
     base_size: int | None = None
     align_corners: bool = False  # of its upsampling; the tensors do not show it
+    procedure: Published | None = None  # of its scores; None: what the importer reads in the file
 
     @property
     def path(self) -> Path:
@@ -98,6 +103,7 @@ class Entry:
             "read_in": self.publisher.read_in,
             "crop": self.crop,
             "base_size": self.base_size,
+            "test": asdict(self.procedure) if self.procedure else None,
             "megabytes": self.megabytes,
             "cached": str(self.path) if self.path.is_file() else None,
         }
@@ -110,12 +116,13 @@ def entries() -> dict[str, Entry]:
     return {
         name: Entry(
             **{
-                **table,
+                **{key: value for key, value in table.items() if key != "test"},
                 "name": name,
                 "version": value["version"],
                 "publisher": publishers[table["publisher"]],
                 "files": tuple(Remote(**file) for file in table["files"]),
                 "scores": tuple(Score(**score) for score in table["scores"]),
+                "procedure": Published(**table["test"]) if "test" in table else None,
             }
         )
         for name, table in value["weights"].items()

@@ -10,6 +10,7 @@ from psp.data.card import Card
 from psp.data.cardfile import with_facts
 from psp.errors import PspError
 from psp.files import file_sha256
+from psp.model.procedure import Published
 from psp.model.pspnet import build
 from psp.model.weights import Header, check_header, save_weights
 from psp.settings.sources import resolve
@@ -25,6 +26,7 @@ class PictureSizes:
 
     crop: int  # side of the window
     base_size: int | None  # long side that pictures are resized to; None: their own size
+    procedure: Published | None = None  # of the publisher's test; None: as the file says
 
 
 def import_weights(
@@ -74,6 +76,7 @@ def import_weights(
         base_size=sizes.base_size,
         step=0,
         preprocessing=network.preprocessing,
+        procedure=sizes.procedure or network.procedure,
         source="; ".join([network.what, *checksums, *network.remarks, *filter(None, [origin])]),
     )
     check_header(header, f"{source}: cannot become psp weights")
@@ -128,7 +131,7 @@ def _in_card_order(network: ImportedNetwork, card: Card) -> ImportedNetwork:
         else tensor
         for name, tensor in network.tensors.items()
     }
-    notes = tuple(remarks(names, card.names, positions))
+    notes = (*network.remarks, *remarks(names, card.names, positions))
     return replace(network, tensors=tensors, remarks=notes)
 
 

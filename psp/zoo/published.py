@@ -94,7 +94,7 @@ def _import(entry: Entry, source: Path, out: Path) -> tuple[str, tuple[str, ...]
 
     addresses = ", ".join(file.address for file in entry.files)
     origin = f"published as {addresses} by {entry.publisher.title}; terms: {entry.publisher.terms}"
-    sizes = PictureSizes(entry.crop, entry.base_size)
+    sizes = PictureSizes(entry.crop, entry.base_size, entry.procedure)
     try:
         network = import_weights(source, out, find_card(entry.card), sizes=sizes, origin=origin)
         spec = network.architecture

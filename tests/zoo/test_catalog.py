@@ -121,4 +121,5 @@ def test_where_weights_are_kept(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / "xdg/psp"
     monkeypatch.setenv("PSP_CACHE", "~/own")
     assert cache_folder() == tmp_path / "own"
-    assert entries()["ade20k-r50-csail"].path.parent == tmp_path / "own/weights-1"
+    entry = entries()["ade20k-r50-csail"]
+    assert entry.path.parent == tmp_path / f"own/weights-{entry.version}"

@@ -31,6 +31,7 @@ def show_model(summary: "Summary") -> None:
         ("parameters", f"{summary.parameters / 1e6:.1f} M{aux}; {summary.size / 1e6:.1f} MB"),
         ("cost", f"{summary.flops / 1e9:.1f} GFLOPs per window of {header.crop}"),
         ("pictures", size),
+        ("procedure", header.procedure.description if header.procedure else ""),
         ("input", f"RGB, minus {' / '.join(f'{value:g}' for value in mean)}, over {scale}"),
         ("classes", f"{len(header.classes)} of {header.dataset}: {names}"),
         ("trained", f"to step {header.step}" if header.step else ""),
@@ -77,12 +78,13 @@ def show_entry(entry: Entry) -> None:
     """Print everything about an entry of the catalog of published weights."""
     publisher = entry.publisher
     size = f"resized to a long side of {entry.base_size}" if entry.base_size else "original size"
+    size = f"windows of {entry.crop}, {size}"
     rows = [
         ("network", f"PSPNet, {entry.backbone}; {entry.megabytes} MB once fetched"),
         ("classes", f"those of the card {entry.card}: psp cards show {entry.card}"),
         ("scores", "; ".join(map(_describe_score, entry.scores))),
         ("read in", publisher.read_in),
-        ("pictures", f"windows of {entry.crop}, {size}"),
+        ("pictures", entry.procedure.description if entry.procedure else size),
         ("by", f"{publisher.title}, {publisher.page}"),
         ("terms", entry.terms),
         *(

@@ -18,6 +18,7 @@ from psp.errors import PspError
 from psp.model.architecture import Architecture
 from psp.model.backbones.resnet import BLOCKS
 from psp.model.preprocessing import Preprocessing
+from psp.model.procedure import Published
 from psp.model.pspnet import build
 from psp.zoo.importers.caffemodel import Layer, read_layers
 from psp.zoo.importers.importer import ImportedNetwork, Importer, SavedNetwork
@@ -82,6 +83,7 @@ def read_caffemodel(data: bytes) -> ImportedNetwork:
         PREPROCESSING,
         crop,
         unused,
+        procedure=Published("caffe"),
         kind="caffe",
     )
 

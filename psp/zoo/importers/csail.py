@@ -17,6 +17,8 @@ from torch import Tensor
 from psp.errors import PspError
 from psp.model.architecture import Architecture
 from psp.model.backbones.resnet import backbone_of
+from psp.model.procedure import Published
+from psp.model.procedures.csail import CSAIL
 from psp.zoo.importers.importer import (
     ImportedNetwork,
     Importer,
@@ -131,6 +133,7 @@ def read_csail(encoder: Mapping[str, Tensor], decoder: Mapping[str, Tensor]) -> 
         spec,
         tensors,
         unused=tuple(unused),
+        procedure=Published("csail", "whole", resize=CSAIL.resize),
         kind="csail",
     )
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from psp.errors import PspError
 from psp.model.architecture import Architecture
 from psp.model.preprocessing import IMAGENET, Preprocessing
+from psp.model.procedure import Published
 from psp.zoo.tensors import read_checkpoint
 
 
@@ -31,6 +32,7 @@ class ImportedNetwork:
         None  # names in the order of the channels, if the file has them
     )
     remarks: tuple[str, ...] = ()  # what the import changed
+    procedure: Published | None = None  # its own test procedure, where that is not semseg's
     kind: str = field(kw_only=True)  # the name of its importer
 
 

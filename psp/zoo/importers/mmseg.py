@@ -27,6 +27,7 @@ from psp.zoo.importers.importer import (
     renamed,
     sizes,
 )
+from psp.zoo.importers.mmseg_config import read_test
 
 BINS = (1, 2, 3, 6)
 MODULES = {
@@ -109,6 +110,7 @@ def read_mmseg(tensors: Mapping[str, Tensor], config: str = "") -> ImportedNetwo
     stem = [own_tensors[name] for name in stem_names if name in own_tensors]
     widths = [sizes(weight, 4)[0] for weight in stem]
     aux = own_tensors.get("aux.classifier.weight")
+    test = read_test(config)
     spec = Architecture(
         classes=classes,
         backbone=backbone,
@@ -132,6 +134,9 @@ def read_mmseg(tensors: Mapping[str, Tensor], config: str = "") -> ImportedNetwo
         spec,
         own_tensors,
         _preprocessing(config),
+        crop=test.crop,
+        remarks=test.remarks,
+        procedure=test.procedure,
         kind="mmsegmentation",
     )
 

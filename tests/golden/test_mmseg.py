@@ -1,0 +1,136 @@
+"""psp gives the probabilities and labels that mmsegmentation computed for the same networks.
+
+run_mmseg.py made mmseg.npz with mmsegmentation itself; its docstring says how.
+"""
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.plain_nets import MMSegmentation
+
+from psp.model.choice import Choice
+from psp.model.inference import sliding_window
+from psp.model.procedure import Published
+from psp.model.pspnet import build
+from psp.model.weights import Header
+from psp.zoo.importers.mmseg import read_mmseg
+
+HERE = Path(__file__).parent
+
+
+def beside(name):
+    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+cases, seeded = beside("mmseg_cases"), beside("seeded")
+QUICK = ("whole", "slide-small", "tta-slide-corners")
+CONFIG = """
+crop_size = (512, 512)
+model = dict(
+    type='EncoderDecoder',
+    decode_head=dict(type='PSPHead', align_corners={corners}),
+    test_cfg=dict(mode='{mode}'{slide}))
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale={size}, keep_ratio=True),
+    dict(type='LoadAnnotations'),
+    dict(type='PackSegInputs')]
+"""
+
+
+def config_of(case):
+    name, _, size, mode, crop, stride, _ = case
+    slide = f", crop_size={crop[::-1]}, stride={stride[::-1]}" if crop else ""
+    return CONFIG.format(corners=cases.NETWORKS[name][1], mode=mode, slide=slide, size=size)
+
+
+@cache
+def tensors(name):
+    depth, _, seed = cases.NETWORKS[name]
+    shapes = {
+        k: tuple(t.shape) for k, t in MMSegmentation(depth, cases.CLASSES).state_dict().items()
+    }
+    return {key: torch.from_numpy(array) for key, array in seeded.values(shapes, seed).items()}
+
+
+def imported(case):
+    """Return a case's network as psp imports it, ready to run, and its header."""
+    found = read_mmseg(tensors(case[0]), config_of(case))
+    network = build(found.architecture)
+    network.load_state_dict(found.tensors)
+    model = sliding_window(network.eval(), found.preprocessing, torch.device("cpu"), torch.float32)
+    classes = tuple("abcde")
+    header = Header(
+        architecture=found.architecture,
+        classes=classes,
+        palette=tuple((n, n, n) for n in range(len(classes))),
+        dataset="five",
+        data="",
+        crop=473,
+        base_size=512,
+        step=0,
+        procedure=found.procedure,
+    )
+    return model, header
+
+
+@pytest.fixture(scope="module")
+def results():
+    with np.load(HERE / "mmseg.npz") as archive:
+        return dict(archive)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] * (n not in QUICK)) for n in cases.CASES],
+)
+def test_probabilities_and_labels_are_mmsegmentations(results, name):
+    """By the configuration alone, as evaluate does it; --multi-scale is its augmentation."""
+    case = cases.CASES[name]
+    model, header = imported(case)
+    procedure = Choice(multi_scale=case[-1])(header)
+    assert procedure.name == "mmseg" and procedure.flip == case[-1] and not procedure.changed
+    found = model.probabilities(seeded.picture(*cases.PICTURES[case[1]]), procedure).numpy()
+    expected = results[f"{name}/probabilities"]
+    difference = np.abs(found[:, :: cases.STEP, :: cases.STEP] - expected).max()
+    labels, first = results[f"{name}/labels"], found.argmax(0)
+    best = np.sort(found, axis=0)
+    clear = best[-1] - best[-2] > 2e-4
+    print(f"{name}: {difference:.1e}, labels {(labels == first).mean():.5f}")
+    assert difference <= 1e-4
+    assert np.array_equal(labels[clear], first[clear])
+    assert (labels == first).mean() >= 0.999
+
+
+def test_a_configuration_gives_the_procedure():
+    _, header = imported(cases.CASES["slide-small"])
+    assert header.procedure == Published("mmseg", "97x97", "65x65", "256x80")
+    chosen = Choice(predicting=True)(header)
+    assert (chosen.windows, chosen.flip, chosen.blend) == ("97x97", False, "uniform")
+    other = Choice(windows="whole", blend="taper")(header)
+    assert other.changed == ("whole pictures", "blend taper")
+    old = """
+img_scale = (2048, 512)
+model = dict(test_cfg=dict(mode='whole'))
+test_pipeline = [dict(type='LoadImageFromFile'), dict(type='MultiScaleFlipAug',
+    img_scale=img_scale, flip=False, transforms=[dict(type='Resize', keep_ratio=True),
+    dict(type='RandomFlip'), dict(type='Pad', size_divisor=32)])]
+"""
+    found = read_mmseg(tensors("r18"), old)
+    assert found.procedure == Published("mmseg-0.x", "whole", None, "2048x512")
+    assert [remark for remark in found.remarks if "Pad" in remark]
