@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from psp.render import OverlayStyle
 
 
+MOST_IN_GALLERY = 5000  # pictures
+
+
 def writers_of(
-    listed: str | None, probabilities: bool, rank_by: str | None
+    listed: str | None, probabilities: bool, rank_by: str | None, gallery: bool
 ) -> tuple["Writer", ...]:
-    """Return the writers in the value of --write, and what --probabilities and --rank add."""
+    """Return the writers in the value of --write, and what other options add."""
     names = list(DEFAULT)
     if listed is not None:
         names = [name for part in listed.split(",") if (name := part.strip())]
@@ -24,7 +27,17 @@ def writers_of(
         names.append("probabilities")
     if rank_by is not None:
         names.append(one_of("--rank", rank_by, ("uncertain",)))
-    return find_writers(names)
+    find_writers(names)  # which may not be empty: the gallery comes along
+    return find_writers([*names, "gallery"] if gallery else names)
+
+
+def has_gallery(wanted: bool, part: str | None, pictures: int, silent: bool) -> bool:
+    """Whether a call makes a gallery. It is said if it is not, because there are too many."""
+    if wanted and not part and pictures > MOST_IN_GALLERY and not silent:
+        from psp.cli.console import say
+
+        say(f"no gallery: {pictures:,} pictures, and {MOST_IN_GALLERY:,} are the most in one")
+    return wanted and not part and pictures <= MOST_IN_GALLERY
 
 
 def overlay_of(

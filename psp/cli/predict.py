@@ -36,7 +36,7 @@ from psp.cli.options import (
     one_of,
     which_weights,
 )
-from psp.cli.outputs import check_one_file, overlay_of, writers_of
+from psp.cli.outputs import check_one_file, has_gallery, overlay_of, writers_of
 from psp.errors import PspError, printable
 from psp.predict.writers.registry import DEFAULT, WRITERS
 from psp.ranks import Share, connected, local_device, rank_share, share_from, sum_over_ranks, within
@@ -126,6 +126,13 @@ def predict_command(
         bool,
         typer.Option("--overwrite", help="Redo everything and overwrite results in --out."),
     ] = False,
+    gallery: Annotated[
+        bool,
+        typer.Option(
+            "--gallery/--no-gallery",
+            help="Also make index.html, a page to look through the pictures; never with --part.",
+        ),
+    ] = True,
     part: Annotated[
         str | None,
         typer.Option(
@@ -156,10 +163,11 @@ def predict_command(
 
     (images, model), rank = _pictures_and_model(images, model), rank_share()
     silent = quiet or not rank.first
-    writers = writers_of(write, probabilities, rank_by)
     to_file = _to_file(out, images, write, (probabilities, rank_by, part), rank)
     named, pictures, left_out = _find_pictures(images, rank, silent)
     source = _find_model(model, weights, silent)
+    gallery = has_gallery(gallery and not to_file, part, len(pictures), silent)
+    writers = writers_of(write, probabilities, rank_by, gallery)
     request = PredictRequest(
         pictures=pictures,
         weights=source.path,
@@ -168,6 +176,7 @@ def predict_command(
         overwrite=overwrite,
         writers=writers,
         overlay=overlay_of(overlay_style, overlay_strength, writers),
+        left_out=left_out,
         share=within(share_from(part), rank) if part else rank,
         procedure=choice_of(locals(), predicting=True),
         device=_pick_device(device),

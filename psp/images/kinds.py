@@ -80,6 +80,7 @@ _PLAIN = suffixes(
     "npy npz mat pkl pt pth h5 hdf5 xmp aae thm db sqlite xls xlsx ods js css"
 )
 _HEAD = 64  # bytes
+MOST_EXAMPLES = 1000  # files that are named, of those that are left out
 
 
 def is_litter(name: str) -> bool:
@@ -149,6 +150,7 @@ class LeftOut:
 
     counts: Counter[tuple[Kind, str]] = field(default_factory=Counter)
     beside: Counter[str] = field(default_factory=Counter)  # a picture of the same name is read
+    examples: list[tuple[Path, str]] = field(default_factory=list)  # pictures and their kinds
 
     @property
     def pictures(self) -> dict[str, int]:
@@ -163,6 +165,7 @@ class LeftOut:
         """Add the counts of another folder."""
         self.counts.update(other.counts)
         self.beside.update(other.beside)
+        self.examples += other.examples[: MOST_EXAMPLES - len(self.examples)]
 
     def __str__(self) -> str:
         """Return one sentence on what is left out, and what to do; "" if there is nothing."""
@@ -216,6 +219,8 @@ def sort_files(files: Iterable[Path], read: Collection[str], left_out: LeftOut) 
             known = suffix[1:].isalnum() and suffix.isascii() and len(suffix) < 8
             name = suffix if known else "of other names" if suffix else "without suffix"
             left_out.counts[kind, name] += 1
+            if kind.pictures and len(left_out.examples) < MOST_EXAMPLES:
+                left_out.examples.append((path, kind.name))
 
 
 def _kind(path: Path) -> Kind:

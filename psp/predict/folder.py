@@ -23,6 +23,7 @@ from typing import IO, Any
 
 from psp.errors import PspError
 from psp.files import json_line, make_folder, write, write_json, writing
+from psp.images.kinds import LeftOut
 from psp.predict.new_folder import make_whole, remove_left
 from psp.predict.records import LONGEST_RECORD, RECORDS, is_begun, parse_record, unused
 from psp.predict.settings import SETTINGS, Settings, read_settings
@@ -112,7 +113,8 @@ class PredictionFolder:
                 f"{self.out}: '{name}' in it is the result of {before.source}, and would now be "
                 f"that of {path}. {REMEDY}"
             )
-        files = self.paths(name)
+        optional = {writer.name for writer in self.writers if writer.optional}
+        files = {key: path for key, path in self.paths(name).items() if key not in optional}
         return (
             unchanged
             and before.written >= files.keys()
@@ -231,9 +233,16 @@ class PredictionFolder:
                 merged.write(files[path].read(length))
         return True
 
-    def collect(self, palette: tuple[tuple[int, int, int], ...]) -> None:
+    def collect(self, palette: tuple[tuple[int, int, int], ...], left_out: LeftOut) -> None:
         """Write each chosen writer's file of all pictures, from the merged predictions.jsonl."""
-        results = Results(self.out, self.out / RECORDS, self.settings.classes, palette)
+        results = Results(
+            self.out,
+            self.out / RECORDS,
+            self.settings.classes,
+            palette,
+            tuple(self.writers),
+            left_out,
+        )
         for writer in self.writers:
             if writer.collect:
                 write(self.out / writer.file, writer.collect(results), f".{self.share}")

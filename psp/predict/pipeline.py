@@ -14,6 +14,7 @@ import torch
 from psp.device import pick_inference_precision, precision_name
 from psp.errors import PspError
 from psp.files import file_sha256, numbered_names
+from psp.images.kinds import LeftOut
 from psp.model.choice import Choice
 from psp.model.inference import load_sliding_window
 from psp.model.procedure import BLENDS, Procedure
@@ -38,6 +39,7 @@ class PredictRequest:
     overwrite: bool = False  # redo finished pictures, and write into a folder of other settings
     writers: tuple[Writer, ...] = field(default_factory=find_writers)
     overlay: OverlayStyle = field(default_factory=OverlayStyle)  # where a writer draws
+    left_out: LeftOut = field(default_factory=LeftOut)  # of the folders of the pictures
     share: Share = field(default_factory=Share)  # do only this share of the pictures
     procedure: Callable[[Header], Procedure]  # the test procedure for weights with this header
     device: torch.device
@@ -96,7 +98,7 @@ def predict(
                 )
         stages.open_folder()
         if folder.merge(pictures):
-            folder.collect(header.palette)
+            folder.collect(header.palette, request.left_out)
     return PredictResult(
         out=folder.out,
         predicted=tuple(stages.predicted),

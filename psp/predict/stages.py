@@ -147,6 +147,9 @@ class Stages:
                 item.files[writer.name] = writer.write(prediction)
         height, width = item.labels.shape
         item.record = {"height": height, "width": width, "shares": _shares(item.labels, classes)}
+        if item.confidence is not None:
+            mean = 1 - float(item.confidence.mean(dtype=np.float32))
+            item.record["uncertainty"] = round(mean, 4)
 
     def _write(self, item: Picture) -> None:
         paths = self.folder.paths(item.name)

@@ -67,7 +67,7 @@ def test_every_writer_writes_each_odd_picture(journey, psp, photos, tmp_path):
 
 
 def test_exactly_what_is_listed_is_written_and_named(journey, psp, few, tmp_path):
-    call = ("predict", few, "-m", journey.folder / "run", "-o")
+    call = ("predict", few, "-m", journey.folder / "run", "--no-gallery", "-o")
     always = ["legend.png", "predictions.jsonl", "settings.json"]
     _, _, err = psp(*call, "a", "--write", " npy , npy", check=0)
     assert top_level(tmp_path / "a") == sorted([*always, "npy"]) and "npy/" in err
@@ -80,6 +80,10 @@ def test_exactly_what_is_listed_is_written_and_named(journey, psp, few, tmp_path
     assert top_level(tmp_path / "d") == sorted([*always, "labels", "overlays"])
     psp(*call, "e", "--write", "overlays,labels", check=0)
     assert tree(tmp_path / "d") == tree(tmp_path / "e")
+    psp("predict", few, "-m", journey.folder / "run", "-o", "d", check=0)
+    assert top_level(tmp_path / "d") == sorted(
+        [*always, "labels", "overlays", "gallery", "index.html"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,7 +100,7 @@ def test_an_unknown_writer_is_one_line_and_exit_2(
 
 
 def test_a_kind_asked_for_later_is_made_for_what_lacks_it(journey, psp, few, tmp_path):
-    call = ("predict", few, "-m", journey.folder / "run", "-o", "out", "--json")
+    call = ("predict", few, "-m", journey.folder / "run", "-o", "out", "--json", "--no-gallery")
 
     def predicted(*more):
         return sorted(json.loads(psp(*call, *more, check=0)[1])["predicted"])

@@ -64,9 +64,12 @@ def _say_result(
 
     if skipped:
         say(f"{_pictures(skipped)} predicted already, and skipped")
-    places = ", ".join(place for writer in request.writers for place in writer.places)
+    writers = [writer for writer in request.writers if writer.name != "gallery"]
+    places = ", ".join(place for writer in writers for place in writer.places)
     where = f"{places} and more in {result.out}" if result.out.is_dir() else str(result.out)
     say(f"{_pictures(predicted)} predicted: {where}")
+    if len(writers) < len(request.writers):
+        say(f"look at them in a browser: {result.out / 'index.html'}")
     for text, count in result.remarks.items():
         say(f"{count} {text}")
     how = procedure_line(model.which, result.header, result.procedure, result.precision)

@@ -182,7 +182,7 @@ ROWS = (
     Row("opacity alpha overlay-alpha", {PREDICT: "psp's option is --overlay-strength {X}, 0 to 1",
          ANY: "overlays are drawn by: psp predict PICTURES -m MODEL --overlay-strength 0.5"}),
     Row("show view view-img visualize display plots vis",
-        {PREDICT: "look at overlays/ in the folder of results",
+        {PREDICT: "look at index.html in the folder of results",
          EVALUATE: "the report beside the result shows pictures, curves and the confusion matrix; "
          "of all pictures: psp predict PICTURES -m MODEL",
          ANY: "for a picture of the data: psp inspect SHARDS --sheet sheet.png"}),

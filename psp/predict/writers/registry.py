@@ -18,6 +18,7 @@ WRITERS = {
     "labelme": "psp.predict.writers.labelme:LABELME",
     "uncertain": "psp.predict.writers.uncertain:UNCERTAIN",
     "shares": "psp.predict.writers.shares:SHARES",
+    "gallery": "psp.predict.writers.gallery:GALLERY",
 }
 DEFAULT = ("labels", "overlays")
 GROUP = "psp.writers"  # of entry points

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psp.errors import PspError
+from psp.images.kinds import LeftOut
 from psp.render import OverlayStyle
 
 
@@ -41,6 +42,8 @@ class Results:
     records: Path  # its predictions.jsonl
     classes: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
+    writers: "tuple[Writer, ...]" = ()  # of this call
+    left_out: LeftOut = field(default_factory=LeftOut)  # files of this call's folders
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield the record of each picture that has a label map, sorted by name.
@@ -48,11 +51,15 @@ class Results:
         A record has `name`, `source` (the picture's path), `height`, `width` and `shares`: class
         name to its share of the pixels, for the classes in the picture, the largest first.
         """
+        return (record for record in self._records() if "error" not in record)
+
+    def failed(self) -> Iterator[dict[str, Any]]:
+        """Yield the record of each picture without a result: its `name`, and its `error`."""
+        return (record for record in self._records() if "error" in record)
+
+    def _records(self) -> Iterator[dict[str, Any]]:
         with self.records.open("rb") as file:
-            for line in file:
-                record = json.loads(line)
-                if "error" not in record:
-                    yield record
+            yield from map(json.loads, file)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +80,7 @@ class Writer:
     write: Callable[[Prediction], bytes] | None = None
     probabilities: bool = False  # whether `write` needs them: they take time and much memory
     confidence: bool = False  # whether `write` needs it: a little of both
+    optional: bool = False  # whether a picture is finished without its file
     draws: bool = False  # whether `write` draws classes over the picture, in the prediction's style
     file: str = ""
     collect: Callable[[Results], bytes] | None = None
