@@ -1,8 +1,9 @@
 """What psp predict is to write: --write and what adds to it, overlays, and -o."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from psp.cli.options import one_of
 from psp.errors import PspError
@@ -12,14 +13,48 @@ if TYPE_CHECKING:
     from psp.predict.writers.writer import Writer
     from psp.render import OverlayStyle
 
-
 MOST_IN_GALLERY = 5000  # pictures
 
 
-def writers_of(
-    listed: str | None, probabilities: bool, rank_by: str | None, gallery: bool
-) -> tuple["Writer", ...]:
-    """Return the writers in the value of --write, and what other options add."""
+@dataclass(frozen=True)
+class Outputs:
+    """What a call writes, and where; `to_file`: the overlay of its picture as the file `out`."""
+
+    out: Path
+    to_file: bool
+    writers: tuple["Writer", ...]
+    overlay: "OverlayStyle"
+
+
+def outputs_of(options: Mapping[str, Any], ranks: int) -> Outputs:
+    """Return what the options say. Raises PspError for those that contradict each other.
+
+    `options` are the command's variables by their names, `ranks` how many processes do its work.
+    """
+    from psp.predict.inputs import default_out
+    from psp.predict.one_file import is_one_file
+
+    out: Path | None = options["out"]
+    to_file = out is not None and is_one_file(out)
+    if out is not None and to_file:
+        given = [f"--{name}" for name in ("probabilities", "rank", "part") if options[_NAMES[name]]]
+        check_one_file(out, options["images"], options["write"], given, ranks)
+    names = _writer_names(options["write"], options["probabilities"], options["rank_by"])
+    if "gallery" in names and options["part"]:
+        raise PspError("--part: the gallery is made by a call for all pictures. Leave it out")
+    writers = find_writers(names)  # which may not be empty, so the gallery comes later
+    if options["gallery"] and not to_file and _has_gallery(options):
+        writers = find_writers([*names, "gallery"])
+    style, strength = options["overlay_style"], options["overlay_strength"]
+    place = out or default_out(options["named"])
+    return Outputs(place, to_file, writers, overlay_of(style, strength, writers))
+
+
+_NAMES = {"probabilities": "probabilities", "rank": "rank_by", "part": "part"}
+
+
+def _writer_names(listed: str | None, probabilities: bool, rank_by: str | None) -> list[str]:
+    """Return the names in the value of --write, and what --probabilities and --rank add."""
     names = list(DEFAULT)
     if listed is not None:
         names = [name for part in listed.split(",") if (name := part.strip())]
@@ -27,17 +62,19 @@ def writers_of(
         names.append("probabilities")
     if rank_by is not None:
         names.append(one_of("--rank", rank_by, ("uncertain",)))
-    find_writers(names)  # which may not be empty: the gallery comes along
-    return find_writers([*names, "gallery"] if gallery else names)
+    return names
 
 
-def has_gallery(wanted: bool, part: str | None, pictures: int, silent: bool) -> bool:
-    """Whether a call makes a gallery. It is said if it is not, because there are too many."""
-    if wanted and not part and pictures > MOST_IN_GALLERY and not silent:
+def _has_gallery(options: Mapping[str, Any]) -> bool:
+    """Whether there is a gallery if none is refused. It is said if there are too many pictures."""
+    pictures = len(options["pictures"])
+    if options["part"] or pictures <= MOST_IN_GALLERY:
+        return not options["part"]
+    if not options["silent"]:
         from psp.cli.console import say
 
         say(f"no gallery: {pictures:,} pictures, and {MOST_IN_GALLERY:,} are the most in one")
-    return wanted and not part and pictures <= MOST_IN_GALLERY
+    return False
 
 
 def overlay_of(

@@ -36,7 +36,7 @@ from psp.cli.options import (
     one_of,
     which_weights,
 )
-from psp.cli.outputs import check_one_file, has_gallery, overlay_of, writers_of
+from psp.cli.outputs import outputs_of
 from psp.errors import PspError, printable
 from psp.predict.writers.registry import DEFAULT, WRITERS
 from psp.ranks import Share, connected, local_device, rank_share, share_from, sum_over_ranks, within
@@ -157,25 +157,21 @@ def predict_command(
     The same command again does only what is not finished yet. With --part, several machines share
     one folder of results.
     """
-    from psp.cli.tables.predictions import show_predictions
-    from psp.predict.inputs import default_out
     from psp.predict.pipeline import PredictRequest
 
     (images, model), rank = _pictures_and_model(images, model), rank_share()
     silent = quiet or not rank.first
-    to_file = _to_file(out, images, write, (probabilities, rank_by, part), rank)
     named, pictures, left_out = _find_pictures(images, rank, silent)
     source = _find_model(model, weights, silent)
-    gallery = has_gallery(gallery and not to_file, part, len(pictures), silent)
-    writers = writers_of(write, probabilities, rank_by, gallery)
+    outputs = outputs_of(locals(), rank.total)
     request = PredictRequest(
         pictures=pictures,
         weights=source.path,
-        out=out or default_out(named),
+        out=outputs.out,
         numbering=out is None,
         overwrite=overwrite,
-        writers=writers,
-        overlay=overlay_of(overlay_style, overlay_strength, writers),
+        writers=outputs.writers,
+        overlay=outputs.overlay,
         left_out=left_out,
         share=within(share_from(part), rank) if part else rank,
         procedure=choice_of(locals(), predicting=True),
@@ -184,26 +180,22 @@ def predict_command(
         window_batch=window_batch,
         compiled=compiled,
     )
-    result, counts = _predict(request, to_file, rank, silent, verbose)
-    show_predictions(result, counts, request, source, rank, as_json, quiet, left_out)
+    result, counts = _predict(request, outputs.to_file, rank, silent, verbose)
+    _show(result, counts, request, source, rank, as_json, quiet)
 
 
-def _to_file(
-    out: Path | None,
-    images: list[Path],
-    write: str | None,
-    options: tuple[bool, str | None, str | None],
+def _show(
+    result: "PredictResult",
+    counts: list[int],
+    request: "PredictRequest",
+    source: "Model",
     rank: Share,
-) -> bool:
-    """Whether the result is one file, result.png. Raises PspError where that is unclear."""
-    from psp.predict.one_file import is_one_file
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    from psp.cli.tables.predictions import show_predictions
 
-    if out is None or not is_one_file(out):
-        return False
-    names = ("--probabilities", "--rank", "--part")
-    given = [name for name, value in zip(names, options, strict=True) if value]
-    check_one_file(out, images, write, given, rank.total)
-    return True
+    show_predictions(result, counts, request, source, rank, as_json, quiet, request.left_out)
 
 
 def _pictures_and_model(
