@@ -1,6 +1,7 @@
 """The device that computes, and in which precision."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -18,7 +19,11 @@ CPUINFO = Path("/proc/cpuinfo")  # where Linux lists what a processor can
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the device for auto, cpu, cuda, cuda:N or mps. Raises PspError if it is not there."""
+    """Return the device for auto, cpu, cuda, cuda:N or mps. Raises PspError if it is not there.
+
+    A numbered one becomes CUDA's current device, which is the one that torch asks for its abilities
+    and on which libraries open their handles.
+    """
     name = device_name(name)
     if name == "auto":
         if torch.cuda.is_available():
@@ -32,18 +37,27 @@ def pick_device(name: str) -> torch.device:
             raise PspError(f"--device {name}: torch sees no CUDA device here. Try --device cpu")
         if number and int(number) >= torch.cuda.device_count():
             raise PspError(f"--device {name}: there are {torch.cuda.device_count()} CUDA devices.")
+        if number:
+            torch.cuda.set_device(int(number))
     if kind == "mps" and not torch.backends.mps.is_available():
         raise PspError("--device mps: torch sees no Apple GPU here. Try --device cpu")
     return torch.device(name)
 
 
 def pick_precision(name: str, device: torch.device) -> torch.dtype:
-    """Return bfloat16 or float32; auto takes bfloat16 on a GPU that computes it in hardware."""
-    if name == "bf16":
-        return torch.bfloat16
-    if name == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported(False):
-        return torch.bfloat16
-    return torch.float32
+    """Return bfloat16 or float32; auto takes bfloat16 on a GPU that computes it in hardware.
+
+    Raises PspError for bfloat16 on a GPU that would emulate it, slower than float32.
+    """
+    if device.type == "cuda" and name in ("bf16", "auto"):
+        if torch.cuda.is_bf16_supported(False):
+            return torch.bfloat16
+        if name == "bf16":
+            raise PspError(
+                f"bf16: {torch.cuda.get_device_name(device)} does not compute it in hardware (GPUs "
+                "since Ampere do). Take precision fp32, which auto takes here"
+            )
+    return torch.bfloat16 if name == "bf16" else torch.float32
 
 
 def pick_inference_precision(name: str, device: torch.device) -> torch.dtype:
@@ -68,6 +82,19 @@ def _cpu_has_bf16() -> bool:
 def precision_name(precision: torch.dtype) -> str:
     """Return fp32 or bf16, as the options call them."""
     return {torch.float32: "fp32", torch.bfloat16: "bf16"}[precision]
+
+
+def precision_text(precision: torch.dtype, device: torch.device) -> str:
+    """Return the precision in which a training computes there, for people.
+
+    cuDNN multiplies float32 in TF32, with 10 bits of mantissa, on GPUs that have it, unless told
+    otherwise; training lets it.
+    """
+    name = precision_name(precision)
+    if precision != torch.float32 or device.type != "cuda" or not torch.backends.cudnn.allow_tf32:
+        return name
+    has_tf32 = torch.cuda.get_device_capability(device) >= (8, 0)
+    return f"{name} (convolutions in TF32)" if has_tf32 else name
 
 
 def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:
@@ -150,8 +177,8 @@ def picture_fits(
 def memory_ran_out(error: BaseException) -> bool:
     """Whether an exception means that the device's memory is not enough.
 
-    torch raises a RuntimeError: a subclass for GPUs, none for the CPU, where oneDNN gives no reason
-    at all.
+    torch raises a RuntimeError: a subclass for GPUs, unless cuDNN or cuBLAS asked for the memory;
+    none for the CPU, where oneDNN gives no reason at all.
     """
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
@@ -159,5 +186,6 @@ def memory_ran_out(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and (
         "out of memory" in text
         or "can't allocate memory" in text
+        or re.search(r"CU(DNN|BLAS)_STATUS_\w*ALLOC\w*_FAILED", text) is not None
         or text == "could not create a primitive"
     )

@@ -6,11 +6,14 @@ where every share is a call of its own, on whatever machine, that needs no conta
 
 import os
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING, TypeVar
+from uuid import uuid4
 
 from psp.errors import PspError
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 CONNECT = timedelta(minutes=10)  # until all ranks have found each other
+ASK = 0.02  # seconds between two looks for ranks that ask
 PATIENCE = timedelta(hours=6)  # one rank's share of a validation may take longer than another's
 
 
@@ -85,21 +89,21 @@ def ranks_here() -> int:
     return int(local) if local.isdigit() and int(local) > 0 else 1
 
 
-def restarts() -> int:
-    """Return how often torchrun has started the ranks again after one of them had ended."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
-
-
 def launch_name() -> str | None:
     """Return a name for the call of torchrun that started this process, None without torchrun.
 
-    No other call has the same one, and it stays the same over restarts.
+    No other call has the same one, and it stays the same over restarts, on all machines: it is kept
+    in the store of torchrun itself, which outlives the ranks. Each machine's count of restarts says
+    less: one that only restarts because another failed counts none.
     """
-    name = os.environ.get("TORCHELASTIC_RUN_ID")
-    if name is None:
+    run_id = os.environ.get("TORCHELASTIC_RUN_ID")
+    if run_id is None:
         return None
-    # torchrun's own name is "none" unless one is given, or --standalone: then its process counts.
-    return f"{os.uname().nodename}-{os.getppid()}" if name in ("", "none") else name
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" and reachable():
+        with others_there():
+            kept: bytes = _torchrun_store().compare_set("psp-launch", "", uuid4().hex)
+            return kept.decode()
+    return f"{run_id}-{os.uname().nodename}-{os.getppid()}"
 
 
 def within(share: Share, rank: Share) -> Share:
@@ -162,9 +166,9 @@ def reachable() -> bool:
 def connect(share: Share) -> "Store":
     """Let the ranks that torchrun started exchange counts and objects, by gloo on the CPU.
 
-    Returns torchrun's key-value store. It outlives the ranks, so what they write is kept apart from
-    what those before a restart wrote. The connection lasts until the process ends: gloo now and
-    then hangs when it is taken down (seen with torch 2.6 and three ranks).
+    Returns torchrun's key-value store, with what belongs to this start of the ranks. The connection
+    lasts until the process ends: gloo now and then hangs when it is taken down (seen with torch 2.6
+    and three ranks).
 
     Raises PspError if the environment does not say where the others are, or they do not come.
     """
@@ -176,7 +180,7 @@ def connect(share: Share) -> "Store":
             "MASTER_PORT are not: start the ranks with torchrun, or unset RANK"
         )
     with others_there():
-        store = open_store()
+        store = open_store(share)
         if not distributed.is_initialized():
             distributed.init_process_group(
                 "gloo", store=store, rank=share.number - 1, world_size=share.total, timeout=PATIENCE
@@ -229,10 +233,49 @@ def others_there() -> Iterator[None]:
         ) from None
 
 
-def open_store() -> "Store":
-    """Return a connection of its own to torchrun's store: one that waits keeps no other waiting."""
+def open_store(share: Share) -> "Store":
+    """Return a connection of its own to torchrun's store: one that waits keeps no other waiting.
+
+    The store outlives the ranks, so what these write is kept apart from what those before a restart
+    wrote. Waits for the other ranks at the first call.
+    """
     from torch.distributed.distributed_c10d import PrefixStore
+
+    _, token = _first_connection(share)
+    return PrefixStore(f"psp-{token}", _torchrun_store())
+
+
+def _torchrun_store() -> "Store":
     from torch.distributed.rendezvous import rendezvous
 
-    store, _, _ = next(rendezvous("env://", timeout=CONNECT))
-    return PrefixStore(f"psp-{restarts()}", store)
+    store: Store = next(rendezvous("env://", timeout=CONNECT))[0]
+    return store
+
+
+@cache  # where the first rank hosts the store, it lives as long as this connection
+def _first_connection(share: Share) -> "tuple[Store, str]":
+    """Connect with the store; return also what names this start of the ranks.
+
+    The first rank draws it, and tells each other. A rank asks with a number that it has just drawn,
+    so that an answer can be none of an earlier start, whose answers are still in the store.
+    """
+    store, own = _torchrun_store(), uuid4().hex
+    if not share.first:
+        store.set(f"psp-asks-{share.number}", own)
+        store.wait([f"psp-answer-{own}"], CONNECT)
+        token = store.get(f"psp-answer-{own}").decode()
+        store.set(f"psp-has-{token}-{share.number}", "")
+        return store, token
+    missing = set(range(2, share.total + 1))
+    end = time.monotonic() + CONNECT.total_seconds()
+    while missing:
+        if time.monotonic() > end:
+            # The store's own error, with the ranks that did not come.
+            store.wait([f"psp-has-{own}-{number}" for number in missing], timedelta(milliseconds=1))
+        for number in sorted(missing):
+            if store.check([f"psp-has-{own}-{number}"]):
+                missing.discard(number)
+            elif store.check([f"psp-asks-{number}"]):
+                store.set(f"psp-answer-{store.get(f'psp-asks-{number}').decode()}", own)
+        time.sleep(ASK)
+    return store, own

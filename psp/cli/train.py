@@ -155,10 +155,11 @@ def _train(
     request = read_request() if share.total == 1 else None  # errors before torch is loaded
     # torch warns about more workers than cores, but --workers is the user's choice.
     warnings.filterwarnings("ignore", message="This DataLoader will create")
+    from psp.cli.console import say
     from psp.train.distributed import joined_ranks
 
     with (
-        joined_ranks(share) as ranks,
+        joined_ranks(share, say) as ranks,
         stop_signals(announce=ranks.first) as stopped,
         reported_once(ranks),
     ):

@@ -3,7 +3,8 @@
 At each labeled pixel the doubt is the probability of the network's class minus that of the labeled
 one: 0 where they agree, near 1 where the network is sure of another class. Some classes are harder
 than others everywhere, and borders are never drawn exactly, so a picture's score is how far its
-mean doubt lies above what its classes cause in the other pictures.
+mean doubt lies above what its classes cause in the other pictures. A mask that lies beside what it
+shows is found by another sign (`psp.evaluate.alignment`): the score is that of the clearer one.
 """
 
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from psp.data.find import find_shards
 from psp.data.shards import ShardSplit
 from psp.device import pick_inference_precision, picture_fits
 from psp.errors import PspError
+from psp.evaluate.alignment import Offset, best_offset, grid, in_words
 from psp.evaluate.count import check_classes
 from psp.events import Progress, Report, ignore
 from psp.model.inference import SlidingWindow, load_sliding_window
@@ -34,9 +36,9 @@ class Suspect:
 
     split: str
     name: str
-    score: float  # mean doubt per labeled pixel, above that of its classes; 1 for an empty mask
+    score: float  # doubt above that of its classes, or gain by moving it; 1 for an empty mask
     doubt: float  # mean doubt per labeled pixel, 0 to 1
-    reason: str  # "31% of it: labeled 'road', the network says 'sidewalk'"
+    reason: str  # "31% of it: labeled 'road', the network says 'sidewalk'", or where it fits
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class _Doubts:
     doubt: NDArray[np.float64]  # (classes,), summed over the pixels of each labeled class
     pixels: NDArray[np.int64]  # (classes,)
     confused: NDArray[np.float64]  # (classes, classes): [labeled, predicted], summed doubt
+    offset: Offset | None  # where its shapes fit best
 
 
 def find_suspects(
@@ -104,11 +107,14 @@ def _count(model: SlidingWindow, split: ShardSplit, index: int, procedure: Proce
     confused = np.zeros((classes, classes))
     where = f"{split.folder}: sample '{split.names[index]}'"
     height, width = image.shape[:2]
+    grid_y, grid_x = (grid(side, max(height, width)) for side in (height, width))
+    coarse = np.zeros((classes, len(grid_y), len(grid_x)), np.float32)
     with (
         picture_fits(where, (height, width), procedure.windows_text, model.device),
         torch.inference_mode(),
     ):
         for rows, columns, probabilities in model.tiles(image, procedure):
+            _sample(coarse, probabilities, rows, columns, grid_y, grid_x)
             target = torch.from_numpy(label[rows, columns]).to(probabilities.device)
             known = target != IGNORE
             labeled = target[known].long()  # (n,)
@@ -119,7 +125,25 @@ def _count(model: SlidingWindow, split: ShardSplit, index: int, procedure: Proce
             pixels += torch.bincount(labeled, minlength=classes).cpu().numpy()
             pairs = torch.bincount(labeled * classes + predicted, here, classes * classes)
             confused += pairs.view(classes, classes).cpu().numpy()
-    return _Doubts(split.split, split.names[index], doubt, pixels, confused)
+    offset = best_offset(coarse, label[np.ix_(grid_y, grid_x)], (height, width))
+    return _Doubts(split.split, split.names[index], doubt, pixels, confused, offset)
+
+
+def _sample(
+    coarse: NDArray[np.float32],
+    probabilities: torch.Tensor,
+    rows: slice,
+    columns: slice,
+    grid_y: NDArray[np.int64],
+    grid_x: NDArray[np.int64],
+) -> None:
+    """Copy what a tile (rows, columns, classes) has of the grid into (classes, h, w)."""
+    y0, y1 = np.searchsorted(grid_y, (rows.start, rows.stop))
+    x0, x1 = np.searchsorted(grid_x, (columns.start, columns.stop))
+    down = torch.from_numpy(grid_y[y0:y1] - rows.start).to(probabilities.device)
+    right = torch.from_numpy(grid_x[x0:x1] - columns.start).to(probabilities.device)
+    part = probabilities[down][:, right].permute(2, 0, 1)
+    coarse[:, y0:y1, x0:x1] = part.float().cpu().numpy()
 
 
 def _ranked(counted: list[_Doubts], classes: tuple[str, ...]) -> list[Suspect]:
@@ -129,16 +153,24 @@ def _ranked(counted: list[_Doubts], classes: tuple[str, ...]) -> list[Suspect]:
     for index in range(len(classes)):
         shares = [d.doubt[index] / d.pixels[index] for d in counted if d.pixels[index]]
         usual[index] = np.median(shares) if shares else 0
-    suspects = [_suspect(item, usual, classes) for item in counted]
+    gains = [item.offset.gain for item in counted if item.offset is not None]
+    usual_gain = float(np.median(gains)) if gains else 0.0
+    suspects = [_suspect(item, usual, usual_gain, classes) for item in counted]
     return sorted(suspects, key=lambda item: (-item.score, item.split, item.name))
 
 
-def _suspect(item: _Doubts, usual: NDArray[np.float64], classes: tuple[str, ...]) -> Suspect:
+def _suspect(
+    item: _Doubts, usual: NDArray[np.float64], usual_gain: float, classes: tuple[str, ...]
+) -> Suspect:
     pixels = int(item.pixels.sum())
     if not pixels:
         return Suspect(item.split, item.name, 1.0, 1.0, EMPTY)
     doubt = float(item.doubt.sum()) / pixels
     score = doubt - float((usual * item.pixels).sum()) / pixels
+    offset = item.offset
+    if offset is not None and offset.gain - usual_gain > max(score, 0):
+        reason = f"its shapes fit better {in_words(offset)}"
+        return Suspect(item.split, item.name, offset.gain - usual_gain, doubt, reason)
     labeled, predicted = np.unravel_index(int(item.confused.argmax()), item.confused.shape)
     share = item.confused[labeled, predicted] / pixels
     reason = (

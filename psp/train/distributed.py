@@ -16,7 +16,6 @@ flag, print nothing, and end even if they hang in a collective.
 """
 
 import inspect
-import os
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -32,12 +31,12 @@ from torch.nn.parallel import DistributedDataParallel
 from psp.errors import PspError, ReportedError
 from psp.model.pspnet import PSPNet, build
 from psp.ranks import Share, connect, connection_broke, open_store
+from psp.train.heartbeat import REPORT, end_after_failure
 from psp.train.syncbn import synchronize
 
 Value = TypeVar("Value")
 
 HANG = timedelta(minutes=10)  # a step, with the first one's search for kernels
-REPORT = timedelta(seconds=10)  # until an error that another rank found is printed
 
 # Whether each forward pass copies the first rank's buffers to the others, in new torch and in old.
 _BUFFERS = next(
@@ -267,6 +266,19 @@ class Ranks:
                 self._store.add("failed", 1)
                 self._store.set("reported", "")
 
+    def close(self, *, failed: bool = False) -> None:
+        """End the training's collectives on GPUs. After a failure they are given up, not awaited.
+
+        gloo's stay until the process ends, see `psp.ranks.connect`.
+        """
+        group, self._group = self._group, None
+        if group is None or distributed.get_backend(group) != "nccl":
+            return
+        if not failed:
+            distributed.destroy_process_group(group)
+        elif hasattr(group, "abort"):  # not in torch 2.6
+            group.abort()
+
     def wait_for_report(self) -> None:
         """Wait for `announce_end`: torchrun ends all ranks as soon as one has ended."""
         if self._store is not None:
@@ -275,35 +287,28 @@ class Ranks:
 
 
 @contextmanager
-def joined_ranks(share: Share) -> Iterator[Ranks]:
-    """Yield this process's place among the ranks that torchrun started, once all are there."""
+def joined_ranks(share: Share, say: Callable[[str], None] = lambda text: None) -> Iterator[Ranks]:
+    """Yield this process's place among the ranks that torchrun started, once all are there.
+
+    `say` gets the one line of a rank that ends because another no longer lives.
+    """
     if share.total == 1:
         yield Ranks(share)
         return
-    ranks = Ranks(share, PrefixStore("flags", connect(share)))
+    store = PrefixStore("flags", connect(share))
+    ranks = Ranks(share, store)
     over = Event()
-    flags = PrefixStore("flags", open_store())
-    Thread(target=_end_after_failure, args=(flags, over), daemon=True).start()
+    flags = PrefixStore("flags", open_store(share))
+    Thread(target=end_after_failure, args=(flags, share, over, say), daemon=True).start()
     try:
         yield ranks
     except BaseException:
         ranks.announce_end()
+        ranks.close(failed=True)
         raise
     over.set()
-
-
-def _end_after_failure(flags: Store, over: Event) -> None:
-    """End this process some seconds after another rank has failed, unless the block is `over`.
-
-    Most have ended by then, as gloo notices a broken connection and torchrun ends what it started;
-    but a GPU waits for one on another machine until NCCL's own timeout.
-    """
-    with suppress(RuntimeError):  # the store's host has ended
-        while not flags.check(["failed"]):
-            if over.wait(2):
-                return
-    if not over.wait(REPORT.total_seconds()):
-        os._exit(2)
+    store.set(f"left-{share.number}", "")
+    ranks.close()
 
 
 def plain_copy(network: PSPNet) -> PSPNet:

@@ -14,7 +14,7 @@ from psp.data.stored_card import card_from_dict
 from psp.errors import PspError
 from psp.events import Report, ignore
 from psp.files import free_name
-from psp.ranks import launch_name, rank_share, restarts, training_device
+from psp.ranks import launch_name, rank_share, training_device
 from psp.runs import RUNS, Run, newest_named, run_folder, run_of_launch
 from psp.settings.config import TrainConfig
 from psp.settings.sources import overlay, resolve, settings_from
@@ -72,9 +72,10 @@ def train_request(
     if "hours" in overrides:
         sources = {key: text for key, text in sources.items() if key != "steps"}
     default = RUNS / f"{card.name}-{config.network.backbone}"
-    if restarts() and not resume:
-        own = run_of_launch(default, launch_name()) if out is None else Run(out)
-        if own is not None and own.of_launch(launch_name()):
+    if not resume:
+        launch = launch_name()  # after a restart, it has begun this run before
+        own = run_of_launch(default, launch) if out is None else Run(out)
+        if own is not None and own.of_launch(launch):
             if own.resumable:
                 return _resumed(shards, own, overrides)
             return TrainRequest(shards, own, config, sources=sources)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from psp.data.shards import ShardSplit
-from psp.device import compiled, pick_precision, precision_name
+from psp.device import compiled, pick_precision, precision_name, precision_text
 from psp.errors import PspError
 from psp.headers import Fields, is_number, is_whole
 from psp.model.architecture import Architecture, architecture_from
@@ -118,8 +118,8 @@ class TrainingState:
         text = (
             f"{self.config.network.backbone}, {len(self.data.card.classes)} classes, "
             f"{count / 1e6:.1f} M parameters, {ranks}on {self.device} in "
-            f"{precision_name(self.precision)}; {len(self.data)} pictures to train on, "
-            f"{len(self.val_data)} to validate on"
+            f"{precision_text(self.precision, self.device)}; {len(self.data)} pictures to train "
+            f"on, {len(self.val_data)} to validate on"
         )
         if self.config.data.limit is not None:
             text += ", the same ones: an overfit check"

