@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -74,10 +75,22 @@ class Demo:
             ["predict", str(pictures), "-m", str(self.run), "-o", str(self.predicted)],
         ]
 
+    def evaluation(self) -> dict[str, Any]:
+        """Return what `psp evaluate` has stored."""
+        (path,) = (self.run / "evaluations").glob("*.json")
+        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return stored
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return where the results are, and the main scores, as plain JSON types."""
+        stored = self.evaluation()
+        scores = {key: stored[key] for key in ("miou", "mean_accuracy", "pixel_accuracy")}
+        folders = {"out": self.folder, "run": self.run, "sheet": self.sheet, "report": self.report}
+        return {key: str(path) for key, path in folders.items()} | scores | {"scenes": self.scenes}
+
     def scores(self) -> str:
         """Return the scores of `psp evaluate`, as a sentence."""
-        (path,) = (self.run / "evaluations").glob("*.json")
-        scores = json.loads(path.read_text(encoding="utf-8"))
+        scores = self.evaluation()
         return (
             f"mIoU {100 * scores['miou']:.2f}, mean accuracy {100 * scores['mean_accuracy']:.2f}, "
             f"pixel accuracy {100 * scores['pixel_accuracy']:.2f} on {scores['images']} scenes "

@@ -7,10 +7,15 @@ What only one kind of work has to say, such as a training its losses, is a recor
 from collections.abc import Callable
 from dataclasses import dataclass
 
+WINDOWS = "windows"  # unit of progress inside a picture that takes long
+
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total` are done, counted in `unit`; `total` is None where nobody knows it."""
+    """`done` of `total` are done, counted in `unit`; `total` is None where nobody knows it.
+
+    In WINDOWS it is of the picture that comes next, in addition to what was reported before.
+    """
 
     done: int
     total: int | None

@@ -22,6 +22,7 @@ from psp.cli.evaluate import evaluate_command
 from psp.cli.export import export_command
 from psp.cli.import_weights import import_command
 from psp.cli.inspect import inspect_command
+from psp.cli.interrupted import say_interrupted
 from psp.cli.models import models_app
 from psp.cli.options import Debug, debugging
 from psp.cli.predict import predict_command
@@ -64,7 +65,7 @@ class Commands(TyperGroup):
                 raise
             raise _user_error(f"{error.filename}: {error.strerror}.") from None
         except KeyboardInterrupt as stop:  # of Ctrl-C, or of the signal that it names
-            print("\ninterrupted", file=sys.stderr)
+            say_interrupted()
             number = stop.args[0] if stop.args else signal.SIGINT
             raise typer.Exit(128 + number) from None
 

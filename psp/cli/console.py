@@ -1,6 +1,6 @@
 """The terminal: progress and remarks on stderr, `out` for results on stdout.
 
-This module and `tables/` are the only ones that use rich.
+This module, training.py and `tables/` are the only ones that use rich.
 """
 
 import signal
@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich import markup
-from rich.console import Console, ConsoleOptions, Group, RenderableType
-from rich.live import Live
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
-    TaskID,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -31,10 +31,11 @@ from rich.text import Text
 
 from psp import events
 from psp.cli.unread import end_without_reader
-from psp.events import Report, ignore
-from psp.train.run_log import STEPS, Event, Step, Validation, describe
+from psp.events import WINDOWS, Report, ignore
+from psp.train.run_log import duration
 
 SECONDS_BETWEEN_LINES = 10  # of progress, where stderr is not a terminal
+NARROW = 75  # columns: what a whole bar needs
 
 # What a terminal obeys (C0 and C1 but the line feed), and what turns the direction of writing.
 _OBEYED = [*range(10), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F)]
@@ -93,9 +94,12 @@ def number_table(first: str, *numbers: str) -> Table:
 
 
 class Advance(Protocol):
-    """Called with the amount of work done so far and the total."""
+    """Called with the amount of work done so far and the total.
 
-    def __call__(self, done: int, total: int) -> None: ...
+    `inside` is how far the next piece of work is, where one takes long: windows done, of how many.
+    """
+
+    def __call__(self, done: int, total: int, inside: tuple[int, int] | None = None) -> None: ...
 
 
 @contextmanager
@@ -106,9 +110,9 @@ def progress(title: str, quiet: bool) -> Iterator[Advance]:
     """
     with _lost_interrupts() as raise_lost, _progress_shown(title, quiet) as show:
 
-        def advance(done: int, total: int) -> None:
+        def advance(done: int, total: int, inside: tuple[int, int] | None = None) -> None:
             raise_lost()
-            show(done, total)
+            show(done, total, inside)
 
         yield advance
 
@@ -122,10 +126,15 @@ def listening(title: str, quiet: bool) -> Iterator[Report]:
 
 def _listener(advance: Advance, quiet: bool) -> Report:
     """Return what long work reports to: progress goes to `advance`, notices are remarks."""
+    done, total = 0, 0
 
     def listen(event: events.Progress | events.Notice) -> None:
-        if isinstance(event, events.Progress):
-            advance(event.done, event.total or 0)
+        nonlocal done, total
+        if isinstance(event, events.Progress) and event.unit == WINDOWS:
+            advance(done, total, (event.done, event.total or 1))
+        elif isinstance(event, events.Progress):
+            done, total = event.done, event.total or 0
+            advance(done, total)
         elif not quiet:
             say(event.text)
 
@@ -164,40 +173,73 @@ def _lost_interrupts() -> Iterator[Callable[[], None]]:
         signal.signal(signal.SIGINT, previous)
 
 
+class _Rate(ProgressColumn):
+    """How many are done in a second, or in a minute where it is less than one."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(_rate(speed) if speed else "", style="dim")
+
+
+def _rate(speed: float) -> str:
+    return f"{speed:.1f}/s" if speed >= 1 else f"{60 * speed:.1f}/min"
+
+
 @contextmanager
 def _progress_shown(title: str, quiet: bool) -> Iterator[Advance]:
     if quiet:
-        yield lambda done, total: None
+        yield lambda done, total, inside=None: None
         return
     if not err.is_terminal:
         yield _progress_lines(title)
         return
+    narrow = err.width < NARROW
     bar = Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(10 if narrow else 40),
         MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("·"),
-        TimeRemainingColumn(),
+        *([] if narrow else [_Rate(), TimeElapsedColumn(), TextColumn("·")]),
+        TimeRemainingColumn(compact=narrow),
         TextColumn("left"),
         console=err,
         transient=True,
     )
     with bar:
         task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def advance(done: int, total: int, inside: tuple[int, int] | None = None) -> None:
+            text, part = title, 0.0
+            if inside is not None:
+                text, part = f"{title}, window {inside[0]} of {inside[1]}", inside[0] / inside[1]
+            bar.update(task, completed=done + part, total=total or None, description=text)
+
+        yield advance
 
 
 def _progress_lines(title: str, unit: int = 1, unit_name: str = "") -> Advance:
-    """Return a function that prints progress every few seconds, counted in `unit`."""
-    printed = time.monotonic()
+    """Return a function that prints progress every few seconds, counted in `unit`.
 
-    def advance(done: int, total: int) -> None:
-        nonlocal printed
-        if time.monotonic() - printed > SECONDS_BETWEEN_LINES:
-            printed = time.monotonic()
-            line = f"{title}: {done // unit} of {total // unit or '?'} {unit_name}"
-            print(line.rstrip(), file=sys.stderr, flush=True)
+    The rate and the time that is left are of the work since the first call, as that may have begun
+    with what an earlier command has done.
+    """
+    printed = time.monotonic()
+    first: tuple[float, float] | None = None
+
+    def advance(done: int, total: int, inside: tuple[int, int] | None = None) -> None:
+        nonlocal printed, first
+        now, amount = time.monotonic(), done + (inside[0] / inside[1] if inside else 0.0)
+        first = first or (now, amount)
+        if now - printed <= SECONDS_BETWEEN_LINES:
+            return
+        printed = now
+        line = f"{title}: {done // unit} of {total // unit or '?'} {unit_name}".rstrip()
+        if inside is not None:
+            line += f", window {inside[0]} of {inside[1]} of the next"
+        if amount > first[1]:
+            speed = (amount - first[1]) / (now - first[0])
+            line += "" if unit_name else f", {_rate(speed)}"
+            line += f", {duration((total - amount) / speed)} left" if total else ""
+        print(line, file=sys.stderr, flush=True)
 
     return advance
 
@@ -221,7 +263,7 @@ def fetching(quiet: bool) -> Iterator[Report]:
     )
     task = bar.add_task("fetching", total=None)
 
-    def advance(done: int, total: int) -> None:
+    def advance(done: int, total: int, inside: tuple[int, int] | None = None) -> None:
         bar.start()  # only now: most calls fetch nothing
         bar.update(task, completed=done, total=total or None)
 
@@ -231,70 +273,3 @@ def fetching(quiet: bool) -> Iterator[Report]:
     finally:
         if bar.live.is_started:  # stopping one that was never started would print an empty line
             bar.stop()
-
-
-class TrainingDisplay:
-    """Shows a training: bars and losses on a terminal, plain lines elsewhere."""
-
-    def __init__(self, steps: int, *, verbose: bool, quiet: bool) -> None:
-        self.quiet, self.verbose = quiet, verbose
-        self.live: Live | None = None
-        self.steps = Progress(
-            TextColumn("training  "),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=err,
-        )
-        self.steps_task: TaskID = self.steps.add_task("", total=steps)
-        self.validation = Progress(
-            TextColumn("validating"), BarColumn(), MofNCompleteColumn(), console=err
-        )
-        self.validation_task: TaskID | None = None
-        self.losses = Text("")
-        self.best: float | None = None
-
-    def __enter__(self) -> "TrainingDisplay":
-        if err.is_terminal and not self.quiet:
-            self.live = Live(self._drawn(), console=err, refresh_per_second=4, transient=True)
-            self.live.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self.live:
-            self.live.stop()
-
-    def __call__(self, event: Event) -> None:
-        if self.quiet:
-            return
-        if self.live is None:
-            if not isinstance(event, events.Progress):
-                print(describe(event), file=sys.stderr, flush=True)
-            return
-        if isinstance(event, events.Progress) and event.unit == STEPS:
-            self.steps.update(self.steps_task, completed=event.done, total=event.total)
-            return
-        if isinstance(event, Step):
-            losses = describe(event).partition(": ")[2]
-            best = f", best mIoU {100 * self.best:.2f}" if self.best is not None else ""
-            self.losses = Text(losses + best, style="dim")
-            if self.verbose:
-                err.print(Text(describe(event), style="dim"))
-        elif isinstance(event, events.Progress):
-            if self.validation_task is None:
-                self.validation_task = self.validation.add_task("", total=event.total)
-            self.validation.update(self.validation_task, completed=event.done)
-        else:
-            style = "bold green" if isinstance(event, Validation) and event.best else ""
-            err.print(Text(describe(event), style=style))
-        if isinstance(event, Validation):
-            self.best = event.miou if event.best else self.best
-            if self.validation_task is not None:
-                self.validation.remove_task(self.validation_task)
-                self.validation_task = None
-        self.live.update(self._drawn())
-
-    def _drawn(self) -> Group:
-        if self.validation_task is None:
-            return Group(self.steps, self.losses)
-        return Group(self.steps, self.losses, self.validation)

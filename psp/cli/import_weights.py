@@ -1,11 +1,15 @@
 """psp import: convert weights of other programs."""
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from psp.cli.options import Debug, Overwrite, Quiet, card_named, check_new_file
+from psp.cli.options import Debug, Json, Overwrite, Quiet, card_named, check_new_file
+
+if TYPE_CHECKING:
+    from psp.zoo.importers.importer import ImportedNetwork
 
 
 def import_command(
@@ -29,6 +33,7 @@ def import_command(
         ),
     ] = None,
     overwrite: Overwrite = False,
+    as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -41,7 +46,10 @@ def import_command(
 
     check_new_file(out, ".safetensors", overwrite)
     imported = import_weights(source, out, card_named(card), recipe)
-    print(out)
+    if as_json:
+        print(json.dumps(_record(out, imported), ensure_ascii=False))
+    else:
+        print(out)
     if not quiet:
         say(f"{source}: {imported.what}")
         for remark in imported.remarks:
@@ -51,3 +59,18 @@ def import_command(
         if imported.unused:
             say(f"not part of the network, ignored: {', '.join(imported.unused)}")
         say(f"next: psp predict PHOTOS -m {out}")
+
+
+def _record(out: Path, imported: "ImportedNetwork") -> dict[str, Any]:
+    """Return what was imported as plain JSON types."""
+    return {
+        "out": str(out),
+        "recognized_as": imported.what,
+        "importer": imported.kind,
+        "backbone": imported.architecture.backbone,
+        "classes": imported.architecture.classes,
+        "tensors": len(imported.tensors),
+        "parameters": sum(tensor.numel() for tensor in imported.tensors.values()),
+        "unused": len(imported.unused),
+        "remarks": list(imported.remarks),
+    }

@@ -1,9 +1,6 @@
 """psp predict: write label maps and overlays of pictures."""
 
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -234,15 +231,22 @@ def _predict(
     Returns this rank's result, and how many pictures all ranks have predicted, skipped and failed.
     """
     from psp.cli.console import progress, say
+    from psp.events import Progress
     from psp.predict.one_file import predict_to_file
     from psp.predict.pipeline import Predicted, predict
 
     if to_file:
         return predict_to_file(request), [1, 0, 0]
     together = connected(rank)
-    with progress("predicting", silent) as advance, _resumable():
+    done, total = 0, 0
+    with progress("predicting", silent) as advance:
 
-        def report(event: Predicted) -> None:
+        def report(event: Predicted | Progress) -> None:
+            nonlocal done, total
+            if isinstance(event, Progress):
+                advance(done, total or len(request.pictures), (event.done, event.total or 1))
+                return
+            done, total = event.done, event.total
             if event.error or verbose:
                 say(printable(event.error or f"{event.name}: {event.seconds:.2f}s"))
             advance(event.done, event.total)
@@ -250,18 +254,6 @@ def _predict(
         result = predict(request, report)
     lists = (result.predicted, result.skipped, result.failed)
     return result, sum_over_ranks(together, list(map(len, lists)))
-
-
-@contextmanager
-def _resumable() -> Iterator[None]:
-    """After Ctrl-C, say that the same command continues."""
-    from psp.cli.console import say
-
-    try:
-        yield
-    except KeyboardInterrupt:
-        say("stopped. The same command continues with the remaining pictures")
-        raise typer.Exit(128 + signal.SIGINT) from None
 
 
 def _find_model(model: Path | None, weights: str | None, silent: bool) -> "Model":

@@ -182,7 +182,7 @@ def _run(
     quiet: bool,
 ) -> bool:
     """Train and show progress. Return False if a signal stopped the training."""
-    from psp.cli.console import TrainingDisplay
+    from psp.cli.training import TrainingDisplay
     from psp.device import pick_device
     from psp.ranks import training_device
     from psp.train.loop import train

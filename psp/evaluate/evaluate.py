@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +102,7 @@ def _evaluate(request: EvaluateRequest, report: Report) -> Evaluation | None:
     _begin_together(share, leaderboard)
     indices = share.of(range(len(shards)))
     candidates = Candidates(len(shards) if saved and request.report else 0)
+    sliding_window = replace(sliding_window, report=report)
     own = tally_samples(sliding_window, shards, procedure, indices, leaderboard, candidates, report)
     tally = _gather(own, candidates, share)
     shown = shown_pictures(candidates, tally.pictures, shards) if tally else []

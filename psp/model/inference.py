@@ -26,6 +26,7 @@ from torch.nn import functional as F
 
 from psp.device import compiled as compile_network
 from psp.errors import PspError
+from psp.events import WINDOWS, Progress, ignore
 from psp.images.resize import resize_bilinear
 from psp.model.backbones.backbone import Backbone
 from psp.model.fold import fold
@@ -48,6 +49,7 @@ WINDOW_BATCH = {"cpu": 2}
 WINDOW_BATCH_ELSEWHERE = 16
 # Numbers in the logits that are kept (1 GB): a picture that needs more is done strip by strip.
 KEPT = 1 << 28
+MANY = 30  # windows of a picture from which on its progress is reported
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class SlidingWindow:
     window_batch: int = 2
     constant: bool = False
     map_side: Callable[[int], int] = Backbone.map_side  # of the logits, for a window's side
+    report: Callable[[Progress], None] = ignore  # gets windows done, of large pictures
 
     @torch.inference_mode()
     def label_map(self, image: NDArray[np.uint8], procedure: Procedure) -> Tensor:
@@ -114,9 +117,13 @@ class SlidingWindow:
         twice = procedure.flip and procedure.rules.mirrors == "window"  # a window's views
         averaged = 2 if twice and not procedure.rules.sums else 1
         tile = TILE.get(self.device.type, TILE_ELSEWHERE) // self.classes  # pixels
-        for strip in _pieces(slice(0, width), self._strip(views, 1 + twice)):
+        strips = [
+            (strip, deque(windows(views, strip)))
+            for strip in _pieces(slice(0, width), self._strip(views, 1 + twice))
+        ]
+        count, done = sum(len(waiting) for _, waiting in strips), 0
+        for strip, waiting in strips:
             high = max(tile // (strip.stop - strip.start), TILE_ROWS)
-            waiting = deque(windows(views, strip))
             logits: dict[Window, Tensor] = {}
             for rows in _pieces(slice(0, height), high):
                 while waiting and waiting[0].first < rows.stop:
@@ -124,6 +131,9 @@ class SlidingWindow:
                     images = [self._window(pictures[w.view], views[w.view], w) for w in group]
                     new = self._logits(torch.stack(images), twice, procedure.rules.sums)
                     logits |= zip(group, new, strict=True)
+                    done += len(group)
+                    if count >= MANY:
+                        self.report(Progress(done, count, WINDOWS))
                 for columns in _pieces(strip, max(1, tile // high)):
                     total = self._tile(views[0], 0, rows, columns, logits, procedure)
                     for index, view in enumerate(views[1:], start=1):

@@ -13,6 +13,7 @@ import torch
 
 from psp.device import pick_inference_precision, precision_name
 from psp.errors import PspError
+from psp.events import Progress, ignore
 from psp.files import file_sha256, numbered_names
 from psp.images.kinds import LeftOut
 from psp.model.choice import Choice
@@ -74,7 +75,7 @@ class PredictResult:
 
 
 def predict(
-    request: PredictRequest, report: Callable[[Predicted], None] = lambda event: None
+    request: PredictRequest, report: Callable[[Predicted | Progress], None] = ignore
 ) -> PredictResult:
     """Write the chosen writers' files for every picture of the request.
 
@@ -90,7 +91,7 @@ def predict(
     stages = Stages(folder, header, request.overwrite)
     with closing(folder):
         if unfinished:
-            network = load_network(request, procedure)
+            network = load_network(request, procedure, report)
             _run(stages, unfinished, network, report, alone=len(pictures) == 1)
             if not stages.predicted and len(unfinished) == len(pictures):
                 raise PspError(
@@ -178,8 +179,13 @@ def _candidates(request: PredictRequest) -> Iterable[Path]:
     return numbered_names(request.out) if numbering else [request.out]
 
 
-def load_network(request: PredictRequest, procedure: Procedure) -> Network:
-    """Return the stage that predicts, with all that the request's writers need."""
+def load_network(
+    request: PredictRequest, procedure: Procedure, report: Callable[[Progress], None] = ignore
+) -> Network:
+    """Return the stage that predicts, with all that the request's writers need.
+
+    `report` gets the progress inside a large picture.
+    """
     sliding_window, _ = load_sliding_window(
         request.weights,
         request.device,
@@ -189,6 +195,7 @@ def load_network(request: PredictRequest, procedure: Procedure) -> Network:
     )
     probabilities = any(writer.probabilities for writer in request.writers)
     confidence = any(writer.confidence for writer in request.writers)
+    sliding_window = replace(sliding_window, report=report)
     return Network(sliding_window, procedure, probabilities, confidence)
 
 
@@ -196,7 +203,7 @@ def _run(
     stages: Stages,
     pictures: Mapping[str, Path],
     network: Network,
-    report: Callable[[Predicted], None],
+    report: Callable[[Predicted | Progress], None],
     alone: bool,
 ) -> None:
     """Predict the pictures and report each. If there is only one, `alone`, its error is raised."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from psp.cli.console import number_table, out
+from psp.cli.tables.narrow import show_table
 
 if TYPE_CHECKING:  # importing it loads torch
     from psp.evaluate.compare import Comparison, Row, Value
@@ -85,7 +86,7 @@ def _table(title: str, entries: Sequence[str], rows: "Sequence[Row]", ranked: bo
         best = row.best() if ranked else []
         cells = [Text(cell, "bold" if n in best else "") for n, cell in enumerate(_cells(row))]
         table.add_row(Text(row.name), *cells)
-    out.print(table)
+    show_table(table)
 
 
 def _markdown(title: str, entries: Sequence[str], rows: "Sequence[Row]", ranked: bool) -> None:

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from psp.cli.console import number_table, out
+from psp.cli.tables.narrow import show_table
 from psp.data.card import Card, Origin, SplitEntry
 from psp.settings.section import show
 
@@ -22,7 +23,7 @@ def show_cards(cards: Sequence[Card]) -> None:
     for card in cards:
         splits = ", ".join(f"{split.name} {split.images or '?'}" for split in card.splits)
         table.add_row(card.name, Text(card.title), str(len(card.classes)), splits)
-    out.print(table)
+    show_table(table)
 
 
 def show_card(card: Card) -> None:
@@ -41,7 +42,7 @@ def show_card(card: Card) -> None:
     if card.ignore_from:
         raw = _raw_values(card, card.ignore_from)
         table.add_row("255", "", Text("ignored", style="dim"), raw)
-    out.print(table)
+    show_table(table)
     out.print()
     for split in card.splits:
         out.print(Text(_describe_split(split)))
@@ -84,7 +85,7 @@ def show_statistics(statistics: "Statistics") -> None:
             _size(split.largest),
             str(len(split.skipped) or ""),
         )
-    out.print(table)
+    show_table(table)
     labeled = [split for split in statistics.splits if split.labeled]
     if not labeled:
         return
@@ -96,7 +97,7 @@ def show_statistics(statistics: "Statistics") -> None:
     for index, name in enumerate(statistics.card.names):
         table.add_row(Text(name), *_shares(labeled, index))
     table.add_row(Text("ignored", style="dim"), *_shares(labeled, -1))
-    out.print(table)
+    show_table(table)
     absent = statistics.absent()
     if absent:
         out.print(Text(f"never occur: {', '.join(absent)}", style="yellow"))

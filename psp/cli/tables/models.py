@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from psp.cli.console import out
+from psp.cli.tables.narrow import show_table
 from psp.settings.section import show
 from psp.zoo.catalog import Entry, Score
 
@@ -64,7 +65,7 @@ def show_models(entries: Sequence[Entry]) -> None:
             fetched,
             Text(entry.publisher.terms),
         )
-    out.print(table)
+    show_table(table)
     out.print(
         Text(
             "mIoU: as published, one scale, validation split. Use a name wherever a command takes "

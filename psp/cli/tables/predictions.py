@@ -1,6 +1,7 @@
 """What psp predict says when it is done."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import typer
 
@@ -13,6 +14,8 @@ from psp.predict.pipeline import PredictRequest, PredictResult
 from psp.predict.records import RECORDS
 from psp.ranks import Share
 from psp.runs import Model
+
+MOST_NAMES = 1000  # in --json
 
 
 def show_predictions(
@@ -40,12 +43,18 @@ def show_predictions(
 
 
 def _print_json(result: PredictResult, share: Share, left_out: LeftOut) -> None:
-    record = {
-        "out": str(result.out),
-        "part": str(share),
+    names: dict[str, list[Any]] = {
         "predicted": list(result.predicted),
         "skipped": list(result.skipped),
         "failed": [{"name": name, "error": error} for name, error in result.failed],
+    }
+    counts = {kind: len(items) for kind, items in names.items()}
+    few = sum(counts.values()) <= MOST_NAMES
+    record = {
+        "out": str(result.out),
+        "part": str(share),
+        "counts": counts,
+        **(names if few else dict.fromkeys(names)),  # null: they are in predictions.jsonl
         "remarks": dict(result.remarks),
         "unread": left_out.pictures,  # of kinds that psp does not read, by suffix
     }

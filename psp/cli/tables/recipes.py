@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from psp.cli.console import escape, out
+from psp.cli.tables.narrow import show_table
 from psp.settings.section import show
 from psp.settings.sources import ResolvedSetting
 
@@ -18,7 +19,7 @@ def show_recipe(title: str, source: str, settings: Sequence[ResolvedSetting]) ->
     for setting in settings:
         style = "" if setting.given else "dim"
         table.add_row(setting.name, Text(show(setting.value)), Text(setting.source, style))
-    out.print(table)
+    show_table(table)
 
 
 def show_recipe_difference(
@@ -31,4 +32,4 @@ def show_recipe_difference(
     table = Table("setting", *map(escape, titles), box=None, pad_edge=False)
     for one, two in pairs:
         table.add_row(one.name, show(one.value), show(two.value))
-    out.print(table)
+    show_table(table)

@@ -4,17 +4,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from psp.cli.console import out, say
+from psp.cli.console import say
+from psp.cli.tables.narrow import show_table
 from psp.errors import printable
 from psp.run_state import BROKEN, FINISHED, RUNNING, RunState
 
 STYLES = {FINISHED: "green", RUNNING: "bold", BROKEN: "red"}
 UNKNOWN = "-"
-WIDEST = 1000  # characters of a line
 
 
 def show_runs(states: Sequence[RunState], folder: Path) -> None:
@@ -41,9 +40,7 @@ def show_runs(states: Sequence[RunState], folder: Path) -> None:
             f"{state.size / 1e6:,.1f}" if state.size is not None else UNKNOWN,
             Text(state.state, STYLES.get(state.state, "")),
         )
-    # As wide as its texts, also where the output is no terminal: a name is never cut.
-    table.width = Measurement.get(out, out.options.update(max_width=WIDEST), table).maximum
-    out.print(table)
+    show_table(table)
     for state in states:
         if state.problem:
             say(f"broken: {state.problem}")

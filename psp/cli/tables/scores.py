@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from psp.cli.console import number_table, out, say
+from psp.cli.tables.narrow import show_table
 
 if TYPE_CHECKING:  # importing them loads torch
     from psp.evaluate.evaluation import Evaluation
@@ -88,7 +89,7 @@ def _show_worst(tally: "Tally", count: int) -> None:
     for picture in pictures:
         table.add_row(Text(picture.name), _percent(picture.miou), _percent(picture.pixel_accuracy))
     out.print()
-    out.print(table)
+    show_table(table)
 
 
 def _show_classes(tally: "Tally", names: Sequence[str]) -> None:
@@ -108,7 +109,7 @@ def _show_classes(tally: "Tally", names: Sequence[str]) -> None:
             f"{predicted[index]:,}",
             f"{tally.images[index]:,}",
         )
-    out.print(table)
+    show_table(table)
 
 
 def _percent(value: float) -> str:
@@ -128,4 +129,4 @@ def show_suspects(suspects: "Sequence[Suspect]") -> None:
             Text(item.name),
             Text(item.reason),
         )
-    out.print(table)
+    show_table(table)
