@@ -1,6 +1,7 @@
 """The suite tests the installed package, and the README and docs match the code."""
 
 import importlib
+import itertools
 import json
 import os
 import re
@@ -71,32 +72,76 @@ def test_cards_are_found_in_a_plain_checkout_too(monkeypatch, tmp_path):
     assert all(path.parent == tmp_path / "datasets" for path in shipped().values())
 
 
-def readme_commands():
-    """Yield every `psp …` line of the README's code blocks, without prompt and comment."""
-    blocks = re.findall(r"```(?:sh|console)\n(.*?)```", README, flags=re.DOTALL)
-    for line in "\n".join(blocks).splitlines():
-        match = re.match(r"(?:\$ )?(psp .*?)(?:\s{2,}#.*)?$", line)
-        if match:
+PAGES = [README_FILE := CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+
+
+def commands_of(page):
+    """Yield every `psp …` line of a page's code blocks, without prompt and comment, as words.
+
+    Blocks are fenced or indented, or a word in a sentence; a comment is behind # or two blanks.
+    """
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    blocks = re.findall(r"```(?:sh|console)\n(.*?)```", text, flags=re.DOTALL)
+    indented = re.findall(r"^ {4}((?:torchrun .* -m )?psp .*)$", text, flags=re.MULTILINE)
+    inline = re.findall(r"(?<!`)`((?:torchrun .* -m )?psp [^`…\n]*)`", text)
+    for line in [*"\n".join(blocks).splitlines(), *indented, *inline]:
+        match = re.match(r"(?:\$ )?(?:torchrun .* -m )?(psp .*?)(?:\s{2,}\S.*)?$", line)
+        if match and "usage" not in match.group(1):
             yield shlex.split(match.group(1), comments=True)[1:]
 
 
-def test_every_command_and_option_in_the_readme_exists():
+def readme_commands():
+    return commands_of(README_FILE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_command_and_option_in_the_readme_and_docs_exists(page):
     from typer.main import get_command
 
     from psp.cli import app
 
-    commands = list(readme_commands())
-    assert {"prepare", "train", "evaluate", "predict", "demo", "cards"} <= {
-        words[0] for words in commands
-    }
+    commands = list(commands_of(page))
+    if page == README_FILE:
+        named = {words[0] for words in commands}
+        assert {"prepare", "train", "evaluate", "predict", "demo", "cards"} <= named
     for words in commands:
         command = get_command(app)
         while words and words[0] in getattr(command, "commands", {}):
             command, words = command.commands[words[0]], words[1:]
         known = {name for option in command.params for name in option.opts + option.secondary_opts}
+        known |= {"--help", "-h"}
         for word in words:
-            if word.startswith("-"):
+            if word.startswith("-") and word != "-":
                 assert word.partition("=")[0] in known, (command.name, word)
+        assert command.name != "psp" or not words or words[0].startswith("-"), words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_setting_and_card_that_a_page_names_exists(page):
+    from psp.settings.config import SETTINGS
+
+    for words in commands_of(page):
+        for before, word in itertools.pairwise(words):
+            if before == "--set":
+                assert word.partition("=")[0] in SETTINGS, word
+        if words[0] == "prepare" and len(words) > 1 and re.fullmatch(r"[a-z0-9]+", words[1]):
+            assert words[1] in shipped() or words[1] in {"photos", "masks"}, words
+
+
+def anchors(page):
+    """The headings of a page as GitHub makes them the ends of links."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_links_of_a_page_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            path, _, anchor = target.partition("#")
+            file = page.parent / path if path else page
+            assert file.exists(), target
+            assert not anchor or anchor in anchors(file), target
 
 
 def test_every_readme_card_exists():
@@ -105,10 +150,7 @@ def test_every_readme_card_exists():
             assert words[1] in shipped()
 
 
-def test_the_readmes_links_and_pictures_exist():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        if not target.startswith("http"):
-            assert (CHECKOUT / target).exists(), target
+def test_the_readme_has_pictures_of_a_moderate_size():
     pictures = [CHECKOUT / t for t in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)]
     assert pictures
     assert all(path.stat().st_size < 200_000 for path in pictures)
