@@ -76,7 +76,7 @@ def overlay(
 
     Up to half the strength the picture stays as bright as it is: a color lends it hue and
     saturation, whatever its own brightness, and only evens out its contrast a little, so that it is
-    seen on black and on white. Beyond that the colors themselves appear; 1 shows them alone.
+    seen on black and on white, and on a photo that is dark or bright all over. Beyond that the colors themselves appear; 1 shows them alone.
     """
     kept = min(1.0, 2 * (1 - strength))  # how much of the brightness is that of the picture
     table = np.full((256, 3), 255, np.float32)
@@ -89,6 +89,7 @@ def overlay(
     of_class = np.round(tints).astype(np.int16)[None]  # (1, 256, 3)
     even = strength / 2
     mean = float(cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0])
+    mean = min(max(mean, _DARK), 255 - _DARK)  # colors are to be seen on a photo of the night, too
     wanted = (1 - even) * values + even * mean
     of_luma = np.round(kept * (wanted - (1 - strength) * values)).astype(np.int16)
     result = np.empty_like(image)
@@ -103,6 +104,7 @@ def overlay(
 
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # as OpenCV weighs red, green and blue
+_DARK = 96.0  # gray level: a darker photo is brightened a little
 _BAND = 1 << 20  # pixels that are drawn at a time, which bounds the memory
 
 
