@@ -76,7 +76,8 @@ def overlay(
 
     Up to half the strength the picture stays as bright as it is: a color lends it hue and
     saturation, whatever its own brightness, and only evens out its contrast a little, so that it is
-    seen on black and on white, and on a photo that is dark or bright all over. Beyond that the colors themselves appear; 1 shows them alone.
+    seen on black and on white, and on a photo that is dark or bright all over. Beyond that the
+    colors themselves appear; 1 shows them alone.
     """
     kept = min(1.0, 2 * (1 - strength))  # how much of the brightness is that of the picture
     table = np.full((256, 3), 255, np.float32)
