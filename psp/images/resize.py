@@ -23,4 +23,4 @@ def resize_bilinear(
         resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
         return np.asarray(resized, np.uint8)
     picture = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(picture, np.uint8)
+    return np.array(picture, np.uint8)  # a copy: torch warns about arrays that cannot be written

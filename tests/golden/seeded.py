@@ -22,7 +22,7 @@ def values(shapes, seed):
             array = rng.uniform(0.6, 1.4, shape)
         elif len(shape) == 4:
             array = rng.normal(size=shape) * (2 / np.prod(shape[1:])) ** 0.5
-            if name.endswith("conv_seg.weight"):
+            if name.endswith(("conv_seg.weight", "conv_last.4.weight")):
                 array *= SHARP
         elif name.endswith(("bias", "running_mean")):
             array = rng.normal(size=shape) * 0.1
