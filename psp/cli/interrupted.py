@@ -10,7 +10,7 @@ SAFE = {
     "prepare": "what is finished is kept, and the same command goes on from there",
     "train": "written checkpoints are whole; with --resume, the run goes on from the newest",
     "evaluate": "no result was stored",
-    "predict": "finished pictures are kept, and the same command continues with the others",
+    "predict": "finished pictures and label maps are kept, and the same command continues",
     "demo": "what is finished stays in its folder; the demo begins again in another one",
 }
 

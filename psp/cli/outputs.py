@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psp.cli.options import one_of
+from psp.cli.video import film_of
 from psp.errors import PspError
 from psp.predict.writers.registry import DEFAULT, find_writers
 
 if TYPE_CHECKING:
+    from psp.images.video import Clip
+    from psp.predict.frames import FrameFolder
     from psp.predict.writers.writer import Writer
     from psp.render import OverlayStyle
 
@@ -23,7 +26,8 @@ class Outputs:
     out: Path
     to_file: bool
     writers: tuple["Writer", ...]
-    overlay: "OverlayStyle"
+    overlay: "OverlayStyle | None"
+    film: "Clip | FrameFolder | None" = None
 
 
 def outputs_of(options: Mapping[str, Any], ranks: int) -> Outputs:
@@ -34,6 +38,7 @@ def outputs_of(options: Mapping[str, Any], ranks: int) -> Outputs:
     from psp.predict.inputs import default_out
     from psp.predict.one_file import is_one_file
 
+    film = film_of(options, ranks)
     out: Path | None = options["out"]
     to_file = out is not None and is_one_file(out)
     if out is not None and to_file:
@@ -42,12 +47,14 @@ def outputs_of(options: Mapping[str, Any], ranks: int) -> Outputs:
     names = _writer_names(options["write"], options["probabilities"], options["rank_by"])
     if "gallery" in names and options["part"]:
         raise PspError("--part: the gallery is made by a call for all pictures. Leave it out")
-    writers = find_writers(names)  # which may not be empty, so the gallery comes later
-    if options["gallery"] and not to_file and _has_gallery(options):
+    if film is not None and options["write"] is None:
+        names = names[len(DEFAULT) :]
+    writers = find_writers(names) if names or film is None else ()
+    if options["gallery"] and not to_file and film is None and _has_gallery(options):
         writers = find_writers([*names, "gallery"])
-    style, strength = options["overlay_style"], options["overlay_strength"]
-    place = out or default_out(options["named"])
-    return Outputs(place, to_file, writers, overlay_of(style, strength, writers))
+    draws = film is not None or any(writer.draws for writer in writers)
+    overlay = _overlay_of(options["overlay_style"], options["overlay_strength"], draws)
+    return Outputs(out or default_out(options["named"]), to_file, writers, overlay, film)
 
 
 _NAMES = {"probabilities": "probabilities", "rank": "rank_by", "part": "part"}
@@ -77,16 +84,14 @@ def _has_gallery(options: Mapping[str, Any]) -> bool:
     return False
 
 
-def overlay_of(
-    name: str | None, strength: float | None, writers: Sequence["Writer"]
-) -> "OverlayStyle":
-    """Return how overlays are drawn. Raises PspError if that is asked for, and none is written."""
+def _overlay_of(name: str | None, strength: float | None, draws: bool) -> "OverlayStyle | None":
+    """Return how overlays are drawn; None if none are, and PspError if that is asked for then."""
     from psp.render import OverlayStyle
 
     given = "--overlay-style" if name else "--overlay-strength" if strength is not None else None
-    if given and not any(writer.draws for writer in writers):
+    if given and not draws:
         raise PspError(f"{given}: no overlays are written. Add them: --write overlays,…")
-    return OverlayStyle(name or OverlayStyle().name, strength)
+    return OverlayStyle(name or OverlayStyle().name, strength) if draws else None
 
 
 def check_one_file(

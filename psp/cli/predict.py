@@ -33,7 +33,7 @@ from psp.cli.options import (
     one_of,
     which_weights,
 )
-from psp.cli.outputs import outputs_of
+from psp.cli.outputs import Outputs, outputs_of
 from psp.errors import PspError, printable
 from psp.predict.writers.registry import DEFAULT, WRITERS
 from psp.ranks import Share, connected, local_device, rank_share, share_from, sum_over_ranks, within
@@ -52,7 +52,8 @@ def predict_command(
     images: Annotated[
         list[Path],
         typer.Argument(
-            help="Pictures, folders with their subfolders, or patterns; - reads a list from stdin."
+            help="Pictures, folders with their subfolders, or patterns; - reads a list from stdin. "
+            "Or a video."
         ),
     ],
     model: Annotated[
@@ -130,6 +131,19 @@ def predict_command(
             help="Also make index.html, a page to look through the pictures; never with --part.",
         ),
     ] = True,
+    every: Annotated[
+        int,
+        typer.Option(help="Of a video, every Nth frame.", metavar="N", min=1),
+    ] = 1,
+    fps: Annotated[
+        float | None,
+        typer.Option(
+            help="Make a video of pictures, as its frames in the order of their names.",
+            metavar="RATE",
+            min=1,
+            max=240,
+        ),
+    ] = None,
     part: Annotated[
         str | None,
         typer.Option(
@@ -148,6 +162,8 @@ def predict_command(
     debug: Debug = False,
 ) -> None:
     """Write label maps and overlays of pictures: psp predict photos/ -m voc2012-resnet50
+
+    Of a video, an overlay video, and label maps with --write labels: psp predict clip.mp4
 
     The model can also stand before the pictures: psp predict voc2012-resnet50 photos/
 
@@ -177,30 +193,37 @@ def predict_command(
         window_batch=window_batch,
         compiled=compiled,
     )
-    result, counts = _predict(request, outputs.to_file, rank, silent, verbose)
-    _show(result, counts, request, source, rank, as_json, quiet)
+    _run(request, outputs, every, source, rank, (as_json, quiet, verbose))
 
 
-def _show(
-    result: "PredictResult",
-    counts: list[int],
+def _run(
     request: "PredictRequest",
+    outputs: Outputs,
+    every: int,
     source: "Model",
     rank: Share,
-    as_json: bool,
-    quiet: bool,
+    told: tuple[bool, bool, bool],
 ) -> None:
     from psp.cli.tables.predictions import show_predictions
+    from psp.cli.video import predict_film
 
+    as_json, quiet, verbose = told
+    if outputs.film is not None:
+        predict_film(request, outputs.film, every, source, quiet, as_json)
+        return
+    silent = quiet or not rank.first
+    result, counts = _predict(request, outputs.to_file, rank, silent, verbose)
     show_predictions(result, counts, request, source, rank, as_json, quiet, request.left_out)
 
 
 def _pictures_and_model(
     arguments: list[Path], model: Path | None
 ) -> tuple[list[Path], Path | None]:
+    from psp.cli.video import check_cameras
     from psp.cli.words.answer import assignment_answer
     from psp.predict.order import model_among
 
+    check_cameras(arguments)
     if answer := assignment_answer("predict", [str(argument) for argument in arguments]):
         raise PspError(answer)
     return model_among(arguments, model)
@@ -212,11 +235,11 @@ def _find_pictures(
     """Return the inputs that name the results (none for a list), the pictures by name, and what
     else is in the folders, which is said."""
     from psp.cli.console import say
-    from psp.images.kinds import LeftOut
+    from psp.images.kinds import VIDEO, LeftOut
     from psp.predict.inputs import find_pictures
 
     inputs, listed = _inputs_and_list(images, rank, silent)
-    left_out = LeftOut()
+    left_out = LeftOut(remedies={VIDEO: "one at a time: psp predict VIDEO -m MODEL"})
     pictures = find_pictures(inputs, listed, left_out)
     if str(left_out) and not silent:
         say(str(left_out))

@@ -150,6 +150,7 @@ class LeftOut:
 
     counts: Counter[tuple[Kind, str]] = field(default_factory=Counter)
     beside: Counter[str] = field(default_factory=Counter)  # a picture of the same name is read
+    remedies: dict[Kind, str] = field(default_factory=dict)  # where a kind has another than its own
     examples: list[tuple[Path, str]] = field(default_factory=list)  # pictures and their kinds
 
     @property
@@ -173,7 +174,8 @@ class LeftOut:
         for kind in dict.fromkeys(kind for kind, _ in sorted(self.counts, key=_place)):
             counts = {s: n for (of, s), n in sorted(self.counts.items(), key=_order) if of is kind}
             shown = " and ".join(f"{count} {suffix}" for suffix, count in counts.items())
-            remedy = f": {kind.remedy}" if kind.remedy else ""
+            advice = self.remedies.get(kind, kind.remedy)
+            remedy = f": {advice}" if advice else ""
             parts.append(f"{shown} ({kind.name}{remedy})")
         if self.beside:
             shown = " and ".join(f"{count} {s}" for s, count in sorted(self.beside.items()))

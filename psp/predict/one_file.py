@@ -10,7 +10,7 @@ from psp.model.weights import read_header
 from psp.predict.photos import PHOTO_SUFFIXES, decode_photo
 from psp.predict.pipeline import PredictRequest, PredictResult, load_network
 from psp.predict.stages import Picture
-from psp.render import draw
+from psp.render import OverlayStyle, draw
 
 ENCODERS = {".png": encode_png, ".jpg": encode_jpeg, ".jpeg": encode_jpeg}
 
@@ -43,7 +43,7 @@ def predict_to_file(request: PredictRequest) -> PredictResult:
     item.image = decode_photo(read_bytes(path), str(path), item.notes)
     load_network(request, procedure)(item)
     assert item.labels is not None
-    drawn = draw(item.image, item.labels, header.palette, request.overlay)
+    drawn = draw(item.image, item.labels, header.palette, request.overlay or OverlayStyle())
     write(out, ENCODERS[out.suffix.lower()](drawn))
     return PredictResult(
         out=out,

@@ -17,6 +17,7 @@ from psp.images.kinds import (
     JPEG_2000,
     OTHER_PICTURE,
     RAW,
+    VIDEO,
     content_kind,
     suffixes,
     why_unread,
@@ -66,6 +67,10 @@ def decode_photo(data: bytes, where: str, notes: list[str] | None = None) -> NDA
     raw = BY_SUFFIX.get(Path(where).suffix.lower()) is RAW and data.startswith(SIGNATURES)
     # A decoder of TIFFs would find a raw file's small preview.
     if raw or content_kind(data[:64]) not in (None, JPEG_2000, OTHER_PICTURE):
+        if content_kind(data[:64]) is VIDEO:
+            raise PictureError(
+                f"{where}: it is a video. One at a time: psp predict {where} -m MODEL"
+            )
         raise PictureError(f"{where}: {why_unread(data, where)}.")
     try:
         picture = open_picture(data, where, _formats(), notes=notes)

@@ -22,7 +22,7 @@ from psp.model.procedure import BLENDS, Procedure
 from psp.model.weights import Header, read_header
 from psp.predict.folder import PredictionFolder, choose_folder
 from psp.predict.settings import Settings, read_settings
-from psp.predict.stages import Network, Stages
+from psp.predict.stages import Network, Picture, Stages
 from psp.predict.writers.registry import find_writers
 from psp.predict.writers.writer import Writer
 from psp.ranks import Share
@@ -39,7 +39,7 @@ class PredictRequest:
     numbering: bool = False  # use out-2, out-3, … if `out` has other contents
     overwrite: bool = False  # redo finished pictures, and write into a folder of other settings
     writers: tuple[Writer, ...] = field(default_factory=find_writers)
-    overlay: OverlayStyle = field(default_factory=OverlayStyle)  # where a writer draws
+    overlay: OverlayStyle | None = None  # None: as the folder has it
     left_out: LeftOut = field(default_factory=LeftOut)  # of the folders of the pictures
     share: Share = field(default_factory=Share)  # do only this share of the pictures
     procedure: Callable[[Header], Procedure]  # the test procedure for weights with this header
@@ -86,8 +86,7 @@ def predict(
     pictures = _without_results(request)
     own = dict(request.share.of(list(pictures.items())))
     header = read_header(request.weights)
-    procedure, settings = _as_begun(request, header, request.procedure(header))
-    folder, unfinished = _choose_folder(request, settings, own)
+    folder, unfinished, procedure = begin(request, header, own)
     stages = Stages(folder, header, request.overwrite)
     with closing(folder):
         if unfinished:
@@ -107,7 +106,7 @@ def predict(
         failed=tuple(stages.failed),
         header=header,
         procedure=procedure,
-        precision=settings.precision,
+        precision=folder.settings.precision,
         remarks=dict(sorted(stages.remarks.items())),
     )
 
@@ -160,17 +159,20 @@ def settings_of(request: PredictRequest, header: Header, procedure: Procedure) -
         dataset=header.dataset,
         step=header.step,
         classes=header.classes,
-        overlay=request.overlay if any(writer.draws for writer in request.writers) else None,
+        overlay=request.overlay,
     )
 
 
-def _choose_folder(
-    request: PredictRequest, settings: Settings, own: Mapping[str, Path]
-) -> tuple[PredictionFolder, dict[str, Path]]:
-    """Return the folder that the results go into, and the pictures that are not finished in it."""
-    return choose_folder(
+def begin(
+    request: PredictRequest, header: Header, own: Mapping[str, Path]
+) -> tuple[PredictionFolder, dict[str, Path], Procedure]:
+    """Return the folder that the results go into, what is not finished in it of this share's
+    pictures, and the procedure. Raises PspError if the folder has other contents."""
+    procedure, settings = _as_begun(request, header, request.procedure(header))
+    folder, unfinished = choose_folder(
         _candidates(request), settings, request.share, request.writers, own, request.overwrite
     )
+    return folder, unfinished, procedure
 
 
 def _candidates(request: PredictRequest) -> Iterable[Path]:
@@ -207,7 +209,8 @@ def _run(
     alone: bool,
 ) -> None:
     """Predict the pictures and report each. If there is only one, `alone`, its error is raised."""
-    with closing(stages.run(pictures, network)) as results:
+    items = (Picture(name, path) for name, path in pictures.items())
+    with closing(stages.run(items, network)) as results:
         for done, item in enumerate(results, start=1):
             if item.error and alone:
                 raise PspError(item.error)

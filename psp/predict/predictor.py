@@ -1,6 +1,6 @@
 """A trained network as a Python function from a picture to its label map: `psp.load`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -57,6 +57,19 @@ class Predictor:
         procedure = Choice(predicting=True)(self.header)
         label = self._sliding_window.label_map(_pixels(image), procedure)
         return np.asarray(label.cpu().numpy(), np.uint8)
+
+    def stream(
+        self, frames: Iterable[object]
+    ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+        """Yield each frame, uint8 (H, W, 3) RGB, and its label map, uint8 (H, W), as they come.
+
+        For cameras and streams, whose frames are read by the caller: no frame is asked for before
+        the one before it is done, so a slow network skips none and keeps none. OpenCV's frames are
+        BGR: `frame[..., ::-1]` is RGB. Raises PspError for a frame that is no image.
+        """
+        for frame in frames:
+            image = _pixels(frame)
+            yield image, self(image)
 
     def probabilities(
         self,
@@ -126,7 +139,7 @@ def _pixels(image: object) -> NDArray[np.uint8]:
             raise PspError(
                 f"an image must be uint8 (H, W, 3) RGB; this array is {image.dtype} {image.shape}."
             )
-        return (
-            image if image.flags.writeable else image.copy()
-        )  # torch warns about read-only arrays
+        # torch warns about read-only arrays, and takes no negative steps, as of BGR made RGB.
+        image = np.ascontiguousarray(image)
+        return image if image.flags.writeable else image.copy()
     return as_rgb(image)

@@ -6,7 +6,7 @@ of those before. What they hold at a time is bounded, whatever the number of pic
 
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +48,8 @@ class Picture:
     labels: NDArray[np.uint8] | None = None  # (H, W)
     probabilities: NDArray[np.float16] | None = None  # (classes, H, W)
     confidence: NDArray[np.float16] | None = None  # (H, W)
+    drawn: NDArray[np.uint8] | None = None  # (H, W, 3), in a video
+    finished: bool = False  # its label map is that of an earlier call
     files: dict[str, bytes] = field(default_factory=dict)  # writer's name to its file's contents
     record: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)  # what is worth saying of its file
@@ -56,7 +58,7 @@ class Picture:
     @property
     def nbytes(self) -> int:
         """The bytes of its arrays."""
-        arrays = (self.image, self.labels, self.probabilities, self.confidence)
+        arrays = (self.image, self.labels, self.probabilities, self.confidence, self.drawn)
         return sum(array.nbytes for array in arrays if array is not None)
 
     def run_stage(self, stage: Callable[["Picture"], None], fault: type[PspError]) -> None:
@@ -82,9 +84,15 @@ class Stages:
         self._unrecorded: list[Picture] = []  # failures from before the folder was made
 
     def run(
-        self, pictures: Mapping[str, Path], network: Callable[[Picture], None]
+        self,
+        items: Iterable[Picture],
+        network: Callable[[Picture], None],
+        draw: Callable[[Picture], None] = lambda item: None,
     ) -> Generator[Picture, None, None]:
         """Yield the pictures in order, with files written or an error.
+
+        What has an image already is not decoded. `draw` is called with what is predicted, before
+        its arrays are freed. What is `finished` is neither written nor recorded once more.
 
         If the generator is closed, files that are being written are completed.
         """
@@ -101,20 +109,22 @@ class Stages:
             return item
 
         def written(item: Picture) -> Picture:
-            item.run_stage(self._encode, PspError)
+            item.run_stage(draw, PspError)
+            if not item.finished:
+                item.run_stage(self._encode, PspError)
             item.image = item.labels = item.probabilities = item.confidence = None  # free memory
             item.run_stage(self._write, NameFaultError)
             item.files = {}
             return item
 
-        items = (Picture(name, path) for name, path in pictures.items())
         with ignore_warnings(), closing(prefetch_map(decoded, items, threads)) as images:
             results = prefetch_map(
                 written, map(predicted, images), threads, lambda item: item.nbytes, MAX_WAITING
             )
             with closing(results):
                 for item in results:
-                    self._record(item)
+                    if not item.finished:
+                        self._record(item)
                     yield item
 
     def open_folder(self) -> None:
@@ -171,7 +181,8 @@ class Stages:
 
 
 def _decode(item: Picture) -> None:
-    item.image = decode_photo(read_bytes(item.path), str(item.path), item.notes)
+    if item.image is None:
+        item.image = decode_photo(read_bytes(item.path), str(item.path), item.notes)
 
 
 def _shares(labels: NDArray[np.uint8], classes: tuple[str, ...]) -> dict[str, float]:

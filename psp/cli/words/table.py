@@ -179,6 +179,8 @@ ROWS = (
     ),
     Row("save-txt save-conf save-mask save-masks save-json nosave save-format save-img colorize",
         {PREDICT: "psp's option is --write LIST. See: psp predict --help"}),
+    Row("vid-stride video-stride frame-stride frame-interval frame-step",
+        {PREDICT: "psp's option is --every {N}"}),
     Row("opacity alpha overlay-alpha", {PREDICT: "psp's option is --overlay-strength {X}, 0 to 1",
          ANY: "overlays are drawn by: psp predict PICTURES -m MODEL --overlay-strength 0.5"}),
     Row("show view view-img visualize display plots vis",
