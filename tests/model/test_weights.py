@@ -1,5 +1,8 @@
 """Weights files describe themselves, are byte-stable, and a wrong one is refused."""
 
+import json
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -7,10 +10,12 @@ from safetensors.torch import save_file
 from psp.errors import PspError
 from psp.model.architecture import Architecture
 from psp.model.preprocessing import Preprocessing
+from psp.model.procedure import Published
 from psp.model.pspnet import build
 from psp.model.weights import (
     Header,
     load_network,
+    read_header,
     read_weights,
     save_weights,
 )
@@ -46,6 +51,19 @@ def test_network_and_header_come_back(path):
     for name, tensor in same.state_dict().items():
         assert torch.equal(tensor, network.state_dict()[name])
     assert torch.allclose(network(images).main, same(images).main, atol=1e-5)
+
+
+def test_the_procedure_of_published_weights_comes_back(tmp_path):
+    published = Published("mmseg", "97x65", "65x44", "200x100")
+    state = build(SPEC).state_dict()
+    save_weights(tmp_path / "w.safetensors", state, replace(HEADER, procedure=published))
+    assert read_header(tmp_path / "w.safetensors").procedure == published
+    assert "procedure" not in HEADER.to_json()  # as in the files of earlier versions
+    for wrong in ({"name": "vit"}, {"name": "mmseg", "windows": "8"}, {"name": 5}, {}, []):
+        metadata = json.loads(HEADER.to_json()) | {"procedure": wrong}
+        save_file(state, tmp_path / "x.safetensors", {"psp": json.dumps(metadata)})
+        with pytest.raises(PspError, match="x.safetensors.*procedure"):
+            read_header(tmp_path / "x.safetensors")
 
 
 def test_the_same_weights_give_the_same_bytes(path, tmp_path):
