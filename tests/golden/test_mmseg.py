@@ -17,7 +17,8 @@ from psp.model.inference import sliding_window
 from psp.model.procedure import Published
 from psp.model.pspnet import build
 from psp.model.weights import Header
-from psp.zoo.importers.mmseg import read_mmseg
+from psp.zoo.importers.importer import SavedNetwork
+from psp.zoo.importers.mmseg import read, read_mmseg
 
 HERE = Path(__file__).parent
 
@@ -134,3 +135,17 @@ test_pipeline = [dict(type='LoadImageFromFile'), dict(type='MultiScaleFlipAug',
     found = read_mmseg(tensors("r18"), old)
     assert found.procedure == Published("mmseg-0.x", "whole", None, "2048x512")
     assert [remark for remark in found.remarks if "Pad" in remark]
+
+
+def test_a_configuration_beside_the_checkpoint_is_taken_if_it_is_the_only_one(tmp_path):
+    torch.save({"state_dict": tensors("r18")}, tmp_path / "iter_80000.pth")
+
+    def procedure():
+        return read(SavedNetwork(tmp_path / "iter_80000.pth")).procedure
+
+    assert procedure() == Published("mmseg", "whole")
+    (tmp_path / "notes.py").write_text("print('something else')")
+    (tmp_path / "pspnet.py").write_text(config_of(cases.CASES["slide-small"]))
+    assert procedure() == Published("mmseg", "97x97", "65x65", "256x80")
+    (tmp_path / "other.py").write_text(config_of(cases.CASES["whole"]))
+    assert procedure() == Published("mmseg", "whole")

@@ -27,7 +27,7 @@ from psp.zoo.importers.importer import (
     renamed,
     sizes,
 )
-from psp.zoo.importers.mmseg_config import read_test
+from psp.zoo.importers.mmseg_config import config_beside, read_test
 
 BINS = (1, 2, 3, 6)
 MODULES = {
@@ -70,13 +70,19 @@ def recognizes(saved: SavedNetwork) -> bool:
 def read(saved: SavedNetwork) -> ImportedNetwork:
     """Read the network, and its configuration and class names if the file has them.
 
+    Without a configuration, one that lies beside the file is taken.
+
     Raises PspError as `read_mmseg` does.
     """
     meta = saved.extras.get("meta")
     meta = meta if isinstance(meta, dict) else {}
     config = meta.get("config", meta.get("cfg"))
-    network = read_mmseg(saved.tensors, config if isinstance(config, str) else "")
-    return replace(network, classes=_class_names(meta))
+    remarks: tuple[str, ...] = ()
+    if not isinstance(config, str):
+        config, name = config_beside(saved.path)
+        remarks = (f"the configuration beside it is taken: {name}",) if name else ()
+    network = read_mmseg(saved.tensors, config)
+    return replace(network, classes=_class_names(meta), remarks=(*remarks, *network.remarks))
 
 
 def _class_names(meta: Mapping[str, Any]) -> tuple[str, ...] | None:

@@ -9,6 +9,7 @@ Sources: mmsegmentation's configs/_base_/datasets and models (1.x), and those of
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from psp.errors import PspError
@@ -51,6 +52,8 @@ def read_test(config: str) -> ConfiguredTest:
     remarks: list[str] = []
     windows, stride = _windows(_at(values, ("model", "test_cfg")), remarks)
     old, resize = _resize(_pipeline(values), remarks)
+    if _at(values, ("model", "data_preprocessor", "test_cfg")):
+        remarks.append("pictures are not padded as it pads them in its test")
     name = "mmseg-0.x" if old else "mmseg"
     try:
         procedure = Published(name, windows, stride, resize)
@@ -58,6 +61,22 @@ def read_test(config: str) -> ConfiguredTest:
         remarks.append(f"its test settings are not used: {error}")
         procedure = Published(name, "whole")
     return ConfiguredTest(procedure, _crop(values), tuple(remarks))
+
+
+def config_beside(weights: Path) -> tuple[str, str]:
+    """Return the text and the name of the configuration in a checkpoint's folder, or empty texts.
+
+    mmsegmentation writes it there while it trains. Several that differ decide nothing.
+    """
+    found: dict[str, str] = {}
+    for path in sorted(weights.parent.glob("*.py")):
+        try:
+            if path.is_file() and path.stat().st_size <= LONGEST:
+                text = path.read_text(encoding="utf-8")
+                found |= {text: path.name} if "PSPHead" in text else {}
+        except (OSError, UnicodeDecodeError):
+            continue  # it is not one of those
+    return next(iter(found.items())) if len(found) == 1 else ("", "")
 
 
 def _windows(test: Any, remarks: list[str]) -> tuple[str, str | None]:
