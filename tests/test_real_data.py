@@ -41,6 +41,7 @@ def test_the_whole_of_camvid(real_data, camvid):
     assert np.array_equal(total, pixels)
 
 
+@pytest.mark.slow
 def test_the_road_is_at_the_bottom_and_the_sky_at_the_top(camvid):
     """The order of the classes is this set's: another tool's list would put trees in the sky."""
     split = ShardSplit(camvid, "train")
@@ -64,6 +65,7 @@ def test_camvid_as_png_with_its_lists(real_data, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_voc(real_data, tmp_path):
     raw = real_data / "voc2012/VOCdevkit"
     prepare(find_card("voc2012"), raw, tmp_path / "out", allow_incomplete=True)
@@ -78,6 +80,7 @@ def test_voc(real_data, tmp_path):
             assert split.image_bytes(index) == (folder / f"JPEGImages/{stem}.jpg").read_bytes()
 
 
+@pytest.mark.slow
 def test_vocs_full_lists_need_the_full_set(real_data, tmp_path):
     """The official lists with only some of the pictures: refused, unless that is allowed."""
     tree = tmp_path / "VOC2012"
@@ -122,6 +125,7 @@ def test_cityscapes(real_data, tmp_path):
     assert np.array_equal(split.label(0) == 255, ~np.isin(label, scored))
 
 
+@pytest.mark.slow
 def test_voc_with_a_ready_folder_of_sbd_masks(real_data, tmp_path):
     """The pictures of the 20 masks here are missing: an error, unless that is allowed."""
     voc = real_data / "voc2012/VOCdevkit"

@@ -72,6 +72,7 @@ def test_values_of_one_file_and_colors_of_another_complete_each_other(tmp_path):
     assert find_names([tmp_path]) == names
 
 
+@pytest.mark.slow
 def test_any_text_gives_names_or_one_line(tmp_path):
     rng = np.random.default_rng(2)
     parts = ["0", "1", "road", "tree", "255", "\t", ",", ";", ":", "\n", " ", "#ff0000", "-1", '"']

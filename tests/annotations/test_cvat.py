@@ -197,6 +197,7 @@ def test_a_picture_that_is_annotated_twice_or_has_no_name_is_reported(tmp_path):
     assert "-4" in first_problem(size)
 
 
+@pytest.mark.slow
 def test_damaged_files_give_one_line(tmp_path):
     rng = np.random.default_rng(5)
     shapes = [

@@ -128,6 +128,7 @@ FILES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_odd_values_are_reported_in_one_line(tmp_path, name):
     rng = np.random.default_rng(11)

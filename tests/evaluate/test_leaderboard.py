@@ -65,6 +65,7 @@ def maps(psp, pictures, weights, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_label_files_for_voc_are_its_palette_pngs_in_its_folders(psp, voc_raw, untrained, tmp_path):
     """The test split has no labels: files alone, ready for the server."""
     root = voc_raw / "VOC2012"
@@ -97,6 +98,7 @@ def test_label_files_for_voc_are_its_palette_pngs_in_its_folders(psp, voc_raw, u
     assert code == 2 and "--save-labels sub: exists" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("raws", "kind"),
     [([7, 8, 11, 33], np.uint8), ([1, 2, 3, 4], np.uint8), ([1, 2, 300, 459], np.int32)],

@@ -127,6 +127,7 @@ def test_a_missing_list_names_the_nearest(tmp_path):
         read_list(tmp_path / "train.txt")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", ["photo {}.jpg", 'p{}.jpg,m{}.png,"a', '"p{0}.jpg","m{0}.png",7'])
 def test_long_lists_take_linear_time(tmp_path, line):
     path = written(tmp_path, "\n".join(line.format(k, k) for k in range(30_000)))

@@ -84,6 +84,7 @@ def test_probabilities_sum_to_one_for_any_size(rng):
         assert (found.sum(0) - 1).abs().max() <= 1e-5
 
 
+@pytest.mark.slow
 def test_output_size_equals_input_size_for_hundreds_of_sizes(rng):
     for _ in range(200):
         size = tuple(rng.integers(1, 260, 2))
@@ -313,6 +314,7 @@ def test_the_caffe_way_is_one_pixel_longer_and_pads_below_and_right():
     assert inside[:10, :21].sum() == inside.sum() >= 10 * 21
 
 
+@pytest.mark.slow
 def test_label_maps_need_no_memory_for_probabilities():
     """3 megapixels of 150 classes: their probabilities would take 1.8 GB."""
     program = """

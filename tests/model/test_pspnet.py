@@ -135,6 +135,7 @@ def test_factored_and_plain_head_give_the_same_network():
     assert max(compare(network, images, run)) <= 1e-10
 
 
+@pytest.mark.slow
 def test_the_pyramid_sees_the_whole_picture():
     """Far pixels change the logits through the pyramid only: without it, a small net is local."""
     torch.manual_seed(0)
@@ -168,6 +169,7 @@ def test_dropout_kinds():
         assert type(network.aux.dropout) is module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fields",
     [

@@ -34,6 +34,7 @@ def header_only(path, value):
     return path
 
 
+@pytest.mark.slow
 def test_every_value_of_a_header_is_checked(tmp_path):
     good = json.loads(HEADER.to_json())
     read_header(header_only(tmp_path / "w.safetensors", good))

@@ -91,6 +91,7 @@ def labeled_twice(root, rng):
 CASES = (several_formats, folders_alike, two_kinds_of_masks, labeled_twice)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", CASES)
 def test_each_option_that_a_refusal_names_settles_it_and_the_card_knows(make, tmp_path, rng, psp):
     sources, ways = make(tmp_path, rng)

@@ -159,6 +159,7 @@ def test_the_card_remembers_its_sources_and_may_be_edited(drawn, tmp_path, psp):
     assert (tmp_path / "data/lawn-2.toml").exists()
 
 
+@pytest.mark.slow
 def test_large_photos_are_shrunk_unless_asked_not_to(tmp_path, rng, psp):
     for word in WORDS[:2]:
         save_picture(tmp_path / f"big/{word}.jpg", noise(rng, 900, 1500))

@@ -84,20 +84,20 @@ def place(journey, tmp_path):
 @pytest.mark.ranks
 @pytest.mark.slow
 def test_two_and_four_ranks_learn_what_one_process_learns(place):
-    """20 steps with class weights and an average, void spread unevenly over the ranks.
+    """Ten steps with class weights and an average, void spread unevenly over the ranks.
 
     Four ranks learn the head alone, which spares two cores most of the work.
     """
     options = [
         *CALM,
         "--steps",
-        20,
+        10,
         "--batch",
         8,
         "--set",
         "scale_min=0.3",
         "--set",
-        "eval_every=20",
+        "eval_every=10",
         "--set",
         "class_weights=median",
         "--set",
@@ -246,7 +246,7 @@ def test_a_stop_of_one_rank_stops_all_and_any_number_goes_on(place):
 @pytest.mark.ranks
 @pytest.mark.slow
 def test_a_killed_rank_is_replaced_and_the_end_is_the_same(place):
-    """4 ranks, dropout on, one gets SIGKILL; torchrun starts all again, and they find their run."""
+    """Two ranks, dropout on, one gets SIGKILL; both start again and find their run."""
     options = [
         *LIGHT,
         "--init",
@@ -264,11 +264,11 @@ def test_a_killed_rank_is_replaced_and_the_end_is_the_same(place):
     ]
     (place / "calm").mkdir()
     (place / "killed").mkdir()
-    run(torchrun(4, "train", "../shards", *options), place / "calm", check=0)
-    work = begin(torchrun(4, "train", "../shards", *options, restarts=1), place / "killed")
+    run(torchrun(2, "train", "../shards", *options), place / "calm", check=0)
+    work = begin(torchrun(2, "train", "../shards", *options, restarts=1), place / "killed")
     name = "runs/tiny-resnet18"
     wait_for(lambda: logged(place / "killed" / name) >= 4, work)
-    os.kill(rank_process(work.pid, 2), signal.SIGKILL)
+    os.kill(rank_process(work.pid, 1), signal.SIGKILL)
     said = work.communicate(timeout=250)[0]
     assert work.returncode == 0, said
     assert "resumed at step" in (place / "killed" / name / "log.txt").read_text()

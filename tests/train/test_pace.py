@@ -96,12 +96,12 @@ def test_a_card_without_a_recipe_gets_one_and_the_users_settings_win(plain, jour
 
 def test_hours_become_steps_and_the_command_in_config_json_repeats_the_run(plain, tmp_path):
     """Timing leaves no trace: not in weights, averages, momentum or random numbers."""
-    more = {"init": "none", "workers": 0, "ema": 0.9, "hours": 0.003, "crop": 41, "batch": 2}
+    more = {"init": "none", "workers": 0, "ema": 0.9, "hours": 0.002, "crop": 41, "batch": 2}
     request = train_request(plain, overrides=more, device="cpu")
     finished, events = go(request, tmp_path / "timed")
     assert finished
     config = json.loads((tmp_path / "timed/config.json").read_text())
-    assert config["settings"]["steps"] >= 1 and "0.003" in config["sources"]["steps"]
+    assert config["settings"]["steps"] >= 1 and "0.002" in config["sources"]["steps"]
     assert any(config["repeat"] in event.text for event in events if isinstance(event, Notice))
     command = config["repeat"].split()[1:]
     assert "--hours" not in command

@@ -56,6 +56,7 @@ FIELDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fields", "size"), FIELDS, ids=lambda value: str(value)[:50])
 def test_onnx_gives_torchs_logits(tmp_path, plugin, fields, size):
     network = model(
@@ -75,6 +76,7 @@ def test_onnx_gives_torchs_logits(tmp_path, plugin, fields, size):
     assert np.abs(found - expected).max() <= 1e-5 * np.ptp(expected)
 
 
+@pytest.mark.slow
 def test_the_batch_is_free_and_the_file_describes_itself(tmp_path):
     spec = Architecture(classes=3, backbone="resnet18", bins=(1, 2), stem="deep")
     caffe = Preprocessing(mean=(123.68, 116.779, 103.939), std=(1.0, 1.0, 1.0))
@@ -97,6 +99,7 @@ def test_the_batch_is_free_and_the_file_describes_itself(tmp_path):
     assert (tmp_path / "again.onnx").read_bytes() == first
 
 
+@pytest.mark.slow
 def test_what_cannot_be_written_is_said(tmp_path, monkeypatch):
     spec = Architecture(classes=3, backbone="resnet18", pooling="max", stem="deep")
     path, out = tmp_path / "w.safetensors", tmp_path / "o.onnx"
