@@ -93,6 +93,10 @@ def train(
         state.sources.update(begun_as or {})
         if not resume:
             fit_batch(state)
+            if config.run.hours is not None and ranks.first:  # on a slow machine it takes minutes
+                report(
+                    Notice(f"timing some steps, to see how many fit into {config.run.hours:g} h")
+                )
             set_pace(state, began)
         with ranks.all_or_raise():
             _begin_log(state, command, continues, listeners)
