@@ -29,6 +29,7 @@ from psp.errors import PspError
 from psp.events import WINDOWS, Progress, ignore
 from psp.images.resize import resize_bilinear
 from psp.model.backbones.backbone import Backbone
+from psp.model.constants import taken
 from psp.model.fold import fold
 from psp.model.merge import mean, upsampled
 from psp.model.preprocessing import Preprocessing
@@ -235,8 +236,8 @@ class SlidingWindow:
             here = window.view == index and down.covers(y, window.top)
             if here and across.covers(x, window.left):
                 covered = down.covered(y, window.top), across.covered(x, window.left)
-                up = self._up(coarse.shape[1], down.crop)[y[covered[0]] - window.top]
-                over = self._up(coarse.shape[2], across.crop)[x[covered[1]] - window.left]
+                up = taken(self._up(coarse.shape[1], down.crop), y[covered[0]] - window.top)
+                over = taken(self._up(coarse.shape[2], across.crop), x[covered[1]] - window.left)
                 parts.append((covered, upsampled(coarse, up, over, probabilities=not late)))
                 if down.taper:
                     lines = down.weights(y, window.top), across.weights(x, window.left)

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from psp.model.constants import on_device
 
 Lines = tuple[NDArray[np.float32], NDArray[np.float32]]  # weights of rows and of columns
 
@@ -53,4 +54,4 @@ def mean(
 def _along(axis: int, line: NDArray[np.float32], like: Tensor) -> Tensor:
     """Return the numbers of a line as a tensor that multiplies three axes along one."""
     shape = [-1 if dimension == axis else 1 for dimension in range(3)]
-    return torch.from_numpy(line).to(like.device).view(shape)
+    return on_device(line, like.device).view(shape)

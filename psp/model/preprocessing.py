@@ -1,12 +1,12 @@
 """What a network expects of its input, stored with its weights."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from psp.headers import Fields, is_number
+from psp.model.constants import on_device
 
 SMALLEST_STD = 1e-3  # of values in 0..255
 
@@ -25,7 +25,10 @@ class Preprocessing:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Map uint8 or float (B, H, W, 3) RGB in 0..255 to float32 (B, 3, H, W), channels last."""
-        mean, std = _on(images.device, self.mean), _on(images.device, self.std)
+        mean, std = (
+            on_device(np.array(values, np.float32), images.device)
+            for values in (self.mean, self.std)
+        )
         return ((images.float() - mean) / std).permute(0, 3, 1, 2)
 
     @property
@@ -33,13 +36,6 @@ class Preprocessing:
         """The mean as a uint8 color, for what lies outside a picture."""
         r, g, b = (round(value) for value in self.mean)
         return r, g, b
-
-
-@lru_cache(maxsize=16)
-def _on(device: torch.device, values: tuple[float, ...]) -> Tensor:
-    """Return a tensor of the values; made once, as copying one to a GPU makes the host wait."""
-    with torch.inference_mode(False):
-        return torch.tensor(values, device=device)
 
 
 IMAGENET = Preprocessing()

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from psp.model.constants import on_device
+
 
 class Taps(NamedTuple):
     """Pixel i of a resized line is the sum over k of weight[i, k] * line[source[i, k]]."""
@@ -68,8 +70,8 @@ def resample(maps: Tensor, axis: int, taps: Taps) -> Tensor:
     if taps.source.shape[1] == 1 and last - first == len(taps.source) - 1:
         # The same size, and not mirrored: the pixels as they are, one after the other.
         return maps.narrow(axis, first, len(taps.source)).float()
-    source = torch.from_numpy(taps.source).to(maps.device)
-    weight = torch.from_numpy(taps.weight).to(maps.device)
+    source = on_device(taps.source, maps.device)
+    weight = on_device(taps.weight, maps.device)
     shape = [-1 if dimension == axis else 1 for dimension in range(maps.ndim)]
     total = maps.index_select(axis, source[:, 0]).float() * weight[:, 0].view(shape)
     for k in range(1, source.shape[1]):

@@ -1,0 +1,78 @@
+"""A CUDA device that is not there: torch's fake tensors play it.
+
+A fake tensor knows its device, type, sizes and strides, and has no numbers. What reads a number on
+the host (`item`, `bool`, `nonzero`: a wait for the GPU) raises, an operation on tensors of two
+devices raises, and `Copies` lists what goes between host and device. Not seen: time, numbers,
+kernels that a GPU lacks, streams, NCCL, and the backward pass, for which torch asks the driver.
+"""
+
+from functools import cache
+from pathlib import Path
+from traceback import extract_stack
+
+import pytest
+import torch
+from torch._subclasses import fake_tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from psp.model import constants, resample
+
+CUDA = torch.device("cuda:0")
+CACHES = (resample.upsampling, constants.kept_on_device)
+GPU = {
+    "is_available": lambda: True,
+    "device_count": lambda: 1,
+    "current_device": lambda: 0,
+    "is_bf16_supported": lambda including_emulation=True: True,
+    "manual_seed_all": lambda seed: None,
+    "mem_get_info": lambda device=None: (80 << 30, 80 << 30),
+    "synchronize": lambda device=None: None,
+}
+_META = torch.library.Library("aten", "IMPL", "Meta")
+
+
+class Copies(TorchDispatchMode):
+    """Lists what goes from one device to another: (operation, line of psp, whether it waits)."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        tensors = [t for t in tree_leaves((args, kwargs, out)) if isinstance(t, torch.Tensor)]
+        name = str(func)
+        if len({t.device.type for t in tensors}) > 1 and ("copy" in name or ".to." in name):
+            frames = [f for f in extract_stack() if "/psp/" in f.filename]
+            line = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "test"
+            waits = not (kwargs.get("non_blocking") or any(arg is True for arg in args))
+            self.found.append((name, line, waits))
+        return out
+
+
+@pytest.fixture
+def fake_cuda(monkeypatch):
+    """Pretend that there is a GPU, and let fake tensors be on it; the device."""
+    for name, value in GPU.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    monkeypatch.setattr(FakeTensorMode, "avoid_device_init", property(lambda self: True))
+    monkeypatch.setattr(fake_tensor, "init_gpu_context", lambda device: None)
+    _teach_fused_sgd()
+    for kept in CACHES:
+        kept.cache_clear()
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    mode.cache_enabled = False  # else the second like operation is not dispatched
+    with mode:
+        yield CUDA
+    for kept in CACHES:  # what is in them is fake
+        kept.cache_clear()
+
+
+@cache
+def _teach_fused_sgd():
+    """torch has no fused step for tensors without numbers."""
+    if not torch._C._dispatch_has_kernel_for_dispatch_key("aten::_fused_sgd_", "Meta"):
+        _META.impl("_fused_sgd_", lambda params, grads, momenta, **settings: None)

@@ -1,0 +1,72 @@
+"""What a training step costs between host and device, seen on a device of fake tensors."""
+
+import numpy as np
+import pytest
+import torch
+from helpers.fake_cuda import Copies, fake_cuda  # noqa: F401
+from torch._subclasses.fake_tensor import unset_fake_temporarily
+
+from psp.model.architecture import Architecture
+from psp.model.preprocessing import IMAGENET
+from psp.model.pspnet import build
+from psp.settings.sources import resolve
+from psp.train.distributed import Ranks
+from psp.train.ema import Ema
+from psp.train.freeze import training_mode
+from psp.train.loss import Criterion, class_weights
+from psp.train.optim import parameter_groups
+from psp.train.state import TrainingState
+from psp.train.step import try_step
+
+
+def state_on(device, config):
+    with unset_fake_temporarily():  # real on the CPU; `to` then makes fake ones on the device
+        network = build(Architecture(classes=5, backbone="resnet18", stem="7x7"))
+        pixels = np.random.default_rng(0).integers(1, 99, (4, 6))
+    network = network.to(device, memory_format=torch.channels_last)
+    training_mode(network, config.start)
+    weights = None
+    if config.loss.class_weights != "none":
+        rule = config.loss.class_weights
+        weights = torch.from_numpy(class_weights(pixels, rule)).to(device)
+    groups = parameter_groups(network, config.optimizer, pretrained="backbone.")
+    return TrainingState(
+        *(None, config, None, None, network, network, Ranks()),
+        Ema(network, config.optimizer.ema) if config.optimizer.ema else None,
+        Criterion(config.loss, network.spec.align_corners, weights),
+        torch.optim.SGD(groups, lr=0.01, momentum=0.9, fused=True),
+        *(device, torch.bfloat16, IMAGENET, lambda: False, []),
+        start=-1,
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"ohem": 0.7, "class_weights": "median", "ema": 0.9, "loss_stride": 1, "dice": 0.5},
+        {"accumulate": 2},
+    ],
+    ids=str,
+)
+def test_a_step_copies_its_batch_and_waits_for_nothing(fake_cuda, monkeypatch, change):  # noqa: F811
+    given = {"init": "none", "crop": 89, "batch": 4, "steps": 9, **change}
+    config = resolve(given, {}, "test")
+    state = state_on(fake_cuda, config)
+
+    def backward(loss):
+        assert loss.dtype == torch.float32 and loss.device == fake_cuda
+        for weight in state.network.parameters():
+            weight.grad = torch.empty_like(weight)
+
+    monkeypatch.setattr(torch.Tensor, "backward", backward)
+    parts = config.optimizer.micro_batches
+    size = (4 // parts, 89, 89)
+    batch = [
+        (torch.zeros(*size, 3, dtype=torch.uint8), torch.zeros(size, dtype=torch.uint8))
+    ] * parts
+    try_step(state, batch, 0, 0.01)  # constants are made in the first one
+    with Copies() as copies:
+        losses = try_step(state, batch, 1, 0.01)
+    assert losses.device == fake_cuda and losses.dtype == torch.float32
+    assert len(copies.found) == 2 * parts and not any(waits for *_, waits in copies.found)
