@@ -170,7 +170,7 @@ def picture_fits(
             raise
         raise PspError(
             f"{where}: not enough memory on {device} for this picture of {size[1]}x{size[0]} with "
-            f"{windows}. Try a smaller --crop, or --device cpu"
+            f"{windows}. Try --windows square, a smaller --crop, or --device cpu"
         ) from None
 
 

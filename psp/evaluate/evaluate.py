@@ -266,16 +266,16 @@ def _file_name(request: EvaluateRequest, header: Header, procedure: Procedure, s
     """Return {split}-{procedure}, followed by whatever differs from the weights' defaults."""
     name = f"{split}-{procedure.label}"
     usual = Choice(named=procedure.name, scales=procedure.scales)(header)
-    if procedure.windows != usual.windows:
-        name += f"-{procedure.windows}"
     if procedure.crop != header.crop:
         name += f"-crop{procedure.crop}"
-    if procedure.stride != usual.stride:
+    elif procedure.windows != usual.windows:
+        name += f"-{procedure.windows}"
+    if procedure.stride not in (None, usual.stride):
         name += f"-stride{procedure.stride}"
-    if procedure.resize != usual.resize:
-        name += f"-{(procedure.resize or 'own').replace(':', '')}"
-    if procedure.base_size != usual.base_size:
+    if procedure.base_size not in (None, usual.base_size):
         name += f"-base{procedure.base_size}"
+    elif (procedure.resize, procedure.base_size) != (usual.resize, usual.base_size):
+        name += f"-{(procedure.resize or 'own').replace(':', '')}"
     if request.precision != "auto":
         name += f"-{request.precision}"
     if request.model.which != "best":

@@ -48,6 +48,8 @@ TILE_ROWS = 8
 # the C library returns such large maps to the system after each layer and must ask for them again.
 WINDOW_BATCH = {"cpu": 2}
 WINDOW_BATCH_ELSEWHERE = 16
+# Pixels that go through the network together at most: windows that are larger come one by one.
+MOST_TOGETHER = 1 << 25
 # Numbers in the logits that are kept (1 GB): a picture that needs more is done strip by strip.
 KEPT = 1 << 28
 MANY = 30  # windows of a picture from which on its progress is reported
@@ -130,7 +132,7 @@ class SlidingWindow:
                 while waiting and waiting[0].first < rows.stop:
                     group = self._group(waiting, views, 1 + twice)
                     images = [self._window(pictures[w.view], views[w.view], w) for w in group]
-                    new = self._logits(torch.stack(images), twice, procedure.rules.sums)
+                    new = self._logits(torch.stack(images), twice, procedure)
                     logits |= zip(group, new, strict=True)
                     done += len(group)
                     if count >= MANY:
@@ -154,16 +156,17 @@ class SlidingWindow:
         for view in views:
             size = view.rows.length, view.columns.length
             pixels = resize_bilinear(image, size, library)[:, :: -1 if view.mirrored else 1]
-            pictures.append(torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device))
+            pictures.append(torch.from_numpy(pixels.copy()).to(self.device))
         return pictures
 
     def _group(
         self, waiting: deque[Window], views: Sequence[ScaledView], passes: int
     ) -> list[Window]:
         """Take the next windows that go through the network together: all of the same size."""
-        together = max(1, self.window_batch // passes)
         group = [waiting.popleft()]
         sides = views[group[0].view].sides
+        most = min(self.window_batch, MOST_TOGETHER // (sides[0] * sides[1]))
+        together = max(1, most // passes)
         while waiting and len(group) < together and views[waiting[0].view].sides == sides:
             group.append(waiting.popleft())
         return group
@@ -178,15 +181,15 @@ class SlidingWindow:
         width = len(views[0].columns.back.source)
         return max(*(view.columns.crop for view in views), int(width * KEPT / densest))
 
-    def _logits(self, images: Tensor, twice: bool, sums: bool) -> list[Tensor]:
+    def _logits(self, images: Tensor, twice: bool, procedure: Procedure) -> list[Tensor]:
         """Return each window's logits, float32 (1 or 2, h, w, classes): plain, and mirrored.
 
-        The mirrored ones are flipped back. With `sums` there is their sum instead.
+        The mirrored ones are flipped back. A procedure that `sums` has their sum instead.
         """
         if twice:
             images = torch.cat([images, images.flip(3)])  # (B, 3, height, width)
         count = len(images)
-        if self.constant and count < self.window_batch:
+        if self.constant and count < self.window_batch and procedure.window is not None:
             images = F.pad(images, (0, 0) * 3 + (0, self.window_batch - count))
         images = images.to(self.precision).contiguous(memory_format=torch.channels_last)
         with _exact(self.device, self.precision):
@@ -195,7 +198,7 @@ class SlidingWindow:
         if not twice:
             return list(logits[:, None])
         plain, mirrored = logits.chunk(2)
-        if sums:
+        if procedure.rules.sums:
             return list((plain + mirrored.flip(2))[:, None])
         return list(torch.stack([plain, mirrored.flip(2)], dim=1))
 

@@ -140,6 +140,16 @@ def test_pictures_become_as_large_as_fits(resize, size, after, name):
     assert procedure.rules.size(size, 1.0, procedure.target(max(size))) == after
 
 
+@pytest.mark.parametrize("name", PROCEDURES)
+@pytest.mark.parametrize("size", [(1, 1), (1, 60), (50, 2)])
+def test_pictures_of_a_pixel_or_two_survive_every_procedure(rng, size, name):
+    image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+    procedure = Procedure(41, name=name, windows="whole", scales=(0.5, 1.0), flip=True)
+    for align_corners in (True, False):
+        found = model(Network(), align_corners).probabilities(image, procedure)
+        assert found.shape == (4, *size) and (found.sum(0) - 1).abs().max() <= 1e-5
+
+
 def test_a_procedure_fixes_all_and_options_override_it():
     plain = Choice()(header())
     assert (plain.name, plain.flip, plain.blend, plain.base_size) == ("torch", True, "uniform", 64)
