@@ -70,9 +70,11 @@ def _draw_losses(axes: "Axes", steps: Sequence[Mapping[str, Any]]) -> None:
             ["total", *terms],
             fontsize=8,
             frameon=False,
-            loc="upper right",
+            loc="lower right",  # above the lines, beside the title
+            bbox_to_anchor=(1.02, 0.98),
+            borderpad=0.2,
             labelcolor=INK,
-            ncols=max(1, min(1 + len(terms), int(380 / (widest + 50)))),
+            ncols=max(1, min(1 + len(terms), int(330 / (widest + 50)))),
         )
 
 
