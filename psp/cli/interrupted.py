@@ -5,10 +5,10 @@ import sys
 from collections.abc import Sequence
 
 NOTHING = "nothing of it was written"
-# By the command's name: what is safe. All of them go on, or begin again, by the same command.
+# By the command's name: what is safe. All of them go on, or begin again, by the same command; what
+# is there of a training that has begun, psp train says itself.
 SAFE = {
     "prepare": "what is finished is kept, and the same command goes on from there",
-    "train": "written checkpoints are whole; with --resume, the run goes on from the newest",
     "evaluate": "no result was stored",
     "predict": "finished pictures and label maps are kept, and the same command continues",
     "demo": "what is finished stays in its folder; the demo begins again in another one",
@@ -19,8 +19,6 @@ def interrupted(arguments: Sequence[str]) -> str:
     """Return what to say after an interruption of `psp ARGUMENTS`, in one line."""
     command = arguments[0] if arguments else ""
     words = [word for word in arguments if command != "predict" or word != "--overwrite"]
-    if command == "train" and "--resume" not in words:
-        words.append("--resume")
     return f"interrupted: {SAFE.get(command, NOTHING)}: {shlex.join(['psp', *words])}"
 
 

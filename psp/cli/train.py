@@ -5,7 +5,8 @@ import shlex
 import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ import typer
 from psp.cli.options import Debug, Device, Json, Quiet, Shards, Verbose
 from psp.cli.stopping import reported_once, stop_signals
 from psp.errors import PspError
+from psp.runs import checkpoint_files
 from psp.settings.config import SETTINGS
 from psp.settings.network import BACKBONES
 
@@ -164,7 +166,8 @@ def _train(
         reported_once(ranks),
     ):
         request = request or ranks.broadcast(read_request)
-        finished = _run(request, ranks, device, stopped, verbose=verbose, quiet=quiet)
+        with _at_once(request, ranks):
+            finished = _run(request, ranks, device, stopped, verbose=verbose, quiet=quiet)
     if not finished:
         if ranks.first:
             _say_how_to_resume(request)
@@ -206,12 +209,28 @@ def _run(
         )
 
 
-def _say_how_to_resume(request: "TrainRequest") -> None:
+@contextmanager
+def _at_once(request: "TrainRequest", ranks: "Ranks") -> Iterator[None]:
+    """Say what there is of the run if a second signal ends it in the middle of a step."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if not ranks.first or not request.run.config.exists():
+            raise
+        steps = [int(path.stem) for path in checkpoint_files(request.run.checkpoints)]
+        there = f"the checkpoint of step {steps[0]} is whole" if steps else "no checkpoint yet"
+        _say_how_to_resume(request, f"stopped at once; {there}")
+        raise typer.Exit(128 + (stop.args[0] if stop.args else signal.SIGINT)) from None
+
+
+def _say_how_to_resume(
+    request: "TrainRequest", there: str = "stopped; the checkpoint is written"
+) -> None:
     from psp.cli.console import say
 
     folder = shlex.quote(str(request.run.folder))
     command = f"psp train {shlex.quote(str(request.shards))} -o {folder} --resume"
-    say(f"stopped; the checkpoint is written. Continue with: {command}")
+    say(f"{there}. Continue with: {command}")
 
 
 def _show_result(request: "TrainRequest", *, as_json: bool, quiet: bool) -> None:
