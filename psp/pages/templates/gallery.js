@@ -84,8 +84,8 @@ function tile(picture, index) {
   const caption = make("figcaption", "caption");
   caption.append(make("span", "name", picture.name));
   if (picture.uncertainty !== null) {
-    const uncertainty = make("span", "soft", `± ${percent(picture.uncertainty)}`);
-    uncertainty.title = "mean uncertainty: 1 minus the probability of the class";
+    const uncertainty = make("span", "soft", `${percent(picture.uncertainty)} uncertain`);
+    uncertainty.title = "1 minus the probability of the class, on average over the pixels";
     caption.append(uncertainty);
   }
   const bar = make("div", "bar"), top = make("ul", "top"), wanted = chosenClass();
