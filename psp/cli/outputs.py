@@ -54,7 +54,10 @@ def outputs_of(options: Mapping[str, Any], ranks: int) -> Outputs:
         writers = find_writers([*names, "gallery"])
     draws = film is not None or any(writer.draws for writer in writers)
     overlay = _overlay_of(options["overlay_style"], options["overlay_strength"], draws)
-    return Outputs(out or default_out(options["named"]), to_file, writers, overlay, film)
+    place = out or default_out(options["named"])
+    if out is None and options["fps"] is not None:  # not that of the same files as pictures
+        place = place.with_name(f"{place.name}-video")
+    return Outputs(place, to_file, writers, overlay, film)
 
 
 _NAMES = {"probabilities": "probabilities", "rank": "rank_by", "part": "part"}

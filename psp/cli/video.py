@@ -22,9 +22,11 @@ _ADDRESS = re.compile(r"(rtsps?|rtmps?|rtp|udp|tcp|srt|mms|https?|ftp|file):/", 
 
 def check_cameras(arguments: Sequence[Path]) -> None:
     """Raise PspError for the number of a webcam, and for the address of a stream or file."""
+    from psp.zoo.find import is_run
+
     for argument in arguments:
         text = str(argument)
-        camera = text.isdecimal() and not argument.exists()
+        camera = text.isdecimal() and not argument.exists() and not is_run(argument)
         if not camera and not _ADDRESS.match(text):
             continue
         url = re.sub(":/+", "://", text)  # a path has lost a slash of it

@@ -104,7 +104,7 @@ def _expand(path: Path, left_out: LeftOut) -> list[Path]:
             )
         return [path]
     if path.is_dir():
-        others = LeftOut()
+        others = LeftOut(remedies=left_out.remedies)
         files = list(_walk(path, others))
         if not files:
             raise PspError(f"{path}: {_none('this folder', others)}.")

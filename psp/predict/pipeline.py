@@ -135,16 +135,16 @@ def _as_begun(
     named = not isinstance(request.procedure, Choice) or request.procedure.blend is not None
     if named or request.overwrite:
         return procedure, settings
-    known = {settings.fingerprint: (procedure, settings)}
+    known = [(procedure, settings)]
     for blend in BLENDS:
         other = replace(procedure, blend=blend)
-        theirs = replace(settings, procedure=asdict(other))
-        known.setdefault(theirs.fingerprint, (other, theirs))
+        known.append((other, replace(settings, procedure=asdict(other))))
     for folder in _candidates(request):
         if (stored := read_settings(folder)) is None:
             break
-        if (found := known.get(str(stored.get("fingerprint")))) is not None:
-            return found
+        for other, theirs in known:
+            if theirs.in_folder(stored).fingerprint == stored.get("fingerprint"):
+                return other, theirs
     return procedure, settings
 
 

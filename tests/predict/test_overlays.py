@@ -78,7 +78,7 @@ def test_an_existing_folder_of_such_a_name_is_a_folder(journey, psp, photo, tmp_
 def test_overlays_of_two_styles_never_mix_in_a_folder(journey, psp, photo, tmp_path):
     run = journey.folder / "run"
     call = ("predict", "photo.png", "-m", run, "-o", "out", "--precision", "fp32")
-    psp(*call, "--overlay-style", "outline", check=0)
+    psp(*call, "--overlay-style", "outline", "--blend", "uniform", check=0)
     before = tree(tmp_path / "out")
     for other in ([], ["--overlay-style", "outline", "--overlay-strength", "0.5"]):
         code, _, err = psp(*call, *other)
@@ -87,7 +87,7 @@ def test_overlays_of_two_styles_never_mix_in_a_folder(journey, psp, photo, tmp_p
     psp(*call, "--write", "npy", check=0)  # draws nothing, so it may go on
     labels = np.load(tmp_path / "out/npy/photo.npy")
     assert np.array_equal(labels, Image.open(tmp_path / "out/labels/photo.png"))
-    out = psp(*call, "--overlay-style", "outline", "--json", check=0)[1]
+    out = psp(*call, "--overlay-style", "outline", "--json", check=0)[1]  # with the folder's blend
     assert json.loads(out)["skipped"] == ["photo"]
 
 

@@ -165,11 +165,12 @@ def test_pictures_become_frames_in_the_order_of_numbers(journey, psp, tmp_path):
     for number in (1, 2, 10):
         Image.fromarray(picture(number)).save(tmp_path / f"f{number}.png")
     (tmp_path / "f3.png").write_bytes(b"\x89PNG")
-    call = ("predict", ".", "-m", journey.folder / "run", "--fps", "5", "-o", "out")
+    call = ("predict", *sorted(tmp_path.glob("f*.png")), "-m", journey.folder / "run", "--fps", "5")
     out = json.loads(psp(*call, "--overlay-strength", "0", "--json", check=3)[1])
     assert out["frames"] == 3 and [name for name, _ in out["failed"]] == ["000002"]
     brightness = [
-        round((image[30:].mean() - 20) / 10) for image in decoded(tmp_path / "out/overlay.webm")
+        round((image[30:].mean() - 20) / 10)
+        for image in decoded(tmp_path / "predicted-video/overlay.webm")
     ]
     assert brightness == [1, 2, 2, 10]  # the broken one's time is that of the one before it
 
@@ -219,6 +220,9 @@ def test_a_clip_among_photos_is_left_out_with_its_command(journey, psp, clip, tm
     clip.rename(tmp_path / "photos/clip.mp4")
     err = psp("predict", "photos", "-m", journey.folder / "run", check=3)[2]
     assert "1 .mp4" in err and "psp predict VIDEO" in err
+    (tmp_path / "photos/a.png").unlink()
+    err = psp("predict", "photos", "-m", journey.folder / "run", check=2)[2]
+    assert "photos: " in err and "psp predict VIDEO" in err and len(err.splitlines()) == 1
 
 
 def test_a_video_is_known_by_its_bytes(clip, tmp_path):
