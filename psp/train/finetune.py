@@ -147,6 +147,11 @@ def _said(
         f"reused: {'; '.join(taken)}",
         f"new: {'; '.join(begun) or 'nothing'}",
     ]
+    if header.procedure and header.procedure.name != "torch":
+        remarks.append(
+            f"the model was published with the test procedure {header.procedure.description}; this "
+            "run's own is torch, which --procedure can change in psp evaluate and predict"
+        )
     if header.max_side:
         remarks.append(
             f"the model was trained on pictures shrunk to a long side of {header.max_side} at most"

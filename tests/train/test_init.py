@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from dataclasses import replace
 from urllib.error import URLError
 
 import pytest
@@ -13,6 +14,7 @@ from psp.errors import PspError
 from psp.model.architecture import Architecture
 from psp.model.backbones.backbone import find_backbone
 from psp.model.backbones.resnet import FIRST
+from psp.model.procedure import Published
 from psp.model.pspnet import build
 from psp.model.weights import Header, save_weights
 from psp.settings.config import train_config
@@ -211,6 +213,11 @@ def test_a_model_of_the_same_classes_is_taken_whole(model):
     assert all(torch.equal(v, same.state_dict()[k]) for k, v in source.state_dict().items())
     assert "head.classifier" in begun.reused
     assert begun.record["new"] == {"heads": [], "classes": []}
+    assert not any("procedure" in remark for remark in begun.remarks)
+    published = replace(header(source.spec, CLASSES), procedure=Published("csail", "whole"))
+    save_weights(path, source.state_dict(), published)
+    (said,) = (text for text in initialize(same, str(path), CLASSES).remarks if "procedure" in text)
+    assert "csail" in said and "torch" in said
 
 
 def test_rows_of_equal_names_are_copied_and_all_others_stay_fresh(model):
