@@ -1,7 +1,9 @@
 """psp evaluate: score a model on a labeled split."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -36,7 +38,16 @@ from psp.errors import PspError
 
 if TYPE_CHECKING:
     from psp.evaluate.evaluation import Evaluation
+    from psp.evaluate.record import EvaluationRecord
+    from psp.model.procedure import Procedure
+    from psp.model.weights import Header
     from psp.runs import Model
+
+# Options of which --check takes the values from the file.
+_FIXED = (
+    *("split", "multi_scale", "scales", "flip", "crop", "base_size", "windows", "stride"),
+    *("resize", "blend", "procedure", "as_predict"),
+)
 
 
 def evaluate_command(
@@ -91,6 +102,21 @@ def evaluate_command(
             "--report/--no-report", help="Also write the result as a page, with pictures."
         ),
     ] = True,
+    min_miou: Annotated[
+        float | None,
+        typer.Option(
+            help="The mIoU in percent that must be reached: exit code 1 below it.",
+            metavar="PERCENT",
+        ),
+    ] = None,
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            help="Measure a stored evaluation (.json) again, by its procedure, and say where the "
+            "result differs: exit code 1 then.",
+            metavar="FILE",
+        ),
+    ] = None,
     worst: Annotated[
         int,
         typer.Option(
@@ -113,30 +139,80 @@ def evaluate_command(
     To share the work among 8 GPUs: torchrun --nproc-per-node 8 -m psp evaluate MODEL
     """
     from psp.cli.console import listening
+    from psp.device import pick_device
+    from psp.evaluate.evaluate import EvaluateRequest, evaluate
     from psp.ranks import local_device, rank_share
 
     rank = rank_share()
-    source = _source(model, data, weights, quiet or not rank.first)
-    from psp.device import pick_device
-    from psp.evaluate.evaluate import EvaluateRequest, evaluate
-
+    how = _how(locals(), model, check)
     request = EvaluateRequest(
-        model=source,
+        model=_source(model, data, how.weights, quiet or not rank.first),
         data=data,
-        split=split,
-        procedure=choice_of(locals(), predicting=as_predict),
+        split=how.split,
+        procedure=how.procedure,
         device=pick_device(local_device(device)),
-        precision=one_of("--precision", precision, PRECISIONS),
+        precision=how.precision,
         window_batch=window_batch,
         compiled=compiled,
         save_labels=save_labels,
         out=out,
         report=report,
+        against=how.against,
         share=rank,
     )
     with listening("evaluating", quiet or not rank.first) as listen:
         evaluation = evaluate(request, listen)
-    _show(evaluation, worst, as_json, quiet)
+    _show(evaluation, how, worst, as_json, quiet)
+
+
+@dataclass(frozen=True)
+class _How:
+    """What the options say of how to measure, and of what must come out."""
+
+    weights: str | None
+    split: str | None
+    procedure: "Callable[[Header], Procedure]"
+    precision: str
+    against: "EvaluationRecord | None" = None
+    min_miou: float | None = None
+
+
+def _how(options: dict[str, Any], model: Path, check: Path | None) -> _How:
+    """Return what the command's variables ask for; with --check, what the file says.
+
+    Raises PspError for options that contradict the file, before anything is measured.
+    """
+    from psp.evaluate.goal import check_goal
+
+    goal, weights = options["min_miou"], which_weights(options["weights"])
+    precision = one_of("--precision", options["precision"], PRECISIONS)
+    check_goal(goal)
+    if check is None:
+        procedure = choice_of(options, predicting=options["as_predict"])
+        return _How(weights, options["split"], procedure, precision, min_miou=goal)
+    from psp.evaluate.recheck import same_procedure
+    from psp.evaluate.record import read_record
+    from psp.zoo.find import is_run
+
+    if given := [name for name in _FIXED if _given(options, name)]:
+        raise PspError(
+            f"--check {check}: the procedure and the split are those of the file. Leave out "
+            f"--{given[0].replace('_', '-')}"
+        )
+    record = read_record(check)
+    return _How(
+        weights or (record.weights if is_run(model) and record.weights == "last" else None),
+        record.split,
+        same_procedure(record),
+        record.precision if precision == "auto" else precision,
+        record,
+        goal,
+    )
+
+
+def _given(options: dict[str, Any], name: str) -> bool:
+    """Whether an option was given; --no-flip is False, and given."""
+    return options[name] is not None if name == "flip" else options[name] not in (None, False)
 
 
 def _source(model: Path, data: Path | None, weights: str | None, quiet: bool) -> "Model":
@@ -147,18 +223,32 @@ def _source(model: Path, data: Path | None, weights: str | None, quiet: bool) ->
         raise PspError(
             f"{model}: published weights do not say where your shards are. Add --data SHARDS"
         )
-    return model_named(model, which_weights(weights), quiet)
+    return model_named(model, weights, quiet)
 
 
-def _show(evaluation: "Evaluation | None", worst: int, as_json: bool, quiet: bool) -> None:
+def _show(
+    evaluation: "Evaluation | None", how: _How, worst: int, as_json: bool, quiet: bool
+) -> None:
     if evaluation is None:  # only the first rank has the sums, and shows them
         return
-    from psp.cli.tables.scores import show_evaluation, show_remarks
+    from psp.cli.console import show_error
+    from psp.cli.tables.scores import show_evaluation, show_recheck, show_remarks
+    from psp.evaluate.goal import missed_by
+    from psp.evaluate.recheck import recheck
     from psp.files import json_line
 
+    checked = recheck(evaluation, how.against) if how.against else None
     if as_json:
-        print(json_line(evaluation.to_dict()))
+        extra = {"check": checked.to_dict()} if checked else {}
+        print(json_line(evaluation.to_dict() | extra))
     else:
         show_evaluation(evaluation, worst)
+        if checked:
+            show_recheck(checked)
     if not quiet:
         show_remarks(evaluation)
+    missed = missed_by(evaluation, how.min_miou) if how.min_miou is not None else ""
+    if missed:
+        show_error(missed)
+    if missed or (checked and checked.differences):
+        raise typer.Exit(1)

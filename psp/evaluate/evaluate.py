@@ -24,6 +24,8 @@ from psp.evaluate.count import (
 from psp.evaluate.evaluation import Evaluation
 from psp.evaluate.leaderboard import Leaderboard
 from psp.evaluate.metrics import Counts
+from psp.evaluate.recheck import Measuring, unlike_stored
+from psp.evaluate.record import EvaluationRecord
 from psp.evaluate.report import page_of, write_report
 from psp.evaluate.shown import Candidates, shown_pictures, shrunk
 from psp.evaluate.tally import Tally, sum_tallies
@@ -49,8 +51,9 @@ class EvaluateRequest:
     `procedure` returns the test procedure for a model with the given weights header. None as `data`
     is the shards the model was trained with, None as `split` their validation split. `save_labels`
     is a new folder for a leaderboard's label files. `out` is where the result goes, None into the
-    run's `evaluations` folder; with `report`, a page goes there too. Under torchrun each process
-    evaluates its `share` of the pictures.
+    run's `evaluations` folder; with `report`, a page goes there too. `against` is a stored
+    evaluation to be measured again: what is not the same is reported before, and the run's folder
+    is left alone. Under torchrun each process evaluates its `share` of the pictures.
     """
 
     model: Model
@@ -64,6 +67,7 @@ class EvaluateRequest:
     save_labels: Path | None = None
     out: Path | None = None
     report: bool = True
+    against: EvaluationRecord | None = None
     share: Share = field(default_factory=Share)
 
 
@@ -99,6 +103,19 @@ def _evaluate(request: EvaluateRequest, report: Report) -> Evaluation | None:
     if remark := other_scale(procedure, header.base_size, header.max_side, stored):
         report(Notice(remark))
     saved = _result_file(request, shards, header, procedure)
+    weights_sha256 = file_sha256(model.path)
+    if request.against and share.first:
+        new = Measuring(
+            split=shards.split,
+            shards=shards.sha256,
+            data_fingerprint=shards.fingerprint,
+            weights_sha256=weights_sha256,
+            classes=header.classes,
+            procedure=procedure,
+            precision=precision_name(precision),
+        )
+        for text in unlike_stored(request.against, new):
+            report(Notice(text))
     _begin_together(share, leaderboard)
     indices = share.of(range(len(shards)))
     candidates = Candidates(len(shards) if saved and request.report else 0)
@@ -116,7 +133,7 @@ def _evaluate(request: EvaluateRequest, report: Report) -> Evaluation | None:
         header=header,
         procedure=procedure,
         model=model,
-        weights_sha256=file_sha256(model.path),
+        weights_sha256=weights_sha256,
         data_fingerprint=shards.fingerprint,
         shards=shards.sha256,
         dataset=shards.card.name,
@@ -163,14 +180,17 @@ def _result_file(
 ) -> Path | None:
     """Return where the result is stored, in a folder that exists; None if it is not."""
     run = request.model.run
-    folder = request.out or (run.evaluations if run else None)
+    folder = request.out or (run.evaluations if run and not request.against else None)
     if folder is None or not shards.labeled:
         return None
     make_folder(folder)
     name = _file_name(request, header, procedure, shards.split)
     if shards.fingerprint != header.data:
         name += f"-{shards.card.name}-{shards.fingerprint[:8]}"
-    return folder / f"{name}.json"
+    path = folder / f"{name}.json"
+    if request.against and path.resolve() == request.against.path.resolve():
+        raise PspError(f"-o {folder}: would replace {path}, which is to be checked. Name another")
+    return path
 
 
 def _begin_together(share: Share, leaderboard: Leaderboard | None) -> None:
@@ -276,7 +296,7 @@ def _file_name(request: EvaluateRequest, header: Header, procedure: Procedure, s
         name += f"-base{procedure.base_size}"
     elif (procedure.resize, procedure.base_size) != (usual.resize, usual.base_size):
         name += f"-{(procedure.resize or 'own').replace(':', '')}"
-    if request.precision != "auto":
+    if request.precision != "auto" and not request.against:
         name += f"-{request.precision}"
     if request.model.which != "best":
         name += f"-{request.model.which}"

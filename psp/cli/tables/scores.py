@@ -10,6 +10,7 @@ from psp.cli.tables.narrow import show_table
 
 if TYPE_CHECKING:  # importing them loads torch
     from psp.evaluate.evaluation import Evaluation
+    from psp.evaluate.recheck import Recheck
     from psp.evaluate.suspects import Suspect
     from psp.evaluate.tally import Tally
     from psp.model.procedure import Procedure
@@ -49,6 +50,20 @@ def show_remarks(evaluation: "Evaluation") -> None:
         say("not stored: these weights belong to no run. For a file and a report: -o DIR")
     if evaluation.labels:
         say(f"label files: {evaluation.labels}")
+
+
+def show_recheck(checked: "Recheck") -> None:
+    """Print where a stored evaluation and a new one differ, and what of them is equal."""
+    equal = ", ".join(checked.equal)
+    out.print()
+    if not checked.differences:
+        out.print(Text(f"the same as {checked.path}: {equal}"))
+        return
+    out.print(Text(f"differs from {checked.path}:"))
+    for text in (*checked.unlike, *checked.differences):
+        out.print(Text(f"  {text}"))
+    if equal:
+        out.print(Text(f"  equal: {equal}"))
 
 
 def procedure_line(which: str, header: "Header", procedure: "Procedure", precision: str) -> str:
