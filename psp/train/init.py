@@ -154,7 +154,7 @@ def _fetched(network: PSPNet, weights: InitialWeights) -> Beginning:
         fetch_file(weights.address, path, weights.sha256, remarks.append)
     except PspError as error:
         raise PspError(
-            f"init={weights.name}: {error} Bring the file from elsewhere, or {WAYS_OUT}"
+            f"init={weights.name}: {error} Bring the file from elsewhere, to {path}, or {WAYS_OUT}"
         ) from None
     return Beginning((*remarks, _load_backbone(network, read_tensors(path), weights.title)))
 

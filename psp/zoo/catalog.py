@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from psp.errors import PspError
+from psp.errors import PspError, nearest
 from psp.model.procedure import Published
 
 CATALOG = Path(__file__).with_suffix(".toml")
@@ -68,16 +68,18 @@ class Entry:
     base_size: int | None = None
     align_corners: bool = False  # of its upsampling; the tensors do not show it
     procedure: Published | None = None  # of its scores; None: what the importer reads in the file
+    folder: Path | None = None  # where it is kept; None: the cache folder
 
     @property
     def path(self) -> Path:
         """The converted weights file, which exists after the first use."""
-        return cache_folder() / f"weights-{self.version}" / f"{self.name}.safetensors"
+        folder = self.folder or cache_folder()
+        return folder / f"weights-{self.version}" / f"{self.name}.safetensors"
 
     @property
     def manual_folder(self) -> Path:
         """The folder for the publisher's files if the user gets them by other means."""
-        return cache_folder() / self.name
+        return (self.folder or cache_folder()) / self.name
 
     @property
     def terms(self) -> str:
@@ -127,6 +129,16 @@ def entries() -> dict[str, Entry]:
         )
         for name, table in value["weights"].items()
     }
+
+
+def published_as(name: str) -> Entry:
+    """Return the entry of that name. Raises PspError if there is none."""
+    known = entries()
+    if name not in known:
+        raise PspError(
+            f"no published weights are called '{name}'.{nearest(name, known)} See: psp models"
+        )
+    return known[name]
 
 
 def cache_folder() -> Path:

@@ -17,6 +17,7 @@ from psp.errors import PspError
 from psp.files import file_sha256, read_bytes, write, writing
 from psp.version import __version__
 
+OFFLINE = "PSP_OFFLINE"  # in the environment: nothing is downloaded
 CHUNK = 1 << 20  # bytes per read
 LONGEST_PIN = 1 << 16  # bytes of a NAME.sha256
 TIMEOUT = 30  # seconds without an answer from the server
@@ -24,6 +25,11 @@ TIMEOUT = 30  # seconds without an answer from the server
 
 class DownloadError(PspError):
     """A file cannot be downloaded, or is not the expected one."""
+
+
+def is_offline() -> bool:
+    """Whether the user forbids downloads: PSP_OFFLINE is set, and is not 0."""
+    return os.environ.get(OFFLINE, "").strip().lower() not in ("", "0", "false", "no")
 
 
 def fetch_file(
@@ -55,7 +61,8 @@ def fetch_file(
                 f"{path}: not the file of {address}: {_mismatch(digest, expected)}. {remedy}"
             )
     else:
-        report(f"fetching {address}")
+        if not is_offline():
+            report(f"fetching {address}")
         with writing(path, f".{os.getpid()}") as temporary:
             digest = download(address, temporary)
             if not digest.startswith(expected):
@@ -83,8 +90,11 @@ def download(
     """Write the file at `address` to `path` and return its SHA-256, which must begin with `sha256`.
 
     `report` gets the bytes so far and their total, None if the server does not say it. Raises
-    DownloadError, and PspError if the disk is full; then the file at `path` is incomplete.
+    DownloadError, and PspError if the disk is full; then the file at `path` is incomplete. Nothing
+    is asked for where the user forbids it.
     """
+    if is_offline():
+        raise DownloadError(f"{address} is not fetched, because {OFFLINE} is set.")
     hasher = hashlib.sha256()
     done = 0
     try:

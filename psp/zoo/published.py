@@ -7,19 +7,21 @@ at the same time both end with the same file.
 
 import contextlib
 import errno
+import os
 import re
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from psp.data.cardfile import find_card
 from psp.errors import PspError
 from psp.events import Notice, Progress, Report, ignore
-from psp.files import file_sha256, sync
+from psp.files import file_sha256, make_folder, sync, writing
 from psp.zoo.catalog import Entry, Remote
-from psp.zoo.fetch import DownloadError, download
+from psp.zoo.fetch import OFFLINE, DownloadError, download, is_offline
 
 _TEMPORARY = re.compile(r"\.[a-z0-9-]+-[a-z0-9_]{8}")  # as mkdtemp names them
 ABANDONED = 24 * 3600  # seconds after which the temporary folder of a killed process is removed
@@ -33,6 +35,13 @@ def obtain(entry: Entry, report: Report = ignore) -> Path:
     """
     if entry.path.is_file():
         return entry.path
+    if is_offline() and (missing := _not_provided(entry)):
+        raise PspError(
+            f"{entry.name}: not there, and {OFFLINE} forbids to fetch it. Where there is a "
+            f"network: psp models fetch {entry.name} --to DIR; bring DIR here and set "
+            f"PSP_CACHE=DIR, or name the file in it in place of {entry.name}. Or put "
+            f"{' and '.join(missing)} into {entry.manual_folder}"
+        )
     for text in _source(entry):
         report(Notice(text))
     with _temporary_folder(entry) as folder:
@@ -53,6 +62,26 @@ def obtain(entry: Entry, report: Report = ignore) -> Path:
     for text in (f"{entry.name}: {what}", *remarks, f"kept: {entry.path}"):
         report(Notice(text))
     return entry.path
+
+
+def obtain_into(entry: Entry, folder: Path, report: Report = ignore) -> Path:
+    """Return the weights file of an entry inside of `folder`, which is laid out as the cache is.
+
+    It is copied from the cache if it is there, else downloaded and converted, into `folder` alone.
+    Raises PspError as `obtain`.
+    """
+    there = replace(entry, folder=folder.absolute())
+    if entry.path.is_file() and not there.path.is_file():
+        make_folder(there.path.parent)
+        with writing(there.path, f".{os.getpid()}") as temporary:
+            shutil.copyfile(entry.path, temporary)
+    obtain(there, report)
+    return folder / there.path.relative_to(folder.absolute())
+
+
+def _not_provided(entry: Entry) -> list[str]:
+    """Return the addresses of the files that nobody put into the entry's manual folder."""
+    return [f.address for f in entry.files if not (entry.manual_folder / f.name).is_file()]
 
 
 def _source(entry: Entry) -> Iterator[str]:
@@ -137,7 +166,7 @@ def _temporary_folder(entry: Entry) -> Iterator[Path]:
                     shutil.rmtree(old, ignore_errors=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{entry.name}-", dir=cache))
     except OSError as error:
-        raise _not_writable(cache, error) from None
+        raise _not_writable(entry, error) from None
     try:
         yield folder
     finally:
@@ -147,13 +176,14 @@ def _temporary_folder(entry: Entry) -> Iterator[Path]:
 def _cache_error(error: PspError, entry: Entry) -> PspError:
     """Return an error of the disk as one of the cache folder: the temporary folder is gone."""
     if isinstance(error.__cause__, OSError):
-        return _not_writable(entry.path.parent, error.__cause__)
+        return _not_writable(entry, error.__cause__)
     return error
 
 
-def _not_writable(folder: Path, error: OSError) -> PspError:
-    remedy = "Free some space, or set" if error.errno == errno.ENOSPC else "Set"
+def _not_writable(entry: Entry, error: OSError) -> PspError:
+    remedy = "Set PSP_CACHE to another folder" if entry.folder is None else "Name another: --to DIR"
+    if error.errno == errno.ENOSPC:
+        remedy = f"Free some space, or {remedy[0].lower()}{remedy[1:]}"
     return PspError(
-        f"{folder}: weights cannot be written there: {error.strerror or error}. {remedy} PSP_CACHE "
-        "to another folder"
+        f"{entry.path.parent}: weights cannot be written there: {error.strerror or error}. {remedy}"
     )

@@ -166,3 +166,22 @@ def test_several_at_once_all_have_it_whole(server, address, path):
 )
 def test_digits_in_a_name(name, digits):
     assert digits_in_name(name) == digits
+
+
+@pytest.mark.parametrize(
+    ("value", "allowed"), [("1", False), ("yes", False), ("0", True), ("", True)]
+)
+def test_nothing_is_asked_for_offline(tmp_path, monkeypatch, value, allowed):
+    monkeypatch.setenv("PSP_OFFLINE", value)
+    asked = []
+
+    def ask(*arguments, **options):
+        asked.append(arguments)
+        raise OSError("no network in a test")
+
+    monkeypatch.setattr("urllib.request.urlopen", ask)
+    with pytest.raises(DownloadError) as error:
+        fetch_file("https://example.org/a.pth", tmp_path / "a.pth", "ab")
+    assert bool(asked) == allowed
+    assert ("PSP_OFFLINE" in str(error.value)) != allowed
+    assert list(tmp_path.iterdir()) == []

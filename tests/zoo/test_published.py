@@ -249,3 +249,32 @@ def test_every_command_takes_a_name(catalog, cache, journey, psp, tmp_path):
     assert json.loads(out)["miou"] == pytest.approx(best["miou"], abs=1e-9)
     _, out, _ = psp("train", shards, "--init", name, "-o", "run", "--steps", "1", check=0)
     assert f"initial weights from {path}" in (tmp_path / "run/log.txt").read_text()
+
+
+def test_weights_are_brought_to_a_machine_without_a_network(
+    catalog, publisher, cache, tmp_path, monkeypatch, psp
+):
+    """Fetched into a folder, used there by path or as the cache; what is missing is one line."""
+    _, out, _ = psp("models", "fetch", "small-mmseg", "--to", "bag", check=0)
+    assert out == "bag/weights-1/small-mmseg.safetensors\n" and kept(cache) == []
+    assert kept(tmp_path / "bag") == ["weights-1/small-mmseg.safetensors"]
+    monkeypatch.setenv("PSP_OFFLINE", "1")
+    asked = len(publisher.asked)
+    code, _, err = psp("inspect", "small-mmseg")
+    assert code == 2 and len(err.splitlines()) == 1
+    for text in ("PSP_OFFLINE", "psp models fetch small-mmseg --to", "PSP_CACHE", "mm.pth"):
+        assert text in err
+    psp("inspect", "bag/weights-1/small-mmseg.safetensors", check=0)
+    monkeypatch.setenv("PSP_CACHE", str(tmp_path / "bag"))
+    psp("inspect", "small-mmseg", check=0)
+    _, out, _ = psp("models", "fetch", "small-mmseg", "--to", "again", check=0)  # from the cache
+    one, two = (tmp_path / name / "weights-1/small-mmseg.safetensors" for name in ("bag", "again"))
+    assert one.read_bytes() == two.read_bytes()
+    assert len(publisher.asked) == asked
+
+
+def test_offline_takes_files_that_were_put_there(catalog, publisher, cache, published, monkeypatch):
+    monkeypatch.setenv("PSP_OFFLINE", "1")
+    (cache / "small-mmseg").mkdir(parents=True)
+    (cache / "small-mmseg/mm.pth").write_bytes((published / "mm.pth").read_bytes())
+    assert obtain(entries()["small-mmseg"]).is_file() and publisher.asked == []
