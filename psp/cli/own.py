@@ -188,7 +188,10 @@ def own_sources(
             f"{given[0]}: no such file or folder, and no card of that name."
             f"{nearest(given[0], shipped())} psp cards lists them"
         )
+    places = {"images": images, "video": video, "format": format_name, "masks": masks}
     if first.suffix == ".toml" or not first.exists():
+        if apart := next((key for key, value in places.items() if value), None):
+            raise _beside_card(given[0], apart)
         return None
     if len(given) == 2 and given[0] in shipped() and Path(given[1]).is_dir() and first.is_dir():
         if _is_download(given[0], Path(given[1])):
@@ -211,6 +214,22 @@ def _is_download(card: str, folder: Path) -> bool:
     if found.folders is not None:
         return (folder / found.folders.images.partition("{split}")[0]).is_dir()
     return not layout.own and layout.root(folder) is not None
+
+
+def refuse_with_card(card: str, given: "OwnOptions") -> None:
+    """Raise PspError for an option of own data beside a card, which has its own answer to it."""
+    usual = type(given)(max_side=given.max_side, ask=given.ask)
+    for key, value in vars(given).items():
+        if value != getattr(usual, key):
+            raise _beside_card(card, key)
+
+
+def _beside_card(card: str, key: str) -> PspError:
+    option = f"--{key.replace('_', '-')}"
+    return PspError(
+        f"{option} is for own photos and exports without a card, and {card} is a card. Leave "
+        f"{option} out, or change what the card says"
+    )
 
 
 def settled(

@@ -119,11 +119,11 @@ def prepare_command(
     choices = (name, undrawn, empty, paint, rename, val_fraction, group_by, side, twice)
     left_out: list[Notice] = []
     listening = partial(_listening, quiet, left_out)
+    options = own.own_options(*choices)
     if given is not None:
-        options = own.own_options(*choices)
         done = _own_prepared(given, options, out, convert, conversion, listening)
     else:
-        done = _card_prepared(sources, out, sbd, convert, conversion, side, listening)
+        done = _card_prepared(sources, options, out, sbd, convert, conversion, side, listening)
     _show(done.folder, done.manifest, done.title, time.perf_counter() - begin, as_json, quiet)
     if left_out:
         raise typer.Exit(3)
@@ -148,6 +148,7 @@ def _own_prepared(
 
 def _card_prepared(
     given: list[str],
+    options: "OwnOptions",
     out: Path | None,
     sbd: Path | None,
     convert: "Convert",
@@ -157,6 +158,7 @@ def _card_prepared(
 ) -> "Prepared":
     from psp.prepare.by_card import prepare_by_card
 
+    own.refuse_with_card(given[0], options)
     with listening() as report:
         return prepare_by_card(given, out, sbd, convert, conversion, report, keep_sizes=side == 0)
 

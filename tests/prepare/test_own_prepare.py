@@ -289,3 +289,13 @@ def test_the_recipe_that_is_shown_is_that_of_a_training(masked, tmp_path, psp):
     _, out, _ = psp("recipe", "show", "data/garden.toml", check=0)
     (line,) = (line for line in out.splitlines() if line.startswith("crop"))
     assert "shards" in line and "473" not in line
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--undrawn", "ignore"), ("--val-fraction", "0.3"), ("--images", "x"), ("--rename", "a=b")],
+)
+def test_options_of_own_data_beside_a_card_are_refused(masked, tmp_path, psp, option):
+    psp("prepare", masked / "photos", masked / "masks", check=0)
+    _, _, err = psp("prepare", "data/garden.toml", *option, check=2)
+    assert option[0] in err and "garden.toml" in err
