@@ -67,6 +67,7 @@ class Entry:
     version: int  # of the catalog; each version has its own cache folder
     base_size: int | None = None
     align_corners: bool = False  # of its upsampling; the tensors do not show it
+    stem: str = "deep"  # as an architecture's
     procedure: Published | None = None  # of its scores; None: what the importer reads in the file
     folder: Path | None = None  # where it is kept; None: the cache folder
 
@@ -93,6 +94,7 @@ class Entry:
             "name": self.name,
             "card": self.card,
             "backbone": self.backbone,
+            "stem": self.stem,
             "publisher": self.publisher.title,
             "page": self.publisher.page,
             "kind": self.publisher.kind,

@@ -129,6 +129,8 @@ def _import(entry: Entry, source: Path, out: Path) -> tuple[str, tuple[str, ...]
         spec = network.architecture
         if (network.kind, spec.backbone) != (entry.publisher.kind, entry.backbone):
             raise PspError(f"{network.what}, not the {entry.backbone} of {entry.publisher.kind}.")
+        if spec.stem != entry.stem:
+            raise PspError(f"{network.what}, with the {spec.stem} stem, not the {entry.stem} one.")
         if spec.align_corners != entry.align_corners:
             raise PspError(f"{network.what}, with align_corners {spec.align_corners}.")
     except PspError as error:

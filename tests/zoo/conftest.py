@@ -92,6 +92,7 @@ def catalog(tmp_path, monkeypatch, publisher, published, cache):
     text += entry("other", "mmsegmentation", ("mm.pth", "01234567"))
     text += entry("deeper", "mmsegmentation", ("mm.pth", digits), backbone="resnet50")
     text += entry("corners", "mmsegmentation", ("mm.pth", digits), more="align_corners = true\n")
+    text += entry("stem", "mmsegmentation", ("mm.pth", digits), more='stem = "7x7"\n')
     text += entry("classifier", "mmsegmentation", ("classifier.pth", ""))
     text += entry("page", "mmsegmentation", ("page.pth", ""))
     path = tmp_path / "catalog.toml"

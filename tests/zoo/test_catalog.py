@@ -24,32 +24,47 @@ PLAIN = {"http://sceneparsing.csail.mit.edu/model/pytorch/"}
 
 
 @cache
-def network(kind, depth, classes):
-    """Translate a network of that program, without values: its importer must exist."""
+def network(kind, depth, classes, stem):
+    """Translate a network of that program, without values: its importer must exist.
+
+    Once for each topology; an entry is held to that of its publisher, depth, stem and classes.
+    """
     with torch.device("meta"):
         if kind == "csail":
             decoder = CSAILDecoder(2048 if depth >= 50 else 512, classes)
             return read_csail(CSAILEncoder(depth).state_dict(), decoder.state_dict())
         assert kind == "mmsegmentation"
-        return read_mmseg(MMSegmentation(depth, classes).state_dict())
+        return read_mmseg(MMSegmentation(depth, classes, stem == "deep").state_dict())
+
+
+@cache
+def megabytes(architecture):
+    """Return the size of the network's weights."""
+    with torch.device("meta"):
+        state = build(architecture).state_dict().values()
+    return round(sum(t.numel() * t.element_size() for t in state) / 1e6)
 
 
 @pytest.mark.parametrize("entry", CATALOG.values(), ids=CATALOG)
 def test_an_entry_is_consistent(entry):
-    assert re.fullmatch(r"[a-z0-9]+-r\d+-[a-z]+", entry.name)
-    card, depth, _ = entry.name.split("-")
+    assert re.fullmatch(r"[a-z0-9]+-r\d+b?-(csail|mmseg)(-512x1024)?(-[a-z0-9]+)?", entry.name)
+    card, depth = entry.name.split("-")[:2]
     assert entry.card == card and entry.card in shipped()
-    assert entry.backbone == f"resnet{depth[1:]}"
-    found = network(entry.publisher.kind, int(depth[1:]), len(find_card(card).classes))
+    assert entry.backbone == f"resnet{depth[1:].removesuffix('b')}"
+    assert entry.stem == ("7x7" if depth.endswith("b") else "deep")
+    number = int(depth[1:].removesuffix("b"))
+    found = network(entry.publisher.kind, number, len(find_card(card).classes), entry.stem)
     assert (found.kind, found.architecture.backbone) == (entry.publisher.kind, entry.backbone)
-    with torch.device("meta"):
-        state = build(found.architecture).state_dict().values()
-    assert entry.megabytes == round(sum(t.numel() * t.element_size() for t in state) / 1e6)
+    assert found.architecture.stem == entry.stem
+    assert entry.megabytes == megabytes(found.architecture)
     Procedure(entry.crop, entry.base_size)  # refuses what psp cannot do
     assert entry.base_size is None or entry.base_size >= entry.crop
-    one, several = entry.scores
-    assert one.procedure == "one scale" and several.procedure.startswith("multi-scale")
-    assert 30 < one.miou < several.miou < 90
+    one, *several = entry.scores
+    assert one.procedure == "one scale" and 30 < one.miou < 90
+    for score in several:
+        assert score.procedure.startswith("multi-scale") and one.miou < score.miou < 90
+    # Of one network the publisher measured one scale alone.
+    assert len(several) == (not entry.name.endswith("-fp16"))
     assert entry.terms and entry.publisher.page.startswith("https://github.com/")
 
 
@@ -60,7 +75,8 @@ def test_addresses_and_checksums_are_well_formed(entry):
         https = file.address.startswith("https://")
         assert https or any(file.address.startswith(plain) for plain in PLAIN)
         assert re.fullmatch(r"https?://[a-z0-9.-]+(/[A-Za-z0-9._-]+)+\.pth", file.address)
-        assert re.search(rf"(pspnet_r|/ade20k-resnet){depth}(-d8|dilated)", file.address)
+        b = "b?" if entry.stem == "7x7" else ""  # one file of torchvision's stem does not say so
+        assert re.search(rf"(pspnet_r|/ade20k-resnet){depth}{b}(-d8|dilated)", file.address)
         # mmsegmentation's names end in the checksum's first eight digits.
         stated = re.search(r"-([0-9a-f]{8})\.pth$", file.address)
         assert file.sha256 == (stated[1] if stated else "")
@@ -69,10 +85,17 @@ def test_addresses_and_checksums_are_well_formed(entry):
         assert len({file.address.rpartition("/")[0] for file in entry.files}) == 1
     else:
         assert len(entry.files) == 1 and entry.files[0].sha256
-        trained = re.search(r"_(\d+)x(\d+)_", entry.files[0].address)
-        assert trained[1] == trained[2] and abs(entry.crop - int(trained[1])) <= 1
+        (address,) = (file.address for file in entry.files)
+        height, width = map(int, re.search(r"_(\d+)x(\d+)_", address).groups())
+        # The square of as many pixels, of those that psp takes.
+        assert abs(entry.crop - (height * width) ** 0.5) < 4 and entry.crop % 8 == 1
         # Its configurations of 769 align corners, those of 512 do not.
-        assert entry.align_corners == (trained[1] == "769")
+        assert entry.align_corners == (height == 769)
+        assert entry.procedure.windows == ("769x769" if height == 769 else "whole")
+        assert ("512x1024" in entry.name) == (width == 1024)
+        usual = {"ade20k": 160, "voc2012": 40, "cityscapes": 80}[entry.card]
+        steps = int(re.search(r"_(\d+)k_", address)[1])
+        assert (f"-{steps}k" in entry.name) == (steps != usual)
         assert re.search(f"_{entry.card.removesuffix('2012')}", entry.files[0].address)
 
 
@@ -86,7 +109,7 @@ def test_nothing_stands_twice():
 
 def test_the_docs_have_the_catalog():
     rows = [
-        f"| `{e.name}` | {e.card} | {e.backbone} | {e.scores[0].miou:.2f}, {e.scores[1].miou:.2f} "
+        f"| `{e.name}` | {e.card} | {e.backbone} | {', '.join(f'{s.miou:.2f}' for s in e.scores)} "
         f"| {e.megabytes} | {e.publisher.terms} |"
         for e in CATALOG.values()
     ]

@@ -104,6 +104,7 @@ def test_load_hears_of_it_and_computes_what_the_file_says(catalog, published, ca
         ("small-mmseg", "dead", "Connection refused"),
         ("deeper", None, "not the resnet50"),
         ("corners", None, "align_corners False"),
+        ("stem", None, "with the deep stem"),
         ("classifier", None, "classifier.pth: an ImageNet classifier"),
         ("page", None, "a web page"),
     ],

@@ -81,7 +81,10 @@ def show_entry(entry: Entry) -> None:
     size = f"resized to a long side of {entry.base_size}" if entry.base_size else "original size"
     size = f"windows of {entry.crop}, {size}"
     rows = [
-        ("network", f"PSPNet, {entry.backbone}; {entry.megabytes} MB once fetched"),
+        (
+            "network",
+            f"PSPNet, {entry.backbone}, {entry.stem} stem; {entry.megabytes} MB once fetched",
+        ),
         ("classes", f"those of the card {entry.card}: psp cards show {entry.card}"),
         ("scores", "; ".join(map(_describe_score, entry.scores))),
         ("read in", publisher.read_in),
