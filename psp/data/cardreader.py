@@ -309,7 +309,8 @@ class CardReader:
                 raise self.fail(
                     f"{where}: key 'name': class {names[entry.name]} has the same name."
                 )
-            if entry.color in colors:
+            # Of values, a color is only how a class is shown, and official files share some.
+            if entry.color in colors and (self.colors or self.names):
                 raise self.fail(
                     f"{where}: key 'color': '{colors[entry.color]}' has the same color."
                 )

@@ -48,8 +48,11 @@ class Converter:
     def __init__(self, card: Card, conversion: Conversion, folder: Path) -> None:
         self.card, self.conversion, self.folder = card, conversion, folder
         self.table = raw_to_id_table(card)
-        colors = ((r << 16) | (g << 8) | b for r, g, b in card.palette)
-        self.color_to_id = {color: index for index, color in enumerate(colors)}
+        colors = [(r << 16) | (g << 8) | b for r, g, b in card.palette]
+        self.color_to_ids = {
+            color: [index for index, other in enumerate(colors) if other == color]
+            for color in colors
+        }
         self.byte_table = self.table[:256].astype(np.uint8)  # UNKNOWN is refused separately
         self.keeps_files = replace(conversion, upright=False) == Conversion()
         self.annotated = AnnotatedLabels(card.exports) if card.exports else None
@@ -153,7 +156,7 @@ class Converter:
             return decode_color_label(data, str(path))
         raw = decode_label(data, str(path))
         names = self.card.names
-        return labels_by_palette(raw, data, str(path), self.table, self.color_to_id, names)
+        return labels_by_palette(raw, data, str(path), self.table, self.color_to_ids, names)
 
     def _check_names(self, data: bytes, variable: str, where: str) -> None:
         """Raise PspError if a MATLAB file has class names that are not the card's, in its order."""

@@ -4,7 +4,7 @@ Programs that save a palette file with a new palette renumber the values: all of
 known to the card, but mean other classes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,12 +20,13 @@ def labels_by_palette(
     data: bytes,
     where: str,
     table: NDArray[np.int16],
-    color_to_id: Mapping[int, int],
+    color_to_ids: Mapping[int, Collection[int]],
     names: Sequence[str],
 ) -> NDArray[Any]:
     """Return a label file's values (H, W): its indices, or its grays where only they are labels.
 
-    `table` maps raw values to class ids, below 0 for unknown ones; `color_to_id` the card's colors.
+    `table` maps raw values to class ids, below 0 for unknown ones; `color_to_ids` the card's
+    colors, which classes may share.
     Raises PspError if the palette shows a class in another class's color, or if both the indices
     and the grays could be meant.
     """
@@ -33,13 +34,13 @@ def labels_by_palette(
     if not palette:
         return raw
     values = np.flatnonzero(histogram(raw)).tolist()
-    _check_colors(values, palette, where, table, color_to_id, names)
+    _check_colors(values, palette, where, table, color_to_ids, names)
     grays = {value: palette[value] & 255 for value in values if value in palette}
     if any(palette[value] != gray * 0x010101 for value, gray in grays.items()):
         return raw  # in colors
     if len(grays) < len(values) or all(value == gray for value, gray in grays.items()):
         return raw
-    if all(color_to_id.get(palette[value]) == table[value] for value in values):
+    if all(int(table[value]) in color_to_ids.get(palette[value], ()) for value in values):
         return raw  # the card's own colors
     # Black and white are more likely a class and another than a class and what is ignored; but a
     # GIF has no grays of its own, so programs write each used gray into its palette.
@@ -63,17 +64,18 @@ def _check_colors(
     palette: Mapping[int, int],
     where: str,
     table: NDArray[np.int16],
-    color_to_id: Mapping[int, int],
+    color_to_ids: Mapping[int, Collection[int]],
     names: Sequence[str],
 ) -> None:
     """Raise PspError if a palette file shows a class in another class's color."""
     for value in values:
-        shown = color_to_id.get(palette.get(value, -1))
-        if shown is None:
+        shown = color_to_ids.get(palette.get(value, -1), ())
+        if not shown:
             continue
-        if int(table[value]) not in (shown, IGNORE) and table[value] >= 0:
+        if int(table[value]) not in (*shown, IGNORE) and table[value] >= 0:
             raise PspError(
-                f"{where}: its palette paints value {value} in the color of '{names[shown]}', but "
+                f"{where}: its palette paints value {value} in the color of "
+                f"{' and '.join(repr(names[index]) for index in shown)}, but "
                 f"the value means '{names[table[value]]}'. Was it saved with another palette? Take "
                 "the official file (or, if the file is right, change the card's colors)"
             )

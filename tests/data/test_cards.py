@@ -158,6 +158,30 @@ def test_keys_that_are_not_set_are_not_stored(tmp_path):
     assert "leaderboard" not in text and "class_order" not in text
 
 
+def test_classes_may_share_a_color_where_it_says_nothing_of_the_labels(tmp_path):
+    """As ADE20K's official colors do; not where labels are colors."""
+    card = read_card(write(tmp_path, GOOD.replace("#0000ff", "#000000")))
+    assert card.palette == ((0, 0, 0), (0, 0, 0))
+    assert card_from_json(card.to_json()) == card
+    in_colors = GOOD.replace("layout =", 'labels = "colors"\nlayout =')
+    for old, new in (("[1, 2]", '["#010101"]'), ("[3]", '["#020202"]'), ("[0]", '["#030303"]')):
+        in_colors = in_colors.replace(f"from = {old}", f"from = {new}")
+    read_card(write(tmp_path, in_colors))
+    with error_naming(PspError, "class 1 'b'", "'color'", "'a'"):
+        read_card(write(tmp_path, in_colors.replace("#0000ff", "#000000")))
+
+
+def test_ade20k_has_the_official_colors():
+    """Road and skyscraper share theirs (color150.mat); older shards keep the one they have."""
+    card = find_card("ade20k")
+    colors = dict(zip(card.names, card.palette, strict=True))
+    assert colors["road"] == colors["skyscraper"] == (140, 140, 140)
+    assert len(set(card.palette)) == 149
+    older = json.loads(card.to_json())
+    older["classes"][48]["color"] = [141, 140, 140]
+    assert card_from_dict(older).palette[48] == (141, 140, 140)
+
+
 def test_recipes_are_laid_over_each_other(tmp_path):
     card = read_card(write(tmp_path, GOOD))
     assert card.recipe_named(None) == {"crop": 41}
@@ -172,7 +196,6 @@ def test_recipes_are_laid_over_each_other(tmp_path):
         ("layout =", "layuot =", ["'layuot'", "'layout'"]),
         ('layout = "scenes"', "", ["'layout'", "missing"]),
         ('name = "b"', 'name = "a"', ["class 1 'a'", "'name'", "class 0"]),
-        ("#0000ff", "#000000", ["class 1 'b'", "'color'", "'a'"]),
         ("#0000ff", "blue", ["class 1 'b'", "'blue'", "#"]),
         ("from = [3]", "from = [2]", ["class 1 'b'", "'from'", "value 2", "'a'"]),
         ("from = [3]", "from = [0]", ["value 0", "ignore_from"]),

@@ -14,7 +14,7 @@ from psp.prepare.palettes import labels_by_palette
 TABLE = np.full(1 << 16, -1, np.int16)
 TABLE[[0, 1, 2]] = 0, 1, 2
 TABLE[255] = IGNORE
-COLORS = {0x808080: 0, 0x00FF00: 1, 0x0000FF: 2}
+COLORS = {0x808080: [0], 0x00FF00: [1], 0x0000FF: [2]}
 NAMES = ("road", "grass", "sky")
 
 
@@ -27,8 +27,20 @@ def palette_file(indices, palette, kind="PNG"):
     return buffer.getvalue()
 
 
-def read(data, table=TABLE):
-    return labels_by_palette(decode_label(data, "m.x"), data, "m.x", table, COLORS, NAMES)
+def read(data, table=TABLE, colors=COLORS):
+    return labels_by_palette(decode_label(data, "m.x"), data, "m.x", table, colors, NAMES)
+
+
+def test_two_classes_of_one_color_are_both_right(rng):
+    """Also where that color is a gray, and no others occur; a third class in it is not."""
+    shared = {0x808080: [0, 2], 0x00FF00: [1]}
+    for present in ([0, 2], [0, 1, 2]):
+        ids = rng.choice(np.array(present, "u1"), (20, 30))
+        data = palette_file(ids, [(128, 128, 128), (0, 255, 0), (128, 128, 128)])
+        assert np.array_equal(read(data, colors=shared), ids)
+    data = palette_file(ids, [(128, 128, 128), (128, 128, 128), (0, 255, 0)])
+    with pytest.raises(PspError, match=r"value 1 .*'road' and 'sky'.*'grass'"):
+        read(data, colors=shared)
 
 
 @pytest.mark.parametrize("used", [(0, 2), (1, 2), (0, 255)])
