@@ -20,6 +20,8 @@ from psp.settings.sources import settings_from
 
 RUNS = Path("runs")  # where psp train puts runs by itself
 CONFIG = "config.json"  # the file that makes a folder a run
+# What a training draws: pictures of its own, not of anybody's.
+DRAWN = frozenset({"samples", "curves.png", "confusion.png", "per_class.png"})
 REPORT = "report.html"  # of a run's evaluations, training and settings
 
 
@@ -73,6 +75,15 @@ class Run:
     def report(self) -> Path:
         """What psp evaluate and psp report show of the run."""
         return self.folder / REPORT
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether config.json is psp's: other programs' folders have such a file too."""
+        try:
+            self.read_config()
+        except PspError:
+            return False
+        return True
 
     def weights(self, which: str) -> Path:
         """The weights file `best` (highest validation mIoU) or `last`."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from psp.cli.inputs import find_inputs, pictures_and_model
 from psp.cli.options import (
     ADVANCED,
     PRECISIONS,
@@ -41,11 +42,8 @@ from psp.ranks import Share, connected, local_device, rank_share, share_from, su
 if TYPE_CHECKING:
     import torch
 
-    from psp.images.kinds import LeftOut
     from psp.predict.pipeline import PredictRequest, PredictResult
     from psp.runs import Model
-
-STANDARD_INPUT = Path("-")
 
 
 def predict_command(
@@ -172,9 +170,9 @@ def predict_command(
     """
     from psp.predict.pipeline import PredictRequest
 
-    (images, model), rank = _pictures_and_model(images, model), rank_share()
+    (images, model), rank = pictures_and_model(images, model), rank_share()
     silent = quiet or not rank.first
-    named, pictures, left_out = _find_pictures(images, rank, silent)
+    named, pictures, left_out = find_inputs(images, rank, silent)
     source = _find_model(model, weights, silent)
     outputs = outputs_of(locals(), rank.total)
     request = PredictRequest(
@@ -214,36 +212,6 @@ def _run(
     silent = quiet or not rank.first
     result, counts = _predict(request, outputs.to_file, rank, silent, verbose)
     show_predictions(result, counts, request, source, rank, as_json, quiet, request.left_out)
-
-
-def _pictures_and_model(
-    arguments: list[Path], model: Path | None
-) -> tuple[list[Path], Path | None]:
-    from psp.cli.video import check_cameras
-    from psp.cli.words.answer import assignment_answer
-    from psp.predict.order import model_among
-
-    check_cameras(arguments)
-    if answer := assignment_answer("predict", [str(argument) for argument in arguments]):
-        raise PspError(answer)
-    return model_among(arguments, model)
-
-
-def _find_pictures(
-    images: list[Path], rank: Share, silent: bool
-) -> tuple[list[Path], dict[str, Path], "LeftOut"]:
-    """Return the inputs that name the results (none for a list), the pictures by name, and what
-    else is in the folders, which is said."""
-    from psp.cli.console import say
-    from psp.images.kinds import VIDEO, LeftOut
-    from psp.predict.inputs import find_pictures
-
-    inputs, listed = _inputs_and_list(images, rank, silent)
-    left_out = LeftOut(remedies={VIDEO: "one at a time: psp predict VIDEO -m MODEL"})
-    pictures = find_pictures(inputs, listed, left_out)
-    if str(left_out) and not silent:
-        say(str(left_out))
-    return [] if listed else inputs, pictures, left_out
 
 
 def _predict(
@@ -313,29 +281,3 @@ def _pick_device(device: str) -> "torch.device":
     from psp.device import pick_device
 
     return pick_device(local_device(device))
-
-
-def _inputs_and_list(
-    images: list[Path], rank: Share, silent: bool
-) -> tuple[list[Path], list[Path]]:
-    """Return the inputs but `-`, and the files listed on standard input if `-` is one of them."""
-    inputs = [path for path in images if path != STANDARD_INPUT]
-    if len(inputs) == len(images):
-        return inputs, []
-    from psp.predict.inputs import read_list
-
-    if rank.total > 1:
-        raise PspError(
-            "-: torchrun's ranks cannot share one list. Start separate processes with --part K/N"
-        )
-    if sys.stdin.isatty():
-        raise PspError("-: expects a list of files, e.g. from: ls photos/*.jpg | psp predict -")
-    remarks: list[str] = []
-    listed = read_list(sys.stdin.buffer.read(), remarks)
-    if not listed:
-        raise PspError("-: the list on standard input is empty.")
-    for remark in remarks if not silent else ():
-        from psp.cli.console import say
-
-        say(remark)
-    return inputs, listed

@@ -17,6 +17,7 @@ from psp.lists.read import parse_list
 from psp.lists.text import is_wide
 from psp.predict.folder import is_predictions
 from psp.predict.photos import PHOTO_SUFFIXES
+from psp.runs import CONFIG, DRAWN, Run
 
 LIST_SUFFIXES = frozenset({".txt", ".csv", ".tsv", ".lst"})
 
@@ -133,10 +134,16 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
+def _drawn(folder: Path, entries: Sequence[os.DirEntry[str]]) -> frozenset[str]:
+    """Return the names of what a training drew, if a folder is that of a run."""
+    is_run = any(entry.name == CONFIG for entry in entries) and Run(folder).is_sound
+    return DRAWN if is_run else frozenset()
+
+
 def _walk(folder: Path, left_out: LeftOut) -> Iterator[Path]:
     """Yield the pictures in a folder and its sub-folders; count the other files in `left_out`.
 
-    Hidden ones do not count, and psp's own results.
+    Hidden ones do not count, and psp's own results and the pictures of a run's training.
     Links to folders are followed, except those that lead back to a folder above. A broken link is
     yielded: reading it will raise the error.
     """
@@ -150,8 +157,11 @@ def _walk(folder: Path, left_out: LeftOut) -> Iterator[Path]:
         except OSError as error:
             raise PspError(f"{current}: this folder cannot be read: {error.strerror}.") from None
         files = []
+        ours = _drawn(current, entries)
         for entry in entries:
-            if is_litter(entry.name):  # macOS leaves ._photo.jpg, others .thumbnails
+            if entry.name in ours or is_litter(
+                entry.name
+            ):  # macOS leaves ._photo.jpg, others .thumbnails
                 continue
             if _is_folder(entry):
                 real = os.path.realpath(entry.path)

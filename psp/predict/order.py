@@ -56,20 +56,11 @@ def _is_model(argument: Path) -> bool:
         return False
     if argument.is_dir():
         return (argument / CONFIG).is_file() and (
-            not holds_pictures(argument) or _is_sound(Run(argument))
+            not holds_pictures(argument) or Run(argument).is_sound
         )
     if argument.exists():
         return argument.suffix.lower() in WEIGHTS_SUFFIXES
     return is_run(argument) or is_published(argument)
-
-
-def _is_sound(run: Run) -> bool:
-    """Whether its config.json is psp's: other programs' photo folders have such a file too."""
-    try:
-        run.read_config()
-    except PspError:
-        return False
-    return True
 
 
 def _holds_pictures(model: Path) -> bool:

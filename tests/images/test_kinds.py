@@ -141,4 +141,4 @@ def test_predict_ends_with_3_where_pictures_are_left_out(photos, psp, journey):
     assert "1 .txt (other file)" in err
     (photos / "x.mp4").write_bytes(b"x")
     _, out, err = psp("predict", "raw/photos", "-m", run, "-o", "two", "--json", check=3)
-    assert "ffmpeg" in err and json.loads(out)["unread"] == {".mp4": 1}
+    assert "psp predict VIDEO" in err and json.loads(out)["unread"] == {".mp4": 1}

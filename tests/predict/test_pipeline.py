@@ -125,6 +125,14 @@ def test_what_psp_wrote_is_not_taken_for_pictures(journey, psp, photos):
     assert set(json.loads(out)["predicted"]) == set(EXPECTED)
 
 
+def test_what_a_training_drew_is_not_taken_for_pictures(journey, psp, tmp_path):
+    shutil.copytree(journey.folder / "run", tmp_path / "all/run")
+    assert list((tmp_path / "all/run").rglob("samples/*.jpg"))
+    save(tmp_path / "all/a.png")
+    _, out, _ = psp("predict", "all", "-m", journey.folder / "run", "--json", check=0)
+    assert json.loads(out)["predicted"] == ["a"]
+
+
 def test_a_list_on_standard_input(journey, psp, photos, tmp_path, monkeypatch):
     names = ["a.jpg", "sub/a.jpg", "Straße 7.png", "gone.jpg"]
 
@@ -213,7 +221,7 @@ def test_probabilities_are_written_and_agree_with_the_label_map(journey, psp, ph
         label = np.array(Image.open(tmp_path / f"out/labels/{name}.png"))
         best = np.take_along_axis(found, label[None].astype(int), 0)[0]
         assert (best == found.max(0)).all()
-    expected = predictor.probabilities(photos / "sub/a.jpg", flip=True)
+    expected = predictor.probabilities(photos / "sub/a.jpg", flip=True, blend="taper")
     with np.load(tmp_path / "out/probabilities/sub/a.npz") as archive:
         assert np.abs(archive["probabilities"] - expected).max() < 1e-3
     _, out, _ = psp("predict", photos, "-m", run, "-o", "out", "--flip", "--json", check=0)
@@ -253,14 +261,14 @@ def test_a_picture_that_memory_does_not_hold_is_one_failure(
         return real(self, image, procedure)
 
     monkeypatch.setattr(SlidingWindow, "label_map", greedy)
-    code, _, err = psp("predict", photos, "-m", journey.folder / "run")
+    code, _, err = psp("predict", photos, "-m", journey.folder / "run", "--no-gallery")
     assert code == 3
     assert "a.jpg: " in err and "memory on cpu" in err and "130x97" in err and "--crop" in err
     monkeypatch.setattr(
         SlidingWindow, "label_map", lambda *_: (_ for _ in ()).throw(RuntimeError("x"))
     )
     with pytest.raises(RuntimeError, match="x"):  # a bug stays one
-        psp("predict", photos / "sub/a.jpg", "-m", journey.folder / "run")
+        psp("predict", photos / "sub/a.jpg", "-m", journey.folder / "run", "--no-gallery")
 
 
 def test_neither_order_nor_company_changes_a_result(journey, psp, photos, tmp_path):
