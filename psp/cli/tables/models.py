@@ -13,6 +13,7 @@ from psp.zoo.catalog import Entry, Score
 
 if TYPE_CHECKING:  # importing it loads torch
     from psp.model.summary import Summary
+    from psp.zoo.scorecard import Row
 
 
 def show_model(summary: "Summary") -> None:
@@ -70,6 +71,33 @@ def show_models(entries: Sequence[Entry]) -> None:
         Text(
             "mIoU: as published, one scale, validation split. Use a name wherever a command takes "
             "a model: psp predict PHOTOS -m NAME. Details: psp models show NAME",
+            "dim",
+        )
+    )
+
+
+def show_scorecard(rows: "Sequence[Row]") -> None:
+    """Print published scores beside measured ones; what nobody measured is empty."""
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
+    for title in ("name", "procedure", "published", "measured", "difference", "with", "file"):
+        numbers = title in ("published", "measured", "difference")
+        table.add_column(title, no_wrap=True, justify="right" if numbers else "left")
+    for row in rows:
+        found, difference = row.measured, row.difference
+        table.add_row(
+            row.entry.name,
+            row.score.procedure,
+            f"{row.score.miou:.2f}",
+            f"{found.miou:.2f}" if found else "",
+            "" if difference is None else f"{difference:+.2f}",
+            f"psp {found.psp}, {found.date}" if found else "",
+            Text(str(found.path)) if found else "",
+        )
+    show_table(table)
+    out.print(
+        Text(
+            "mIoU on the validation split. To measure: psp evaluate NAME --data SHARDS -o DIR, "
+            "also with --multi-scale; then psp models --scores --measured DIR",
             "dim",
         )
     )
