@@ -9,7 +9,7 @@ def check_goal(percent: float | None) -> None:
     if percent is None or 1 <= percent <= 100:
         return
     share = 0 < percent < 1
-    remedy = f" {100 * percent:g} is meant, or not?" if share else ""
+    remedy = f" Write {100 * percent:g} for a share of {percent:g}." if share else ""
     raise PspError(f"--min-miou {percent:g}: is in percent, as it is shown: 1 to 100.{remedy}")
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from psp.data.cardfile import find_card
 from psp.errors import PspError
 from psp.events import Notice, Progress, Report, ignore
-from psp.files import file_sha256, make_folder, sync, writing
+from psp.files import file_sha256, sync, writing
 from psp.zoo.catalog import Entry, Remote
 from psp.zoo.fetch import OFFLINE, DownloadError, download, is_offline
 
@@ -72,7 +72,6 @@ def obtain_into(entry: Entry, folder: Path, report: Report = ignore) -> Path:
     """
     there = replace(entry, folder=folder.absolute())
     if entry.path.is_file() and not there.path.is_file():
-        make_folder(there.path.parent)
         with writing(there.path, f".{os.getpid()}") as temporary:
             shutil.copyfile(entry.path, temporary)
     obtain(there, report)
