@@ -1,6 +1,7 @@
 """The commands that victims run, on tiny inputs, and what is right afterwards."""
 
 import json
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -108,6 +109,8 @@ def _content(path):
         return _plain(torch.load(path, weights_only=True))
     if path.name == "config.json":
         return {**json.loads(path.read_text()), "command": ""}
+    if path.name == "index.html":  # which links to the photos, from wherever it is
+        return re.sub(r"(\.\./)+", "../", path.read_text())
     return "a log" if path.name == "log.txt" else path.read_bytes()
 
 

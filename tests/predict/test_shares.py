@@ -12,7 +12,7 @@ from helpers.photos import EXPECTED, tree
 def test_shares_do_everything_once_and_end_as_one_call_does(journey, psp, photos, tmp_path):
     (photos / "broken.png").write_bytes(b"\x89PNG")
     arguments = ("predict", photos, "-m", journey.folder / "run", "--json")
-    psp(*arguments, "-o", "whole", check=3)
+    psp(*arguments, "-o", "whole", "--no-gallery", check=3)
     seen = []
     for number in (3, 1, 4, 2):
         assert not (tmp_path / "parts/predictions.jsonl").exists()
@@ -27,6 +27,7 @@ def test_shares_do_everything_once_and_end_as_one_call_does(journey, psp, photos
     assert sorted(set(parts) - set(whole)) == [f"predictions/{k}-of-4.jsonl" for k in range(1, 5)]
     found = json.loads(psp(*arguments, "-o", "parts", check=3)[1])
     assert len(found["skipped"]) == 8 and not found["predicted"]
+    assert len(list((tmp_path / "parts/gallery").rglob("*.jpg"))) == 8  # of one call, not a share
 
 
 def test_more_shares_than_pictures(journey, psp, photos):
