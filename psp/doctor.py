@@ -31,11 +31,12 @@ LITTLE_MEMORY, LITTLE_SHARED, LITTLE_DISK = 4 * GB, 0.5 * GB, 2 * GB
 DATA = Path("data")
 # What psp cannot do without; torch is asked apart.
 NEEDED = {"numpy": "numpy", "cv2": "opencv-python-headless", "h5py": "h5py", "PIL": "pillow"}
-NEEDED |= {"safetensors": "safetensors", "scipy": "scipy"}
+NEEDED |= {"safetensors": "safetensors", "scipy": "scipy", "jinja2": "jinja2"}
+NEEDED |= {"matplotlib": "matplotlib"}
 # What it can: the module, and the command that installs it with what it is for.
 EXTRAS = {
     "onnx": ("onnx onnxruntime", "psp export"),
-    "onnxruntime": ("onnx onnxruntime", "psp export checks what it wrote"),
+    "onnxruntime": ("onnx onnxruntime", "the check of what psp export wrote"),
     "tensorboard": ("tensorboard", "--set tensorboard=true"),
     "pillow_heif": ("pillow-heif", "HEIC photos of phones"),
 }
@@ -219,9 +220,8 @@ def _extras() -> Iterator[Finding]:
             text = _version(module.replace("_", "-")) or "there"
             yield Finding(module, OK, f"{text} (for {purpose})")
         else:
-            yield Finding(
-                module, NOTE, f"not installed; only {purpose} needs it", f"pip install {packages}"
-            )
+            text = f"not installed; needed for {purpose} alone"
+            yield Finding(module, NOTE, text, f"pip install {packages}")
 
 
 def _processor() -> Iterator[Finding]:
