@@ -38,6 +38,17 @@ def rng():
 
 
 @pytest.fixture
+def one_thread():
+    """Maps in tests are so small that a second thread only waits for the first."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def camvid_raw(tmp_path, rng):
     """CamVid in SegNet's version: 6 + 3 + 2 pairs of 48x64."""
     root = tmp_path / "CamVid"

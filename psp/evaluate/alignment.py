@@ -34,8 +34,12 @@ class Offset:
 
 def grid(length: int, longer: int) -> NDArray[np.int64]:
     """Return the pixels of a side that are compared: those in the middle of each cell."""
-    cell = max(1, round(longer / CELLS))
+    cell = _cell(longer)
     return np.arange(cell // 2, length, cell)
+
+
+def _cell(longer: int) -> int:
+    return max(1, round(longer / CELLS))
 
 
 def best_offset(
@@ -75,7 +79,7 @@ def best_offset(
     predicted = probabilities.argmax(0)
     if (predicted[y + down, x + right] == classes).sum() <= (predicted[y, x] == classes).sum():
         return Offset(0, 0, 0.0)
-    cell = max(1, round(max(size) / CELLS))
+    cell = _cell(max(size))
     return Offset(down * cell, right * cell, fits[best] - here)
 
 

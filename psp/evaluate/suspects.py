@@ -23,6 +23,7 @@ from psp.errors import PspError
 from psp.evaluate.alignment import Offset, best_offset, grid, in_words
 from psp.evaluate.count import check_classes
 from psp.events import Progress, Report, ignore
+from psp.model.constants import on_device
 from psp.model.inference import SlidingWindow, load_sliding_window
 from psp.model.procedure import Procedure
 from psp.runs import Model
@@ -140,8 +141,8 @@ def _sample(
     """Copy what a tile (rows, columns, classes) has of the grid into (classes, h, w)."""
     y0, y1 = np.searchsorted(grid_y, (rows.start, rows.stop))
     x0, x1 = np.searchsorted(grid_x, (columns.start, columns.stop))
-    down = torch.from_numpy(grid_y[y0:y1] - rows.start).to(probabilities.device)
-    right = torch.from_numpy(grid_x[x0:x1] - columns.start).to(probabilities.device)
+    down = on_device(grid_y[y0:y1] - rows.start, probabilities.device)
+    right = on_device(grid_x[x0:x1] - columns.start, probabilities.device)
     part = probabilities[down][:, right].permute(2, 0, 1)
     coarse[:, y0:y1, x0:x1] = part.float().cpu().numpy()
 

@@ -3,13 +3,13 @@
 run_csail.py made csail.npz with that code; its docstring says how.
 """
 
-import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.golden import beside, check_probabilities
 from helpers.plain_nets import CSAILDecoder, CSAILEncoder
 
 from psp.model.choice import Choice
@@ -18,17 +18,10 @@ from psp.model.pspnet import build
 from psp.model.weights import Header
 from psp.zoo.importers.csail import read_csail
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 HERE = Path(__file__).parent
-
-
-def beside(name):
-    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-cases, seeded = beside("csail_cases"), beside("seeded")
+cases, seeded = beside(HERE, "csail_cases"), beside(HERE, "seeded")
 
 
 def imported(name):
@@ -60,14 +53,6 @@ def imported(name):
     return model, header
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize(
     "name", ["several", *(pytest.param(n, marks=pytest.mark.slow) for n in ("one", "long", "r50"))]
 )
@@ -82,13 +67,7 @@ def test_probabilities_and_labels_are_csails(name):
     found = model.probabilities(seeded.picture(*image), procedure).numpy()
     with np.load(HERE / "csail.npz") as results:
         expected, labels = results[f"{name}/probabilities"], results[f"{name}/labels"]
-    difference = np.abs(found[:, :: cases.STEP, :: cases.STEP] - expected).max()
-    first, best = found.argmax(0), np.sort(found, axis=0)
-    clear = best[-1] - best[-2] > 2e-4
-    print(f"{name}: {difference:.1e}, labels {(labels == first).mean():.5f}")
-    assert difference <= 1e-4
-    assert np.array_equal(labels[clear], first[clear])
-    assert (labels == first).mean() >= 0.999
+    check_probabilities(name, found, expected, labels, cases.STEP)
 
 
 def test_multi_scale_is_its_five_short_sides():

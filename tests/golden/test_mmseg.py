@@ -3,13 +3,13 @@
 run_mmseg.py made mmseg.npz with mmsegmentation itself; its docstring says how.
 """
 
-import importlib.util
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.golden import beside, check_probabilities
 from helpers.plain_nets import MMSegmentation
 
 from psp.model.choice import Choice
@@ -20,17 +20,10 @@ from psp.model.weights import Header
 from psp.zoo.importers.importer import SavedNetwork
 from psp.zoo.importers.mmseg import read, read_mmseg
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 HERE = Path(__file__).parent
-
-
-def beside(name):
-    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-cases, seeded = beside("mmseg_cases"), beside("seeded")
+cases, seeded = beside(HERE, "mmseg_cases"), beside(HERE, "seeded")
 QUICK = ("whole", "slide-small", "tta-slide-corners")
 CONFIG = """
 crop_size = (512, 512)
@@ -88,14 +81,6 @@ def results():
         return dict(archive)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize(
     "name",
     [pytest.param(n, marks=[pytest.mark.slow] * (n not in QUICK)) for n in cases.CASES],
@@ -107,15 +92,8 @@ def test_probabilities_and_labels_are_mmsegmentations(results, name):
     procedure = Choice(multi_scale=case[-1])(header)
     assert procedure.name == "mmseg" and procedure.flip == case[-1] and not procedure.changed
     found = model.probabilities(seeded.picture(*cases.PICTURES[case[1]]), procedure).numpy()
-    expected = results[f"{name}/probabilities"]
-    difference = np.abs(found[:, :: cases.STEP, :: cases.STEP] - expected).max()
-    labels, first = results[f"{name}/labels"], found.argmax(0)
-    best = np.sort(found, axis=0)
-    clear = best[-1] - best[-2] > 2e-4
-    print(f"{name}: {difference:.1e}, labels {(labels == first).mean():.5f}")
-    assert difference <= 1e-4
-    assert np.array_equal(labels[clear], first[clear])
-    assert (labels == first).mean() >= 0.999
+    expected, labels = results[f"{name}/probabilities"], results[f"{name}/labels"]
+    check_probabilities(name, found, expected, labels, cases.STEP)
 
 
 def test_a_configuration_gives_the_procedure():

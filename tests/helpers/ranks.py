@@ -1,6 +1,8 @@
 """Commands of psp on several ranks, as real processes."""
 
+import functools
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -63,3 +65,11 @@ def rank_process(torchrun_id, rank):
         if f"RANK={rank}".encode() in environment:
             return int(child)
     raise AssertionError("no such rank")
+
+
+@functools.cache
+def port():
+    """Return a port that nobody listens on: the same one for all ranks of a process's tests."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return free.getsockname()[1]

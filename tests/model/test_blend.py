@@ -12,15 +12,9 @@ from psp.model.procedure import Procedure
 from psp.model.pspnet import Logits
 from psp.model.windows import scaled_views
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def context(images):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers.fake_cuda import Copies, fake_cuda  # noqa: F401
+from helpers.fake_cuda import Copies, fake_cuda  # noqa: F401 - a fixture
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from psp.model.architecture import Architecture
@@ -16,7 +16,7 @@ from psp.model.pspnet import build
 
 
 @pytest.mark.parametrize("scales", [(1.0,), (0.5, 1.0, 1.5)], ids=str)
-def test_a_picture_goes_to_the_device_once(fake_cuda, scales):  # noqa: F811
+def test_a_picture_goes_to_the_device_once(fake_cuda, scales):  # noqa: F811 - the fixture
     with unset_fake_temporarily():
         network = build(Architecture(classes=5, backbone="resnet18", stem="7x7"))
         folded = sliding_window(network, IMAGENET, torch.device("cpu"), torch.bfloat16)

@@ -21,16 +21,9 @@ from psp.model.procedure import PAPER_SCALES, Procedure, other_scale
 from psp.model.pspnet import Logits, build
 from psp.model.windows import scaled_size, starts
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """These maps are so small that a second thread only waits for the first."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def identity(images):

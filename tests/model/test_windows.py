@@ -17,15 +17,9 @@ from psp.model.procedures.registry import PROCEDURES
 from psp.model.pspnet import Logits
 from psp.model.weights import Header
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Network:

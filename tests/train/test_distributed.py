@@ -4,19 +4,17 @@ Real processes under torchrun, on the CPU. What runs on GPUs alone (NCCL, torch'
 not seen here.
 """
 
-import functools
 import json
 import os
 import shutil
 import signal
-import socket
 import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
-from helpers.ranks import ENV, begin, launched, rank_process, run, torchrun, wait_for
+from helpers.ranks import ENV, begin, launched, port, rank_process, run, torchrun, wait_for
 from helpers.trees import run_psp
 
 from psp.data.loader import Crops, batches
@@ -425,14 +423,6 @@ def test_a_rank_that_hangs_ends_when_another_has_failed(place, monkeypatch):
     ranks[1].communicate(timeout=60)
     assert (ranks[0].returncode, ranks[1].returncode) == (1, 2)
     assert time.monotonic() - since < 60
-
-
-@functools.cache
-def port():
-    """Return a port that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        return free.getsockname()[1]
 
 
 def test_settings_of_a_run_say_nothing_of_ranks():

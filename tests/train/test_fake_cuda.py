@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers.fake_cuda import Copies, fake_cuda  # noqa: F401
+from helpers.fake_cuda import Copies, fake_cuda  # noqa: F401 - a fixture
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from psp.model.architecture import Architecture
@@ -49,7 +49,7 @@ def state_on(device, config):
     ],
     ids=str,
 )
-def test_a_step_copies_its_batch_and_waits_for_nothing(fake_cuda, monkeypatch, change):  # noqa: F811
+def test_a_step_copies_its_batch_and_waits_for_nothing(fake_cuda, monkeypatch, change):  # noqa: F811 - the fixture
     given = {"init": "none", "crop": 89, "batch": 4, "steps": 9, **change}
     config = resolve(given, {}, "test")
     state = state_on(fake_cuda, config)

@@ -1,27 +1,18 @@
 """Ranks of several launchers, as on several machines: restarts, and a rank that is gone."""
 
-import functools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from helpers.ranks import ENV, begin, wait_for
+from helpers.ranks import ENV, begin, port, wait_for
 
 from psp.runs import Run
 
 pytestmark = [pytest.mark.ranks, pytest.mark.slow]
-
-
-@functools.cache
-def port():
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        return free.getsockname()[1]
 
 
 def launcher(node, *arguments, name="none"):
