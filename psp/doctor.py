@@ -32,7 +32,7 @@ DATA = Path("data")
 # What psp cannot do without; torch is asked apart.
 NEEDED = {"numpy": "numpy", "cv2": "opencv-python-headless", "h5py": "h5py", "PIL": "pillow"}
 NEEDED |= {"safetensors": "safetensors", "scipy": "scipy", "jinja2": "jinja2"}
-NEEDED |= {"matplotlib": "matplotlib"}
+NEEDED |= {"matplotlib": "matplotlib", "zstandard": "zstandard"}
 # What it can: the module, and the command that installs it with what it is for.
 EXTRAS = {
     "onnx": ("onnx onnxruntime", "psp export"),

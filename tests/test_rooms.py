@@ -74,6 +74,7 @@ ONLY = {
     "scipy": {"prepare.matlab"},
     "PIL": {"images", "render", "predict.photos", "annotations"},
     "safetensors": {"model.weights", "zoo.tensors"},
+    "zstandard": {"data.label_codec"},
     "torchvision": set(),  # the tests compare with it
     "jinja2": {"pages"},
     "matplotlib": {"pages"},

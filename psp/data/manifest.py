@@ -5,7 +5,8 @@
     source              a digest of the card, the conversion, and the raw files' names and sizes
     conversion          how pictures are stored: {"store", "reencode", "max_side"}, and
                         {"upright": true} where photos are upright by their EXIF orientation;
-                        "heif" is what HEIC and AVIF were decoded into
+                        "heif" is what HEIC and AVIF were decoded into; "labels" is how labels are
+                        encoded (label_codec.py), since version 3; without it they are PNGs
     splits              for each: images, labels (whether it has them), skipped (names of pictures
                         left out), shards (file, images, bytes, sha256, pixels)
 
@@ -18,19 +19,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from psp.data.label_codec import check_label_codec
 from psp.data.stored_card import card_from_dict
 from psp.errors import PspError
 from psp.headers import DamagedError, Fields, NewerError, read_header, shown
 from psp.name_rules import SPLIT_RULE, is_file_name, is_split
 
 FORMAT = "psp-shards"
-VERSION = 2
+VERSION = 3
+OLDEST = 2  # which has labels as PNG, and is read as ever
 MANIFEST = "manifest.json"
 REMAKE = "Make the shards again: psp prepare CARD RAW -o FOLDER --overwrite"
 
 KEYS = ("format", "version", "dataset", "card", "source", "conversion", "splits")
 CONVERSION_KEYS = ("store", "reencode", "max_side")
-KNOWN_CONVERSION_KEYS = (*CONVERSION_KEYS, "upright", "heif")  # since 0.2.0, for own photos
+KNOWN_CONVERSION_KEYS = (*CONVERSION_KEYS, "upright", "heif", "labels")  # since 0.2.0
 SPLIT_KEYS = ("images", "labels", "skipped", "shards")
 SHARD_KEYS = ("file", "images", "bytes", "sha256", "pixels")
 
@@ -59,10 +62,10 @@ def check_version(path: Path, file_format: str, version: int) -> None:
     """Raise ShardError if a file is of another format, or of another version than psp reads."""
     if file_format == FORMAT and version > VERSION:
         raise newer_error(path, f"version {version}, this one reads {VERSION}")
-    if (file_format, version) != (FORMAT, VERSION):
+    if file_format != FORMAT or version < OLDEST:
         raise ShardError(
-            f"{path}: format {shown(file_format)} {version}, this psp reads {FORMAT} {VERSION}. "
-            f"{REMAKE}"
+            f"{path}: format {shown(file_format)} {version}, this psp reads {FORMAT} {OLDEST} to "
+            f"{VERSION}. {REMAKE}"
         )
 
 
@@ -72,6 +75,8 @@ def check_conversion(value: Fields) -> None:
     value.whole("reencode", 1, 100, default=None)
     value.whole("max_side", 1, default=None)
     value.flag("upright", False)
+    if "labels" in value:
+        check_label_codec(value.object("labels"))
     for key in CONVERSION_KEYS:
         value.get(key)
 

@@ -13,13 +13,14 @@ import h5py
 import numpy as np
 
 from psp.data.card import Card
+from psp.data.label_codec import label_codec
 from psp.data.manifest import FORMAT, VERSION
 from psp.data.shard_header import CHECKSUMS, header_checksum
 from psp.data.staging import Staged
 from psp.files import atomic_write, file_sha256
 
 TABLES = ("size", "crc32", "pixels", "name", "images/offsets", "labels/offsets")
-ENCODED = {"store": "encoded", "reencode": None, "max_side": None}  # the original files
+ENCODED = {"store": "encoded", "reencode": None, "max_side": None, "labels": label_codec()}
 
 
 def write_shard(

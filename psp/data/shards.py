@@ -2,7 +2,7 @@
 
     /images/bytes    uint8 (total,)   the original files, one after the other
     /images/offsets  int64 (n + 1,)   image i is bytes[offsets[i]:offsets[i + 1]]
-    /labels/bytes    uint8 (total,)   gray PNGs of class ids, 255 = ignore
+    /labels/bytes    uint8 (total,)   zstd frames of H·W class ids, 255 = ignore
     /labels/offsets  int64 (n + 1,)
     /size            int32 (n, 2)     height, width
     /crc32           uint32 (n, 2)    of the image's and the label's bytes
@@ -15,9 +15,10 @@ and labels, and as "header" of card, split, labels and conversion, joined by zer
 sizes, offsets and crc32 are checked when a shard is opened, others when the table is first read.
 A higher version, or a name that is not listed here, means that a newer psp wrote the file.
 If conversion has "store": "raw", images are uint8 (H, W, 3) RGB and labels uint8 (H, W), row by
-row. A split without labels has no label bytes and zeros in /pixels. Everything is stored
-contiguously: a reader takes the offsets once and then reads the file without HDF5, without locks
-and safely from several processes. The same samples give the same bytes.
+row. Labels of encoded shards whose conversion has no "labels" (version 2) are gray PNGs. A split
+without labels has no label bytes and zeros in /pixels. Everything is stored contiguously: a reader
+takes the offsets once and then reads the file without HDF5, without locks and safely from several
+processes. The same samples give the same bytes.
 """
 
 import copy
@@ -30,6 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from psp.data.label_codec import decode_ids
 from psp.data.manifest import MANIFEST, REMAKE, ShardError, read_manifest
 from psp.data.shard_header import read_shard_header
 from psp.errors import nearest
@@ -163,7 +165,13 @@ class ShardSplit:
         data = self.label_bytes(index)
         if self.raw:
             return self._array(index, data, 1)[..., 0]
-        return decode_label(data, self._where(index)).astype(np.uint8, copy=False)
+        if "labels" not in self.conversion:
+            return decode_label(data, self._where(index)).astype(np.uint8, copy=False)
+        try:
+            return decode_ids(data, *map(int, self.sizes[index]))
+        except (ValueError, MemoryError) as error:
+            remedy = REMAKE if isinstance(error, ValueError) else "Use a machine with more memory"
+            raise ShardError(f"{self._where(index)}: {error}. {remedy}") from None
 
     def _array(self, index: int, data: bytes, channels: int) -> NDArray[np.uint8]:
         height, width = map(int, self.sizes[index])

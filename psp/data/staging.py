@@ -24,7 +24,7 @@ class Sample:
 
     name: str
     image: bytes  # the original file, or its pixels
-    label: bytes  # a gray PNG of class ids, or the ids; empty if the picture has no label
+    label: bytes  # a zstd frame of class ids, or the ids; empty if the picture has no label
     size: tuple[int, int]  # height, width
     pixels: NDArray[np.int64]  # label histogram (classes + 1,), the last entry is ignore
     notes: tuple[str, ...] = ()  # what is to be counted and said: "turned with its photo"

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from psp.data.label_codec import label_codec
 from psp.images.encoding import encode_jpeg, encode_png
 from psp.images.heif import is_avif, is_heif
 from psp.images.jpeg import JPEG
@@ -28,9 +29,9 @@ LOST = (
 class Conversion:
     """How pictures are stored.
 
-    `store` is "encoded" (the original files; labels as PNG) or "raw" (decoded arrays). `reencode`
-    is a JPEG quality: pictures of lossless formats are compressed with it. Pictures with a side
-    above `max_side` pixels are shrunk to it, their labels by nearest neighbor.
+    `store` is "encoded" (the original files, labels compressed) or "raw" (arrays). `reencode` is a
+    JPEG quality: pictures of lossless formats are compressed with it. Pictures with a side above
+    `max_side` pixels are shrunk to it, their labels by nearest neighbor.
     """
 
     store: str = "encoded"
@@ -39,12 +40,16 @@ class Conversion:
     upright: bool = False  # turn photos by their EXIF orientation, and their masks with them
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the choices as JSON can hold them."""
+        """Return the choices as JSON can hold them: two of them that are equal store the same."""
         choices = asdict(self)
         if self.upright:
             return {**choices, "heif": _HEIF}
         del choices["upright"]  # as for the official sets
         return choices
+
+    def header(self) -> dict[str, Any]:
+        """Return what shards say of it: the choices, and how labels are encoded."""
+        return self.to_dict() | ({} if self.store == "raw" else {"labels": label_codec()})
 
     def remarks(self) -> list[str]:
         """Return notes for the user on pictures that are not stored unchanged."""

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from psp.annotations.records import AnnotatedPicture, MaskFile, Shape
 from psp.data.card import IGNORE, Card
+from psp.data.label_codec import encode_ids
 from psp.data.staging import Sample, Staged, stage
 from psp.errors import PspError
 from psp.files import read_bytes
-from psp.images.encoding import encode_label
 from psp.images.heif import is_avif, is_heif
 from psp.images.labels import (
     decode_color_label,
@@ -121,7 +121,7 @@ class Converter:
             notes += [*said, LOST] if ((before > 0) & (counts == 0)).any() else said
         stored = b""
         if label is not None:
-            stored = label.tobytes() if self.conversion.store == "raw" else encode_label(label)
+            stored = label.tobytes() if self.conversion.store == "raw" else encode_ids(label)
         pixels = np.append(counts[: len(self.card.classes)], counts[IGNORE])
         return Sample(pair.name, data, stored, size, pixels, tuple(notes))
 

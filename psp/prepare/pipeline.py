@@ -241,7 +241,7 @@ def _write(
             plan.card,
             samples,
             labeled=shard.split.labels,
-            conversion=plan.conversion.to_dict(),
+            conversion=plan.conversion.header(),
         )
     write_json(note_of(path), {"digest": shard.digest, "problems": bad, "empty": not samples})
     for staging_file in {sample.file for sample in samples}:
@@ -273,6 +273,6 @@ def _manifest(
         "dataset": plan.card.name,
         "card": json.loads(plan.card.to_json()),
         "source": plan.source,
-        "conversion": plan.conversion.to_dict(),
+        "conversion": plan.conversion.header(),
         "splits": splits,
     }

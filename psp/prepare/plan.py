@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from psp.data.card import Card, SplitEntry
 from psp.errors import PspError
@@ -92,7 +93,7 @@ class Plan:
     @property
     def source(self) -> str:
         """A digest of the card, the conversion, and every input file's name and size."""
-        digest = self._digest()
+        digest = self._digest(self.conversion.to_dict())
         for split, items in self.splits.items():
             for item in items:
                 record = [split.name, item.pair.name, item.image_bytes, item.label_bytes]
@@ -103,7 +104,7 @@ class Plan:
         """Yield the shards: the sorted pairs, divided by their sizes before anything is read."""
         for split, items in self.splits.items():
             for index, group in enumerate(self._groups(items)):
-                digest = self._digest()
+                digest = self._digest(self.conversion.header())
                 for item in group:
                     record = [
                         str(item.pair.image),
@@ -142,8 +143,8 @@ class Plan:
     def _items(self) -> Iterator[Item]:
         return (item for items in self.splits.values() for item in items)
 
-    def _digest(self) -> "hashlib._Hash":
-        text = json.dumps([self.card.to_json(), self.conversion.to_dict(), self.shard_bytes])
+    def _digest(self, conversion: dict[str, Any]) -> "hashlib._Hash":
+        text = json.dumps([self.card.to_json(), conversion, self.shard_bytes])
         return hashlib.sha256(text.encode())
 
     def _groups(self, items: list[Item]) -> Iterator[list[Item]]:

@@ -12,7 +12,7 @@ import pytest
 from helpers.errors import error_naming
 
 from psp.data.cardfile import find_card
-from psp.data.manifest import VERSION, ShardError, read_manifest
+from psp.data.manifest import OLDEST, VERSION, ShardError, read_manifest
 from psp.data.shards import ShardSplit
 from psp.files import file_sha256
 from psp.prepare.pipeline import prepare
@@ -163,8 +163,8 @@ def test_a_manifest_without_a_key_or_with_a_wrong_type_is_damaged(folder, change
 
 
 def test_a_manifest_of_an_older_format_asks_to_make_the_shards_again(folder):
-    edit_manifest(folder, lambda manifest: manifest.update(version=VERSION - 1))
-    with error_naming(ShardError, folder / "manifest.json", str(VERSION - 1), "psp prepare"):
+    edit_manifest(folder, lambda manifest: manifest.update(version=OLDEST - 1))
+    with error_naming(ShardError, folder / "manifest.json", str(OLDEST - 1), "psp prepare"):
         read_manifest(folder)
 
 

@@ -65,6 +65,9 @@ def show_source(statistics: "Statistics") -> None:
     if conversion.get("heif") and not conversion["reencode"] and conversion["store"] != "raw":
         stored += f"; HEIC and AVIF as {conversion['heif'].upper()}"
     out.print(Text(f"pictures: {stored}"))
+    if conversion["store"] != "raw":
+        codec = conversion.get("labels", {"codec": "PNG", "version": ""})
+        out.print(Text(f"labels: {codec['codec']} {codec['version']}".rstrip()))
     out.print()
 
 
