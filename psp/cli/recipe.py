@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from psp.cli.options import Debug, Json, card_named, shards_named
+from psp.errors import PspError
 
 if TYPE_CHECKING:
     from psp.data.card import Card
     from psp.settings.sources import ResolvedSetting
 
 recipe_app = typer.Typer(
-    help="Show a recipe, or compare two: psp recipe show voc2012",
+    help="Show a recipe, or compare several: psp recipe show voc2012",
     no_args_is_help=True,
 )
 Data = Annotated[
@@ -47,26 +48,54 @@ def recipe_show_command(
 
 @recipe_app.command("diff")
 def recipe_diff_command(
-    one: Annotated[str, typer.Argument(help="DATA or DATA:RECIPE.", metavar="A")],
-    two: Annotated[str, typer.Argument(help="DATA or DATA:RECIPE.", metavar="B")],
+    recipes: Annotated[
+        list[str],
+        typer.Argument(
+            help="DATA or DATA:RECIPE, two or more; or one DATA: all of its recipes.",
+            metavar="RECIPE…",
+        ),
+    ],
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show the settings in which they agree, too.")
+    ] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show the settings in which two recipes differ: psp recipe diff voc2012 voc2012:semseg"""
-    titles, columns = [], []  # of A and B
-    for text in (one, two):
+    """Show the settings in which recipes differ: psp recipe diff voc2012
+
+    A column for each recipe: of one card, all that it has, or those that are named, such as
+    psp recipe diff voc2012:paper ade20k:paper
+    """
+    titles, columns = _columns(recipes)
+    rows = [
+        (cells[0].name, [cell.value for cell in cells])
+        for cells in zip(*columns, strict=True)
+        if everything or any(cell.value != cells[0].value for cell in cells)
+    ]
+    if as_json:
+        print(json.dumps({"recipes": titles, "settings": dict(rows)}))
+        return
+    from psp.cli.tables.recipes import show_recipe_differences
+
+    show_recipe_differences(titles, rows)
+
+
+def _columns(texts: list[str]) -> tuple[list[str], list[list["ResolvedSetting"]]]:
+    """Return the recipes' titles and settings; of all recipes of a card where it alone is named."""
+    titles, columns = [], []
+    for text in texts:
         data, recipe = _split_recipe(text)
         card = card_named(data)
-        name, settings = _explain(data, card, recipe)
-        titles.append(f"{card.name}:{name}")
-        columns.append(settings)
-    pairs = [(a, b) for a, b in zip(*columns, strict=True) if a.value != b.value]
-    if as_json:
-        print(json.dumps({a.name: [a.value, b.value] for a, b in pairs}))
-        return
-    from psp.cli.tables.recipes import show_recipe_difference
-
-    show_recipe_difference((titles[0], titles[1]), pairs)
+        several = len(texts) == 1 and recipe is None and len(card.recipes) > 0
+        for wanted in [card.recipe_name, *card.recipes] if several else [recipe]:
+            name, settings = _explain(data, card, wanted)
+            titles.append(f"{card.name}:{name}")
+            columns.append(settings)
+    if len(columns) < 2:
+        raise PspError(
+            f"{texts[0]}: one recipe, and nothing to compare it with. Name another, as DATA:RECIPE"
+        )
+    return titles, columns
 
 
 def _split_recipe(text: str) -> tuple[str, str | None]:

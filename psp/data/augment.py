@@ -6,7 +6,7 @@ the scaled canvas); the ranges are the paper's, section 5.1.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import cv2
@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psp.data.card import IGNORE
+from psp.data.photometric import Distortion, distort, draw
 from psp.settings.augmentation import Augmentation
 
 _NEAREST = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
 _BILINEAR = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+PLACES = 10  # of a crop that are tried, so that no class has too large a share
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Choice:
     blur: bool
     top: int  # of the crop on the scaled canvas; negative if the canvas is smaller
     left: int
+    distortion: Distortion | None = None
 
 
 def choose(settings: Augmentation, height: int, width: int, rng: np.random.Generator) -> Choice:
@@ -38,8 +41,9 @@ def choose(settings: Augmentation, height: int, width: int, rng: np.random.Gener
     scale = (
         settings.scale_min + (settings.scale_max - settings.scale_min) * scale
     )  # uniform, as semseg
+    scale *= settings.resized.factor(height, width)
     top, left = (
-        _offset(round(side * scale), settings.crop, position)
+        _offset(round(side * scale), settings.crop, position, settings.placed)
         for side, position in ((height, down), (width, right))
     )
     turned = rotated < settings.rotate_probability
@@ -50,13 +54,40 @@ def choose(settings: Augmentation, height: int, width: int, rng: np.random.Gener
         blur=bool(blur < settings.blur),
         top=top,
         left=left,
+        distortion=draw(settings, rng),
     )
 
 
-def _offset(side: int, crop: int, position: float) -> int:
-    """Return where the crop starts: anywhere inside the canvas, or centered on a smaller one."""
+def limited(
+    choice: Choice, settings: Augmentation, label: NDArray[np.uint8], rng: np.random.Generator
+) -> Choice:
+    """Return a choice whose crop has at least two classes, and none over the largest share.
+
+    That share is `class_limit`, of the crop's valid pixels; 1 leaves the choice as it is. Other
+    places are drawn ten times at most, and the last is taken as it is: mmsegmentation's RandomCrop
+    with cat_max_ratio. The label is (H, W).
+    """
+    if settings.class_limit >= 1:
+        return choice
+    height, width = label.shape
+    sides = round(height * choice.scale), round(width * choice.scale)
+    for _ in range(PLACES):
+        target = _warped(label, matrix(choice, height, width), settings.crop)
+        counts = np.bincount(target.ravel(), minlength=IGNORE + 1)[:IGNORE]
+        if (counts > 0).sum() > 1 and counts.max() < settings.class_limit * counts.sum():
+            break
+        top, left = (
+            _offset(side, settings.crop, position, settings.placed)
+            for side, position in zip(sides, rng.random(2), strict=True)
+        )
+        choice = replace(choice, top=top, left=left)
+    return choice
+
+
+def _offset(side: int, crop: int, position: float, placed: str) -> int:
+    """Return where the crop starts: anywhere inside the canvas; a smaller one is `placed`."""
     if side < crop:
-        return -((crop - side) // 2)
+        return -((crop - side) // 2) if placed == "center" else 0
     return int(position * (side - crop + 1))
 
 
@@ -100,14 +131,7 @@ def apply(
     height, width = label.shape
     to_picture = matrix(choice, height, width)
     size = (crop, crop)
-    target = cv2.warpAffine(
-        label,
-        to_picture,
-        size,
-        flags=_NEAREST,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=IGNORE,
-    )
+    target = _warped(label, to_picture, crop)
     # OpenCV warps four channels in 2/3 of the time of three, with the same values.
     rgba = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)
     # A constant border would be blended into the picture's edge, so the edge is repeated, and the
@@ -116,6 +140,8 @@ def apply(
     picture = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
     if choice.blur:
         picture = cv2.GaussianBlur(picture, (5, 5), 0)
+    if choice.distortion:
+        picture = distort(picture, choice.distortion)  # type: ignore[arg-type]
     if not _inside(to_picture, crop, height, width):
         outside = cv2.warpAffine(
             np.zeros_like(label),
@@ -127,6 +153,20 @@ def apply(
         )
         cv2.copyTo(_plain(crop, fill), outside, picture)
     return picture, target  # type: ignore[return-value]  # OpenCV's types do not keep uint8
+
+
+def _warped(
+    label: NDArray[np.uint8], to_picture: NDArray[np.float64], crop: int
+) -> NDArray[np.uint8]:
+    """Return the crop of a label, 255 outside of it."""
+    return cv2.warpAffine(  # type: ignore[return-value]  # OpenCV's types do not keep uint8
+        label,
+        to_picture,
+        (crop, crop),
+        flags=_NEAREST,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=IGNORE,
+    )
 
 
 @lru_cache(maxsize=1)

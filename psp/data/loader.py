@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from psp.data.augment import apply, choose
+from psp.data.augment import apply, choose, limited
 from psp.data.shards import ShardSplit
 from psp.errors import PspError
 from psp.ranks import Share
@@ -64,8 +64,9 @@ class Crops(Dataset[Crop | PspError]):
         *,
         fill: tuple[int, int, int] = (124, 116, 104),
     ) -> None:
-        """`fill` is the (R, G, B) outside the pictures, ImageNet's mean if not given."""
-        self.split, self.settings, self.seed, self.fill = split, settings, seed, fill
+        """`fill` is the (R, G, B) of `outside = "mean"`, ImageNet's mean if not given."""
+        self.split, self.settings, self.seed = split, settings, seed
+        self.fill = (0, 0, 0) if settings.outside == "black" else fill
 
     def index(self, number: int) -> int:
         """Return which picture of the split sample `number` shows."""
@@ -92,6 +93,7 @@ class Crops(Dataset[Crop | PspError]):
         rng = np.random.default_rng([self.seed, _CHOICES, number])
         height, width = label.shape
         choice = choose(self.settings, height, width, rng)
+        choice = limited(choice, self.settings, label, rng)
         return apply(choice, self.settings.crop, image, label, self.fill)
 
 

@@ -11,13 +11,7 @@ from psp.errors import PspError
 from psp.headers import DamagedError, Fields
 from psp.settings.network import NetworkSettings
 
-CHOICES = {
-    "stride_in": ("3x3", "1x1"),
-    "first_dilation": ("full", "half"),
-    "basic_dilation": ("both", "first"),
-}
-
-
+STRIDE_IN = ("3x3", "1x1")
 MOST_CLASSES = 255  # ids have 8 bits, and 255 is ignored
 WIDEST = 16384  # channels of a layer; the largest PSPNet has 4096
 
@@ -27,21 +21,16 @@ class Architecture(NetworkSettings):
     """Fields of a PSPNet. Raises PspError for a value that no network has."""
 
     classes: int
-    stem_widths: tuple[int, int, int] = (64, 64, 128)  # of the deep stem (others use 32, 32, 64)
     stride_in: str = "3x3"  # which convolution of a bottleneck strides; the Caffe ADE20K net: "1x1"
-    first_dilation: str = "full"  # of the first block in stages 4 and 5; others use "half"
-    basic_dilation: str = "both"  # which convolutions of a basic block dilate; others: "first"
     level_width: int | None = None  # channels of a reduced level; None: 1/len(bins) of the map's
     head_width: int = 512
     aux: bool = True  # an auxiliary head on stage 4, used while training
     aux_width: int = 256
-    align_corners: bool = True  # of every bilinear upsampling
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise PspError(f"{name}={getattr(self, name)}: one of {', '.join(choices)}.")
+        if self.stride_in not in STRIDE_IN:
+            raise PspError(f"stride_in={self.stride_in}: one of {', '.join(STRIDE_IN)}.")
         if self.classes < 1:
             raise PspError(f"a network of {self.classes} classes.")
 

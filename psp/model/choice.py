@@ -3,8 +3,9 @@
 from dataclasses import dataclass, replace
 
 from psp.errors import PspError
-from psp.model.procedure import Procedure, Published, parse_resize
+from psp.model.procedure import Procedure, Published
 from psp.model.weights import Header
+from psp.settings.resize import parse_resize
 
 
 @dataclass(frozen=True, kw_only=True)

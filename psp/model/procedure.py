@@ -1,19 +1,18 @@
 """How pictures are seen: what the options of psp evaluate and psp predict ask for."""
 
-import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from psp.errors import PspError
 from psp.model.procedures.registry import PROCEDURES, find_rules
-from psp.model.procedures.rules import PAPER_SCALES, Rules, Target
+from psp.model.procedures.rules import PAPER_SCALES, Rules
 from psp.settings.augmentation import nearest_crops
+from psp.settings.resize import LARGEST_SIDE, Target, parse_resize, width_height
 
 __all__ = ["PAPER_SCALES", "PROCEDURES", "Procedure", "other_scale"]
 
 BLENDS = ("uniform", "taper")
 SIDES = (9, 4097)  # of windows that are named
-LARGEST_SIDE = 32768  # that pictures are resized to
 
 
 @dataclass(frozen=True)
@@ -216,7 +215,7 @@ def parse_windows(text: str) -> tuple[int, int] | None:
     """Return the width and height of WIDTHxHEIGHT, or None for `whole`. Raises PspError."""
     if text == "whole":
         return None
-    return _pair(text, f"--windows {text}: square, whole, or WIDTHxHEIGHT such as 683x512.")
+    return width_height(text, f"--windows {text}: square, whole, or WIDTHxHEIGHT such as 683x512.")
 
 
 def parse_stride(text: str | None) -> tuple[int, int] | None:
@@ -224,32 +223,12 @@ def parse_stride(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     both = text if "x" in text else f"{text}x{text}"
-    pair = _pair(both, f"--stride {text}: a number of pixels, or ACROSSxDOWN such as 455x342.")
+    pair = width_height(
+        both, f"--stride {text}: a number of pixels, or ACROSSxDOWN such as 455x342."
+    )
     if min(pair) < 1:
         raise PspError(f"--stride {text}: 1 at least.")
     return pair
-
-
-def parse_resize(text: str) -> Target:
-    """Return the sides that a value of --resize asks for. Raises PspError."""
-    message = f"--resize {text}: long:N, short:N, own, or WIDTHxHEIGHT to fit inside."
-    kind, _, side = text.partition(":")
-    if kind in ("long", "short") and side.isdecimal():
-        sides: tuple[int, ...] = (int(side),)
-        target = Target(long=int(side)) if kind == "long" else Target(short=int(side))
-    else:
-        sides = _pair(text, message)
-        target = Target(long=max(sides), short=min(sides))
-    if not all(1 <= side <= LARGEST_SIDE for side in sides):
-        raise PspError(f"--resize {text}: sides of 1 to {LARGEST_SIDE}.")
-    return target
-
-
-def _pair(text: str, message: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text, re.ASCII)
-    if not found:
-        raise PspError(message)
-    return int(found[1]), int(found[2])
 
 
 def _near(side: int) -> str:

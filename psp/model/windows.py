@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from psp.errors import PictureError
 from psp.model.procedure import Procedure
 from psp.model.procedures.registry import find_rules
-from psp.model.procedures.rules import Target
 from psp.model.resample import Taps, bilinear_taps
+from psp.settings.resize import Target
 
 # Pixels of the largest picture that goes through the network as a whole: four times Cityscapes'.
 MOST_WHOLE = 1 << 23

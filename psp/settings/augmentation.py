@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from psp.errors import PspError
+from psp.settings.resize import Target, parse_resize
 from psp.settings.section import Section, Setting
 
 
@@ -14,7 +15,7 @@ class Augmentation(Section):
     crop: Annotated[
         int,
         Setting(
-            "side of the training crop and of the test window; 8n+1",
+            "side of the training crop and of the test window; 8n+1 with align_corners",
             low=9,
             high=4097,
             source="Caffe release",
@@ -52,16 +53,65 @@ class Augmentation(Section):
         float,
         Setting("share of crops that are mirrored", low=0, high=1, source="paper, section 5.1"),
     ] = 0.5
+    brightness: Annotated[
+        float,
+        Setting("half of the crops: largest change, of 255 (mmsegmentation: 32)", low=0, high=255),
+    ] = 0.0
+    contrast: Annotated[
+        float,
+        Setting("half of the crops: largest change of the factor 1 (0.5)", low=0, high=1),
+    ] = 0.0
+    saturation: Annotated[
+        float,
+        Setting("half of the crops: largest change of the factor 1 (0.5)", low=0, high=1),
+    ] = 0.0
+    hue: Annotated[
+        int,
+        Setting("half of the crops: largest turn, of 180, two degrees each (18)", low=0, high=90),
+    ] = 0
+    class_limit: Annotated[
+        float,
+        Setting(
+            "other places are tried, ten at most, until no class has so large a share of a crop's "
+            "labels (mmsegmentation: 0.75); 1: any",
+            low=0,
+            high=1,
+        ),
+    ] = 1.0
+    train_resize: Annotated[
+        str,
+        Setting(
+            "size of pictures before the random scale: own, long:N, short:N, or WIDTHxHEIGHT to "
+            "fit inside, turned as the picture is"
+        ),
+    ] = "own"
+    placed: Annotated[
+        str,
+        Setting(
+            "a picture smaller than the crop lies in its center, or corner: at its top left",
+            ("center", "corner"),
+        ),
+    ] = "center"
+    outside: Annotated[
+        str,
+        Setting(
+            "what the crop has outside of the picture: mean, the color that becomes 0, or black",
+            ("mean", "black"),
+        ),
+    ] = "mean"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.crop % 8 != 1:
-            raise PspError(
-                f"crop={self.crop}: a crop must be 8n+1; 48k-7 also divides by all pyramid bins. "
-                f"Nearest: {' or '.join(map(str, nearest_crops(self.crop)))}."
-            )
         if self.scale_min > self.scale_max:
             raise PspError(f"scale_min={self.scale_min} is larger than scale_max={self.scale_max}.")
+        _ = self.resized  # raises if there is no such size
+
+    @property
+    def resized(self) -> Target:
+        """The sides that pictures are brought to before the random scale."""
+        if self.train_resize == "own":
+            return Target()
+        return parse_resize(self.train_resize, "train_resize")
 
 
 def nearest_crops(size: int) -> tuple[int, int]:

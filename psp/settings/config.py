@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from psp.settings.augmentation import Augmentation
+from psp.errors import PspError
+from psp.settings.augmentation import Augmentation, nearest_crops
 from psp.settings.data import DataSettings
 from psp.settings.loss import LossSettings
 from psp.settings.network import NetworkSettings
@@ -29,6 +30,14 @@ class TrainConfig:
     augmentation: Augmentation = field(default_factory=Augmentation)
     data: DataSettings = field(default_factory=DataSettings)
     run: RunSettings = field(default_factory=RunSettings)
+
+    def __post_init__(self) -> None:
+        crop = self.augmentation.crop
+        if self.network.align_corners and crop % 8 != 1:
+            raise PspError(
+                f"crop={crop}: a crop must be 8n+1; 48k-7 also divides by all pyramid bins. "
+                f"Nearest: {' or '.join(map(str, nearest_crops(crop)))}."
+            )
 
     def flat(self) -> dict[str, Any]:
         """Return every setting by its name alone."""

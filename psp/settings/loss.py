@@ -25,6 +25,13 @@ class LossSettings(Section):
             source="Caffe release",
         ),
     ] = 8
+    mean_over: Annotated[
+        str,
+        Setting(
+            "which pixels the loss is divided by: valid, the labeled ones; all, as mmsegmentation",
+            ("valid", "all"),
+        ),
+    ] = "valid"
     class_weights: Annotated[
         str,
         Setting(

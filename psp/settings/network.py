@@ -69,6 +69,32 @@ class NetworkSettings(Section):
         ),
     ] = 0.1
 
+    stem_widths: Annotated[
+        tuple[int, int, int],
+        Setting("channels of the deep stem (mmsegmentation: 32,32,64)", low=1, high=1024),
+    ] = (64, 64, 128)
+    first_dilation: Annotated[
+        str,
+        Setting(
+            "of a ResNet's first block in stages 4 and 5: full, or half, as mmsegmentation",
+            ("full", "half"),
+        ),
+    ] = "full"
+    basic_dilation: Annotated[
+        str,
+        Setting(
+            "of ResNet-18 and -34: both convolutions of a block, or the first, as mmsegmentation",
+            ("both", "first"),
+        ),
+    ] = "both"
+    align_corners: Annotated[
+        bool,
+        Setting(
+            "upsample from corner to corner, which needs crops of 8n+1 (mmsegmentation: false for "
+            "most)"
+        ),
+    ] = True
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.backbone not in BACKBONES:
@@ -80,5 +106,7 @@ class NetworkSettings(Section):
                     f"backbone={self.backbone}: unknown.{nearest(self.backbone, known)} Known are: "
                     f"{', '.join(known)}."
                 )
+        if len(self.stem_widths) != 3:
+            raise PspError(f"stem_widths={show(self.stem_widths)}: three numbers.")
         if len(set(self.bins)) != len(self.bins):
             raise PspError(f"bins={show(self.bins)}: a grid size is given twice.")

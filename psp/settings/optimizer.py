@@ -26,6 +26,10 @@ class OptimizerSettings(Section):
     lr: Annotated[
         float, Setting("learning rate of the backbone", low=0, source="paper, section 5.1")
     ] = 0.01
+    lr_min: Annotated[
+        float,
+        Setting("what the backbone's learning rate falls to (mmsegmentation: 0.0001)", low=0),
+    ] = 0.0
     head_lr: Annotated[
         float,
         Setting("factor on the learning rate of new layers", low=0, source="Caffe release"),
@@ -45,7 +49,12 @@ class OptimizerSettings(Section):
         ),
     ] = 2.0
     power: Annotated[
-        float, Setting("lr * (1 - step / steps) ** power", low=0, source="paper, section 5.1")
+        float,
+        Setting(
+            "lr_min + (lr - lr_min) * (1 - step / steps) ** power",
+            low=0,
+            source="paper, section 5.1",
+        ),
     ] = 0.9
     momentum: Annotated[
         float, Setting("SGD momentum", low=0, high=1, source="paper, section 5.1")
@@ -80,6 +89,10 @@ class OptimizerSettings(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.lr_min > self.lr:
+            raise PspError(
+                f"lr_min={self.lr_min}: above lr={self.lr}, from which it falls. Lower both"
+            )
         if self.batch % self.micro_batches:
             raise PspError(
                 f"accumulate={self.accumulate}: {self.batch} images a step do not divide into so "

@@ -18,6 +18,7 @@ from psp.settings.optimizer import multiples
 from psp.settings.sources import differences
 from psp.train.advice import one_class
 from psp.train.run_log import step_of
+from psp.train.tested import validation
 
 
 def open_splits(shards: Path, config: TrainConfig) -> tuple[ShardSplit, ShardSplit]:
@@ -97,6 +98,11 @@ def check_compile(config: TrainConfig, ranks: int) -> None:
             f"compile=true: works on one rank only, here are {ranks}: torch.compile computes batch "
             "norm over several ranks wrongly. Leave it out"
         )
+
+
+def check_test(config: TrainConfig) -> None:
+    """Raise PspError for a test procedure that there is not, or that does not fit the network."""
+    validation(config).check_sides(config.network.align_corners)
 
 
 def check_freezing(config: TrainConfig) -> None:

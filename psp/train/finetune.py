@@ -15,6 +15,7 @@ from psp.model.pspnet import PSPNet
 from psp.model.weights import Header, read_header, read_weights
 from psp.settings.config import TrainConfig
 from psp.settings.network import NetworkSettings
+from psp.settings.section import show
 
 # Where two architectures differ in one of these fields, the part's tensors mean different things.
 PARTS = {
@@ -37,6 +38,8 @@ PARTS = {
     ),
     "aux": ("backbone", "aux", "aux_width"),
 }
+# Settings in which networks of the same tensors differ: a run takes them from its model.
+DETAILS = ("stem_widths", "first_dilation", "basic_dilation", "align_corners")
 # The heads' layers before the classifiers, in words; as tensors they are PART.conv and PART.bn.
 HEADS = {"head": "pyramid with its convolution", "aux": "auxiliary convolution"}
 NAMED = 8  # classes that a remark names
@@ -58,15 +61,15 @@ class Beginning:
 def follow(config: TrainConfig, model: Path, given: Collection[str]) -> TrainConfig:
     """Return the settings with the network of a model, but for those that are `given`.
 
-    Raises PspError for a given backbone or stem that is not the model's.
+    Raises PspError for a given backbone, stem or detail of them that is not the model's.
     """
     theirs = read_header(model).architecture
-    for name in ("backbone", "stem"):
+    for name in ("backbone", "stem", *DETAILS):
         ours, other = getattr(config.network, name), getattr(theirs, name)
         if name in given and ours != other:
             raise PspError(
-                f"{name}={ours}: --init {config.start.init} is a network with {name}={other}. "
-                f"Leave {name} out, or start from another model"
+                f"{name}={show(ours)}: --init {config.start.init} is a network with "
+                f"{name}={show(other)}. Leave {name} out, or start from another model"
             )
     names = [name for name in NetworkSettings.declared if name not in given]
     return config.changed(**{name: getattr(theirs, name) for name in names})

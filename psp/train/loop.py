@@ -25,6 +25,7 @@ from psp.train.checks import (
     check_deterministic,
     check_freezing,
     check_resume,
+    check_test,
     has_begun,
     open_splits,
     refuse_existing,
@@ -32,7 +33,7 @@ from psp.train.checks import (
 from psp.train.distributed import Ranks
 from psp.train.freeze import training_mode
 from psp.train.memory import fit_batch, out_of_memory
-from psp.train.optim import poly
+from psp.train.optim import learning_rate
 from psp.train.pace import set_pace, validation_steps
 from psp.train.pictures import RunPictures
 from psp.train.run_log import STEPS, Event, Meter, RunLog, not_finite
@@ -72,6 +73,7 @@ def train(
             check_batch(config, ranks.total)
             check_compile(config, ranks.total)
             check_freezing(config)
+            check_test(config)
             check_deterministic(config, device)
             if ranks.first:
                 # Before anything is read or written there.
@@ -194,7 +196,7 @@ def _loop(state: TrainingState) -> bool:
                 save_checkpoint(state.run.checkpoints, step, state.to_checkpoint())
         if done or stopped:
             return done and state.best["validated"] == step
-        lr = settings.lr * poly(step, settings.steps, settings.power)
+        lr = learning_rate(step, settings)
         losses = try_step(state, _next_parts(state, batches, step), step, lr)
         if losses is None:
             raise out_of_memory(state)

@@ -72,7 +72,12 @@ class CrossEntropy:
     class_weights: Tensor | None = None
 
     def weight(self, target: Tensor) -> Tensor:
-        """Return the number of valid pixels, or the sum of their classes' weights."""
+        """Return the number of valid pixels, or the sum of their classes' weights.
+
+        With `mean_over` all pixels it is their number, as in mmsegmentation, whatever the weights.
+        """
+        if self.settings.mean_over == "all":
+            return torch.tensor(float(target.numel()), device=target.device)
         if self.class_weights is None:
             return (target != IGNORE).sum().float()
         return _pixel_weights(self.class_weights, target).sum()
@@ -197,7 +202,7 @@ class Criterion:
     def _grid(self, side: int, device: torch.device) -> slice | Tensor:
         """Return which labels of a row lie on the logits' grid."""
         count = self.map_side(side)
-        if count == Backbone.map_side(side):
+        if self.align_corners and count == Backbone.map_side(side):
             return slice(None, None, 8)
         first, last = 0.0, side - 1.0
         if not self.align_corners:

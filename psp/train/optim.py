@@ -16,6 +16,16 @@ def poly(step: int, steps: int, power: float) -> float:
     return float((1 - step / steps) ** power)
 
 
+def learning_rate(step: int, settings: OptimizerSettings) -> float:
+    """Return the backbone's learning rate at `step`: from `lr` to `lr_min`, by `poly`.
+
+    With a floor it is the formula of mmsegmentation's versions before 1.0; later ones divide by
+    one step less, so that the last step has the floor itself.
+    """
+    factor = poly(step, settings.steps, settings.power)
+    return settings.lr_min + (settings.lr - settings.lr_min) * factor
+
+
 def parameter_groups(
     network: nn.Module,
     settings: OptimizerSettings,

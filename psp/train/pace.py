@@ -4,6 +4,7 @@ Both are found once, before the first step, and stored with the settings: a resu
 command that repeats a run use the numbers.
 """
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +16,7 @@ from psp.data.shards import ShardSplit
 from psp.errors import PspError
 from psp.evaluate.count import score_split
 from psp.model.inference import sliding_window
-from psp.model.procedure import Procedure
-from psp.model.windows import scaled_size, starts
+from psp.model.windows import starts
 from psp.settings.config import TrainConfig
 from psp.train.distributed import plain_copy
 from psp.train.freeze import training_mode
@@ -24,6 +24,7 @@ from psp.train.memory import out_of_memory
 from psp.train.run_log import duration
 from psp.train.state import TrainingState
 from psp.train.step import stream, try_step
+from psp.train.tested import validation
 
 MOST = 10  # validations of a run
 SHARE = 0.2  # of a run's time that validations may take, where there is more than one
@@ -37,12 +38,17 @@ def validation_steps(val_data: ShardSplit, config: TrainConfig) -> float:
 
     It depends on the data and the settings alone, so a run validates at the same steps anywhere.
     """
-    crop, base_size = config.augmentation.crop, config.data.base_size
-    windows = 0
+    procedure, crop = validation(config), config.augmentation.crop
+    across, down = procedure.window or (None, None)
+    windows = 0.0
     for height, width in val_data.sizes.tolist():
-        sides = scaled_size((height, width), 1.0, base_size, "torch")
-        down, across = (sum(1 for _ in starts(max(side, crop), crop)) for side in sides)
-        windows += down * across
+        target = procedure.target(max(height, width))
+        sides = procedure.rules.size((height, width), 1.0, target)
+        if across is None or down is None:  # whole: one window, whose time is as its area
+            windows += math.prod(sides) / crop**2
+        else:
+            pairs = zip(sides, (down, across), strict=True)
+            windows += math.prod(sum(1 for _ in starts(max(s, w), w)) for s, w in pairs)
     return WINDOW * windows / config.optimizer.batch
 
 
@@ -132,7 +138,7 @@ def seconds_a_validation(state: TrainingState) -> float:
     chosen = sorted(spread)
     network = plain_copy(state.kept).eval()
     model = sliding_window(network, state.preprocessing, state.device, state.precision)
-    procedure = Procedure(state.config.augmentation.crop, state.config.data.base_size)
+    procedure = validation(state.config)
     score_split(model, state.val_data, procedure, indices=chosen[:1])  # to warm up
     begin = time.perf_counter()
     score_split(model, state.val_data, procedure, indices=chosen)

@@ -9,12 +9,12 @@ from psp.evaluate.count import predict_samples, score_split
 from psp.evaluate.metrics import Counts, scores_of
 from psp.events import Progress
 from psp.model.inference import sliding_window
-from psp.model.procedure import Procedure
 from psp.model.weights import Header, save_weights
 from psp.train.distributed import plain_copy
 from psp.train.freeze import training_mode
 from psp.train.run_log import PICTURES, Validation
 from psp.train.state import TrainingState
+from psp.train.tested import carried, validation
 
 
 class _Stopped(Exception):
@@ -72,7 +72,7 @@ def _own_counts(state: TrainingState) -> Tensor | None:
 
     network = state.kept if state.ranks.alone else plain_copy(state.kept)
     model = sliding_window(network, state.preprocessing, state.device, state.precision)
-    procedure = Procedure(state.config.augmentation.crop, state.config.data.base_size)
+    procedure = validation(state.config)
     share = state.ranks.share.of(range(total))
     pictures = state.pictures
     watch = pictures.keep if pictures else lambda sample: None
@@ -102,5 +102,6 @@ def _save(state: TrainingState, which: str, step: int) -> None:
         max_side=state.data.conversion["max_side"],
         step=step,
         preprocessing=state.preprocessing,
+        procedure=carried(state.config),
     )
     save_weights(state.run.weights(which), state.kept.state_dict(), header)

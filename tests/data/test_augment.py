@@ -1,6 +1,7 @@
 """Augmentation: one warp equals sampling the scene itself, image and label stay together."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from psp.data.augment import (
     choose,
     matrix,
 )
+from psp.data.photometric import Distortion
 
 FILL = (10, 20, 30)
 PLAIN = {"blur": 0.0, "flip": 0.0, "rotate": 0.0}
@@ -125,3 +127,56 @@ def test_the_matrix_keeps_pixel_centers():
     # At half the size, crop pixel 0 covers picture pixels 0 and 1: its center is between them.
     found = matrix(Choice(0.5, 0.0, False, False, 0, 0), 100, 100) @ [0, 0, 1]
     assert np.allclose(found, [0.5, 0.5])
+
+
+def test_colors_change_as_the_sample_says_and_the_border_does_not(rng):
+    image = np.full((20, 30, 3), (150, 100, 60), np.uint8)
+    label = np.full((20, 30), 4, np.uint8)
+    spec = Augmentation(crop=41, brightness=32, contrast=0.5, saturation=0.5, hue=18)
+    drawn = [choose(spec, 20, 30, np.random.default_rng(k)).distortion for k in range(1000)]
+    assert drawn == [choose(spec, 20, 30, np.random.default_rng(k)).distortion for k in range(1000)]
+    assert {d.hue for d in drawn if d.hue is not None} == set(range(-18, 18))
+    for name, low, high in (("brightness", -32, 32), ("contrast", 0.5, 1.5)):
+        values = [value for d in drawn if (value := getattr(d, name)) is not None]
+        assert low <= min(values) and max(values) <= high and abs(len(values) - 500) < 60
+    place = Choice(1.0, 0.0, False, False, -10, -5)
+    plain = apply(place, 41, image, label, FILL)
+    changed = apply(replace(place, distortion=Distortion(brightness=20)), 41, image, label, FILL)
+    assert np.array_equal(plain[1], changed[1])
+    assert (changed[0][plain[1] == 4] == (170, 120, 80)).all()
+    assert (changed[0][plain[1] == 255] == FILL).all()
+
+
+def test_other_choices_of_a_sample_do_not_depend_on_its_colors():
+    plain, colors = Augmentation(crop=41), Augmentation(crop=41, hue=18)
+    for k in range(20):
+        one, two = (choose(s, 90, 90, np.random.default_rng(k)) for s in (plain, colors))
+        assert one == replace(two, distortion=None)
+
+
+def test_a_small_picture_in_the_corner_stays_there_when_mirrored(rng):
+    image = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    label = rng.integers(0, 9, (20, 30), dtype=np.uint8)
+    spec = Augmentation(
+        crop=41, scale_min=1.0, scale_max=1.0, **(PLAIN | {"flip": 1.0}), placed="corner"
+    )
+    found, target = apply(choose(spec, 20, 30, rng), 41, image, label, FILL)
+    assert np.array_equal(found[:20, :30], image[:, ::-1])
+    assert np.array_equal(target[:20, :30], label[:, ::-1])
+    assert (target[20:] == 255).all() and (target[:, 30:] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("resize", "size", "factor"),
+    [
+        ("2048x512", (300, 400), 512 / 300),
+        ("2048x512", (400, 300), 512 / 300),
+        ("200x100", (100, 400), 0.5),
+        ("long:200", (300, 400), 0.5),
+        ("short:150", (300, 400), 0.5),
+        ("own", (300, 400), 1.0),
+    ],
+)
+def test_pictures_are_resized_before_the_random_scale(resize, size, factor):
+    spec = Augmentation(crop=41, scale_min=0.5, scale_max=0.5, train_resize=resize)
+    assert choose(spec, *size, np.random.default_rng(0)).scale == pytest.approx(factor / 2)

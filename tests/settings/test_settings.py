@@ -81,6 +81,8 @@ def test_texts_and_toml_values_become_types(text, expected):
         ({"backbone": "resnet51"}, "backbone=resnet51.*resnet18"),
         ({"flip": "1.5"}, "flip=1.5"),
         ({"scale_min": "3"}, "scale_min=3.0.*scale_max=2.0"),
+        ({"train_resize": "512"}, "train_resize 512.*WIDTHxHEIGHT"),
+        ({"lr_min": "0.1"}, "lr_min=0.1.*lr=0.01"),
         ({"bins": "1,1"}, "bins=1,1"),
         ({"bins": "1,x"}, "bins=x"),
         ({"reduce": "perhaps"}, "reduce=perhaps.*true or false"),
@@ -133,7 +135,7 @@ def test_the_two_published_recipes_differ_as_their_authors_say(card, psp):
 
     assert "are the same" in psp("recipe", "diff", card, card, check=0)[1]
     _, out, _ = psp("recipe", "diff", card, f"{card}:semseg", "--json", check=0)
-    found = json.loads(out)
+    found = json.loads(out)["settings"]
     assert found["norm_decay"] == [False, True]
     assert found["dropout_kind"] == ["element", "channel"]
     assert found["loss_stride"] == [8, 1]
@@ -143,3 +145,17 @@ def test_the_two_published_recipes_differ_as_their_authors_say(card, psp):
     assert found["steps"] == steps[card]
     # The paper has neither rotation nor blur on Cityscapes; semseg has both everywhere.
     assert ("rotate" in found) == ("blur" in found) == (card == "cityscapes")
+
+
+def test_all_recipes_of_a_card_are_shown_side_by_side(psp):
+    import json
+
+    found = json.loads(psp("recipe", "diff", "ade20k", "--json", check=0)[1])
+    assert found["recipes"] == ["ade20k:paper", "ade20k:semseg", "ade20k:mmseg"]
+    assert found["settings"]["crop"] == [473, 473, 512]
+    assert "momentum" not in found["settings"]
+    found = json.loads(psp("recipe", "diff", "ade20k", "--all", "--json", check=0)[1])
+    assert set(found["settings"]) == set(SETTINGS)
+    out = psp("recipe", "diff", "voc2012:mmseg", "ade20k:mmseg", "context:mmseg", check=0)[1]
+    assert "context:mmseg" in out and "steps" in out and "class_limit" not in out
+    assert "scenes" in psp("recipe", "diff", "scenes", check=2)[2]

@@ -348,3 +348,18 @@ def test_imagenet_for_the_deep_stem_is_fetched_once_pinned_or_named(monkeypatch,
     assert "timm's resnet50s.gluon_in1k" in " ".join(initialize(net, "imagenet", CLASSES).remarks)
     with pytest.raises(PspError, match="resnet18.*stem=7x7"):
         initialize(network(stem="deep"), "imagenet", CLASSES)
+
+
+def test_open_mmlabs_file_fills_the_stem_of_32_channels(tmp_path):
+    net, other = (network(stem="deep", stem_widths=(32, 32, 64)) for _ in range(2))
+    stem = {"conv1": 0, "bn1": 1, "conv2": 3, "bn2": 4, "conv3": 6, "bn3": 7}
+    tensors = {}
+    for name, tensor in other.backbone.state_dict().items():
+        part, _, rest = name.partition(".")
+        tensors[f"stem.{stem[part]}.{rest}" if part in stem else name] = tensor
+    torch.save(tensors | {"fc.weight": torch.zeros(10, 512)}, tmp_path / "resnet18_v1c.pth")
+    initialize(net, str(tmp_path / "resnet18_v1c.pth"), CLASSES)
+    for name, tensor in net.backbone.state_dict().items():
+        assert torch.equal(tensor, other.backbone.state_dict()[name])
+    (known,) = find_backbone("resnet18").initial_weights(net.spec)
+    assert known.name == "imagenet" and known.sha256 in known.file

@@ -37,6 +37,14 @@ def test_total_is_main_plus_weighted_auxiliary(logits, labels):
     assert criterion()(Logits(logits.main, None), labels).terms["aux"] == 0
 
 
+def test_the_mean_can_be_over_all_pixels(logits, labels):
+    labels[0, :16] = 255
+    valid, everything = (criterion(mean_over=which)(logits, labels) for which in ("valid", "all"))
+    share = (labels[:, ::8, ::8] != 255).float().mean()
+    assert torch.allclose(everything.terms["main"], valid.terms["main"] * share)
+    assert torch.allclose(everything.total, valid.total * share)
+
+
 def test_void_pixels_count_nothing(logits, labels):
     labels[:, :20] = 255
     loss = criterion()(logits, labels)

@@ -5,7 +5,7 @@ import pytest
 from psp.model.architecture import Architecture
 from psp.model.pspnet import build
 from psp.settings.optimizer import OptimizerSettings
-from psp.train.optim import parameter_groups, poly
+from psp.train.optim import learning_rate, parameter_groups, poly
 
 
 def test_poly_is_the_papers_formula():
@@ -49,3 +49,13 @@ def test_layers_that_come_from_a_model_have_a_factor_of_their_own():
     assert found["aux.classifier.bias"] == 6
     assert found["head.classifier.weight"] == found["aux.conv.weight"] == 10
     assert found["head.classifier.bias"] == 20
+
+
+def test_a_floor_is_reached_and_leaves_the_first_rate_alone():
+    settings = OptimizerSettings(lr=0.01, lr_min=1e-4, steps=100)
+    assert learning_rate(0, settings) == 0.01
+    assert learning_rate(100, settings) == 1e-4
+    plain = OptimizerSettings(lr=0.01, steps=100)
+    assert [learning_rate(n, plain) for n in range(100)] == [
+        0.01 * poly(n, 100, 0.9) for n in range(100)
+    ]

@@ -1,6 +1,7 @@
 """Recipes as tables: every setting with its source, and the differences of two recipes."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -22,14 +23,12 @@ def show_recipe(title: str, source: str, settings: Sequence[ResolvedSetting]) ->
     show_table(table)
 
 
-def show_recipe_difference(
-    titles: tuple[str, str], pairs: Sequence[tuple[ResolvedSetting, ResolvedSetting]]
-) -> None:
-    """Print the settings in which two recipes differ."""
-    if not pairs:
-        out.print(f"{escape(titles[0])} and {escape(titles[1])} are the same.")
+def show_recipe_differences(titles: Sequence[str], rows: Sequence[tuple[str, list[Any]]]) -> None:
+    """Print recipes side by side: settings by name, each with its value in every recipe."""
+    if not rows:
+        out.print(f"{escape(' and '.join(titles))} are the same.")
         return
     table = Table("setting", *map(escape, titles), box=None, pad_edge=False)
-    for one, two in pairs:
-        table.add_row(one.name, show(one.value), show(two.value))
+    for name, values in rows:
+        table.add_row(name, *(Text(show(value)) for value in values))
     show_table(table)

@@ -165,6 +165,19 @@ TIMM_STEM = {
     "conv1.6": "conv3",
     "bn1": "bn3",
 }
+# Open-mmlab's for a deep stem of 32, 32, 64 channels, with which mmsegmentation starts. A name ends
+# with the first digits of the file's checksum.
+OPEN_MMLAB = "https://download.openmmlab.com/pretrain/third_party/"
+V1C = {
+    "resnet18": "resnet18_v1c-b5776b93.pth",
+    "resnet50": "resnet50_v1c-2cccc1ad.pth",
+    "resnet101": "resnet101_v1c-e67eebb6.pth",
+}
+V1C_WIDTHS = (32, 32, 64)
+V1C_STEM = {
+    f"stem.{index}": name
+    for index, name in enumerate(("conv1", "bn1", "", "conv2", "bn2", "", "conv3", "bn3"))
+}
 CLASSIFIER = ("fc.weight", "fc.bias")
 
 
@@ -246,9 +259,14 @@ class DilatedResNet(Backbone):
 
     @staticmethod
     def initial_weights(spec: Architecture) -> tuple[InitialWeights, ...]:
-        """Return timm's for the deep stem, torchvision's for the 7x7 one."""
+        """Return timm's for the deep stem, or open-mmlab's; torchvision's for the 7x7 one."""
+        if spec.stem == "deep" and spec.stem_widths == V1C_WIDTHS and spec.backbone in V1C:
+            file = V1C[spec.backbone]
+            digits = file.partition("-")[2].removesuffix(".pth")
+            title = f"open-mmlab's {file.partition('-')[0]}"
+            return (InitialWeights("imagenet", title, OPEN_MMLAB + file, file, digits),)
         if spec.stem == "deep":
-            if spec.backbone not in DEEP:
+            if spec.backbone not in DEEP or spec.stem_widths != Architecture.stem_widths:
                 return ()
             name = f"{DEEP[spec.backbone]}.gluon_in1k"
             address = TIMM.format(name=name)
@@ -270,12 +288,11 @@ class DilatedResNet(Backbone):
 
     @staticmethod
     def own_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return tensors by our names: torchvision's are the same, timm's deep stem is not."""
+        """Return tensors by our names: torchvision's are the same, others' deep stem is not."""
         kept = {name: tensor for name, tensor in tensors.items() if name not in CLASSIFIER}
-        if "conv1.0.weight" not in kept:
-            return kept
+        theirs = TIMM_STEM if "conv1.0.weight" in kept else V1C_STEM
         found = {}
         for name, tensor in kept.items():
             part, _, kind = name.rpartition(".")
-            found[f"{TIMM_STEM.get(part, part)}.{kind}"] = tensor
+            found[f"{theirs.get(part, part)}.{kind}"] = tensor
         return found

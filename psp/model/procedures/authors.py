@@ -7,7 +7,8 @@ caffe   (PSPNet evaluation/*.m) the long side becomes round(scale * base) + 1; t
         mirrored windows are summed.
 """
 
-from psp.model.procedures.rules import Rules, Target
+from psp.model.procedures.rules import Rules
+from psp.settings.resize import Target
 
 
 def torch_size(size: tuple[int, int], scale: float, target: Target) -> tuple[int, int]:

@@ -7,7 +7,8 @@ sizes are averaged; nothing is mirrored. The program's own test takes five sizes
 its scores for one scale are from, it does not say: here it is the middle one.
 """
 
-from psp.model.procedures.rules import Rules, Target
+from psp.model.procedures.rules import Rules
+from psp.settings.resize import Target
 
 SHORT_SIDES = (300, 375, 450, 525, 600)
 SHORT = 450

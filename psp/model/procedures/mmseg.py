@@ -11,7 +11,8 @@ mmseg-0.x  the scales are of the size that it is resized to at one scale (MultiS
 
 from dataclasses import replace
 
-from psp.model.procedures.rules import Rules, Target
+from psp.model.procedures.rules import Rules
+from psp.settings.resize import Target
 
 
 def mmseg_size(size: tuple[int, int], scale: float, target: Target) -> tuple[int, int]:

@@ -5,19 +5,11 @@ One file for each program whose procedures psp repeats; `registry.py` lists them
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from psp.settings.resize import Target
 
 PAPER_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-
-
-class Target(NamedTuple):
-    """The sides that pictures are brought to at scale 1, in pixels; None: no such bound.
-
-    With both, a picture becomes as large as fits inside; with none, it stays as it is.
-    """
-
-    long: int | None = None
-    short: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
