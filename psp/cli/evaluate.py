@@ -84,7 +84,11 @@ def evaluate_command(
     ] = False,
     save_labels: Annotated[
         Path | None,
-        typer.Option(help="Also write label files for the data set's leaderboard.", metavar="DIR"),
+        typer.Option(
+            help="Also write label files for the data set's leaderboard, into a folder or an "
+            "archive as its server takes it: upload.zip, upload.tgz.",
+            metavar="PATH",
+        ),
     ] = None,
     out: Annotated[
         Path | None,

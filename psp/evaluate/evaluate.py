@@ -75,8 +75,8 @@ def evaluate(request: EvaluateRequest, report: Report = ignore) -> Evaluation | 
     """Score a model on a split; of several ranks, the first returns the result of all.
 
     The result and its report are written into the run's `evaluations` folder or `out`, label files
-    into `save_labels`. The other ranks return None. Raises PspError when the shards are missing,
-    have other classes, or have no labels and no label files are asked for.
+    into `save_labels`, a folder or an archive. The other ranks return None. Raises PspError when
+    the shards are missing, have other classes, or no labels and no label files are asked for.
     """
     with ExitStack() as around:
         if request.save_labels and request.share.first:  # before the first byte
@@ -127,7 +127,7 @@ def _evaluate(request: EvaluateRequest, report: Report) -> Evaluation | None:
     if tally is None:
         return None
     if leaderboard and request.save_labels:
-        leaderboard.folder.rename(request.save_labels)
+        leaderboard.put_in_place(request.save_labels)
     evaluation = Evaluation(
         tally=tally if shards.labeled else None,
         header=header,
@@ -278,7 +278,7 @@ def _partial_folder(folder: Path) -> Path:
     Raises PspError if `folder` exists and is not empty.
     """
     if not is_free(folder):
-        raise PspError(f"--save-labels {folder}: exists already. Name a new folder")
+        raise PspError(f"--save-labels {folder}: exists already. Name a new one")
     return folder.with_name(f"{folder.name}.partial")
 
 

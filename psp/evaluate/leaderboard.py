@@ -1,14 +1,18 @@
 """Label files for a benchmark's server: class ids mapped back to the official raw values.
 
-VOC 2012 takes palette PNGs in results/VOC2012/Segmentation, ADE20K gray PNGs whose classes count
-from 1, Cityscapes PNGs of its label ids. The card has the raw value of each class, so this works
-for cards whose classes were each made from a single raw value. Names and kinds of files that differ
-from NAME.png and gray are in the card's table [leaderboard].
+VOC 2012 takes palette PNGs in results/VOC2012/Segmentation, in one archive, ADE20K gray PNGs whose
+classes count from 1, Cityscapes PNGs of its label ids, both in a zip file. The card has the raw
+value of each class, so this works for cards whose classes were each made from a single raw value.
+Names and kinds of files that differ from NAME.png and gray are in its table [leaderboard].
 """
 
 import contextlib
 import os
+import shutil
+import tarfile
+import zipfile
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +21,10 @@ from psp.data.card import Card, LeaderboardFiles
 from psp.data.cardfile import with_facts
 from psp.data.shards import ShardSplit
 from psp.errors import PspError
-from psp.files import write
+from psp.files import write, writing
 from psp.images.encoding import encode_color, encode_label, encode_palette
+
+TARS: dict[str, Literal["w", "w:gz"]] = {".tar": "w", ".tgz": "w:gz", ".tar.gz": "w:gz"}
 
 
 class Leaderboard:
@@ -56,6 +62,29 @@ class Leaderboard:
                 f"{self.folder}: label files are collected there first, but it has other files in "
                 "it. Move it away, or name another folder with --save-labels"
             )
+
+    def put_in_place(self, target: Path) -> None:
+        """Give the finished folder its name, or pack it if `target` is the name of an archive.
+
+        The archive has the paths below the folder, as servers want them. Raises PspError if it
+        cannot be written; the folder is then still there.
+        """
+        name = target.name.lower()
+        mode = next((mode for suffix, mode in TARS.items() if name.endswith(suffix)), None)
+        if mode is None and not name.endswith(".zip"):
+            self.folder.rename(target)
+            return
+        files = sorted(path for path in self.folder.rglob("*") if path.is_file())
+        with writing(target) as temporary:
+            if mode is None:
+                with zipfile.ZipFile(temporary, "w") as packed:  # PNGs are compressed already
+                    for path in files:
+                        packed.write(path, path.relative_to(self.folder))
+            else:
+                with tarfile.open(temporary, mode) as archive:
+                    for path in files:
+                        archive.add(path, path.relative_to(self.folder))
+        shutil.rmtree(self.folder)
 
     def _path(self, name: str) -> Path:
         return self.folder / self.files.path.replace("{split}", self.split).replace("{name}", name)

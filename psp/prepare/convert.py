@@ -159,11 +159,18 @@ class Converter:
         return labels_by_palette(raw, data, str(path), self.table, self.color_to_ids, names)
 
     def _check_names(self, data: bytes, variable: str, where: str) -> None:
-        """Raise PspError if a MATLAB file has class names that are not the card's, in its order."""
+        """Raise PspError if a MATLAB file's names, counted from 1, are not the card's.
+
+        Names of raw values that the card ignores may be there, too.
+        """
         from psp.prepare.matlab import read_names
 
         names = read_names(data, variable, where)
-        if names is not None and [n.strip().lower() for n in names] != list(self.card.names):
+        if names is None:
+            return
+        plain = [name.strip().lower() for name in names]
+        wanted = {raw: entry.name for entry in self.card.classes for raw in entry.raw}
+        if any(plain[raw - 1 : raw] != [name] for raw, name in wanted.items()):
             raise PspError(
                 f"{where}: its class names are not those of card {self.card.name}: "
                 f"{', '.join(names[:4])}, … Is this file from this data set?"

@@ -22,6 +22,7 @@ class Publisher:
     title: str
     page: str
     kind: str  # the importer that reads their files, an `ImportedNetwork.kind`
+    addresses: tuple[str, ...]  # where their files lie, the first that answers is taken
     terms: str  # as the publisher states them
     read_in: str  # the publisher's documents that scores and terms were read in
     remark: str = ""  # on the terms
@@ -29,10 +30,18 @@ class Publisher:
 
 @dataclass(frozen=True)
 class Remote:
-    """A file to download. `sha256` has as many digits of its checksum as are published."""
+    """A file to download, from the first of its addresses that has it.
 
-    address: str
+    `sha256` has as many digits of its checksum as are published.
+    """
+
+    addresses: tuple[str, ...]
     sha256: str = ""
+
+    @property
+    def address(self) -> str:
+        """The publisher's own address."""
+        return self.addresses[0]
 
     @property
     def name(self) -> str:
@@ -68,6 +77,7 @@ class Entry:
     base_size: int | None = None
     align_corners: bool = False  # of its upsampling; the tensors do not show it
     stem: str = "deep"  # as an architecture's
+    class_order: str = ""  # "raw values": of its channels; "": as its list of names says
     procedure: Published | None = None  # of its scores; None: what the importer reads in the file
     folder: Path | None = None  # where it is kept; None: the cache folder
 
@@ -98,7 +108,14 @@ class Entry:
             "publisher": self.publisher.title,
             "page": self.publisher.page,
             "kind": self.publisher.kind,
-            "files": [{"address": f.address, "sha256": f.sha256 or None} for f in self.files],
+            "files": [
+                {
+                    "address": f.address,
+                    "other_addresses": list(f.addresses[1:]),
+                    "sha256": f.sha256 or None,
+                }
+                for f in self.files
+            ],
             "terms": self.publisher.terms,
             "scores": [
                 {"miou": s.miou, "pixel_accuracy": s.pixel_accuracy, "procedure": s.procedure}
@@ -116,7 +133,10 @@ class Entry:
 def entries() -> dict[str, Entry]:
     """Return the published weights by name."""
     value = tomllib.loads(CATALOG.read_text(encoding="utf-8"))
-    publishers = {name: Publisher(**table) for name, table in value["publishers"].items()}
+    publishers = {
+        name: Publisher(**{**table, "addresses": tuple(table["addresses"])})
+        for name, table in value["publishers"].items()
+    }
     return {
         name: Entry(
             **{
@@ -124,13 +144,19 @@ def entries() -> dict[str, Entry]:
                 "name": name,
                 "version": value["version"],
                 "publisher": publishers[table["publisher"]],
-                "files": tuple(Remote(**file) for file in table["files"]),
+                "files": tuple(
+                    _remote(publishers[table["publisher"]], **file) for file in table["files"]
+                ),
                 "scores": tuple(Score(**score) for score in table["scores"]),
                 "procedure": Published(**table["test"]) if "test" in table else None,
             }
         )
         for name, table in value["weights"].items()
     }
+
+
+def _remote(publisher: Publisher, path: str, sha256: str = "") -> Remote:
+    return Remote(tuple(f"{address}{path}" for address in publisher.addresses), sha256)
 
 
 def published_as(name: str) -> Entry:

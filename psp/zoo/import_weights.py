@@ -37,14 +37,16 @@ def import_weights(
     *,
     sizes: PictureSizes | None = None,
     origin: str = "",
+    by_raw_values: bool = False,
 ) -> ImportedNetwork:
     """Write another program's PSPNet as a psp weights file; return what it was recognized as.
 
     Class names and colors are the card's, in its order: if the file names its classes, its channels
     are put into the card's order, or the file is refused. Crop and base size are `sizes`; without
     them the base size is that of the card's recipe, and the crop the file's own or else that of the
-    recipe. `origin` is noted in the weights file. Raises PspError for a file that is damaged, no
-    known network, or does not fit the card.
+    recipe. `origin` is noted in the weights file. `by_raw_values`: its channels are known to be in
+    the order of the card's raw values, whatever its list of names says. Raises PspError for a file
+    that is damaged, no known network, or does not fit the card.
     """
     if out.is_dir() or not out.parent.is_dir():
         raise PspError(f"{out}: {'a folder' if out.is_dir() else 'its folder does not exist'}.")
@@ -56,7 +58,7 @@ def import_weights(
     try:
         network = importer.read(saved)
         _check_class_count(network, card)
-        network = _in_card_order(network, card)
+        network = _in_card_order(network, card, by_raw_values)
         network = replace(network, remarks=(*network.remarks, *_left(saved)))
         tensors = _checked_tensors(network)
     except PspError as error:
@@ -65,6 +67,7 @@ def import_weights(
     if sizes is None:
         config = resolve(card.recipe_named(recipe), {}, recipe or card.recipe_name)
         sizes = PictureSizes(network.crop or config.augmentation.crop, config.data.base_size)
+        network = replace(network, remarks=(*_assumed(network, sizes, card), *network.remarks))
     checksums = [f"{file.name}, SHA-256 {file_sha256(file)}" for file in files]
     header = Header(
         architecture=network.architecture,
@@ -82,6 +85,17 @@ def import_weights(
     check_header(header, f"{source}: cannot become psp weights")
     save_weights(out, tensors, header)
     return network
+
+
+def _assumed(network: ImportedNetwork, sizes: PictureSizes, card: Card) -> list[str]:
+    """Return a remark on all that the file does not say of its test, and what is taken instead."""
+    assumed = list(network.assumed)
+    if network.procedure and network.procedure.resize is None:
+        size = sizes.base_size and f"resized to a long side of {sizes.base_size}"
+        assumed.append(f"pictures {size or 'at their own size'}, as card {card.name} has it")
+    if network.procedure and network.crop is None:
+        assumed.append(f"a crop of {sizes.crop}")
+    return [f"assumed, as the file does not say it: {'; '.join(assumed)}"] if assumed else []
 
 
 def _left(saved: SavedNetwork) -> list[str]:
@@ -108,22 +122,22 @@ def _check_class_count(network: ImportedNetwork, card: Card) -> None:
         )
 
 
-def _in_card_order(network: ImportedNetwork, card: Card) -> ImportedNetwork:
+def _in_card_order(network: ImportedNetwork, card: Card, by_raw_values: bool) -> ImportedNetwork:
     """Put the classifiers' channels into the card's order, if the file names its classes.
 
     Raises PspError if its names are not the card's, or do not tell which channel is which.
     """
-    names = network.classes
-    _check_order(network, card)
-    if names is None:
-        return network
-    try:
-        positions = class_positions(names, card.names)
-    except PspError as error:
-        raise PspError(
-            f"{network.what}, but {error}. Name the data set it was trained on: --card CARD; or "
-            "write a card that names the classes as the file does"
-        ) from None
+    names, said = network.classes, network.remarks
+    if by_raw_values:
+        if names is not None and _positions(network, names, card) != _by_raw_values(card):
+            said = (*said, "its channels are in the order of the labels, its list of names is not")
+        positions = _by_raw_values(card)
+        names = tuple(card.names[positions.index(channel)] for channel in range(len(positions)))
+    else:
+        _check_order(network, card)
+        if names is None:
+            return network
+        positions = _positions(network, names, card)
     order = torch.tensor(positions)
     tensors = {
         name: tensor[order]
@@ -131,8 +145,25 @@ def _in_card_order(network: ImportedNetwork, card: Card) -> ImportedNetwork:
         else tensor
         for name, tensor in network.tensors.items()
     }
-    notes = (*network.remarks, *remarks(names, card.names, positions))
+    notes = (*said, *remarks(names, card.names, positions))
     return replace(network, tensors=tensors, remarks=notes)
+
+
+def _positions(network: ImportedNetwork, names: tuple[str, ...], card: Card) -> tuple[int, ...]:
+    """Return the position of each of the card's classes in the file's list of names."""
+    try:
+        return class_positions(names, card.names)
+    except PspError as error:
+        raise PspError(
+            f"{network.what}, but {error}. Name the data set it was trained on: --card CARD; or "
+            "write a card that names the classes as the file does"
+        ) from None
+
+
+def _by_raw_values(card: Card) -> tuple[int, ...]:
+    """Return the position of each of the card's classes when they are sorted by raw value."""
+    order = sorted(range(len(card.classes)), key=lambda index: min(card.classes[index].raw))
+    return tuple(order.index(index) for index in range(len(order)))
 
 
 def _check_order(network: ImportedNetwork, card: Card) -> None:

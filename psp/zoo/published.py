@@ -96,12 +96,7 @@ def _fetch(file: Remote, entry: Entry, folder: Path, report: Report) -> Path:
     """Put a file into `folder`: the one in the entry's manual folder, else download it."""
     path, provided = folder / file.name, entry.manual_folder / file.name
     if not provided.is_file():
-        download(
-            file.address,
-            path,
-            file.sha256,
-            lambda done, total: report(Progress(done, total, "bytes")),
-        )
+        _download(file, path, report)
         return path
     if not file_sha256(provided).startswith(file.sha256):
         raise PspError(
@@ -110,6 +105,24 @@ def _fetch(file: Remote, entry: Entry, folder: Path, report: Report) -> Path:
         )
     path.symlink_to(provided)
     return path
+
+
+def _download(file: Remote, path: Path, report: Report) -> None:
+    """Download a file from the first of its addresses that has it; say why another is asked.
+
+    Raises DownloadError with what was wrong at each of them.
+    """
+    failures: list[str] = []
+    for address in file.addresses:
+        if failures:
+            report(Notice(f"{failures[-1]} Asking {address}"))
+        try:
+            download(address, path, file.sha256, lambda done, n: report(Progress(done, n, "bytes")))
+        except DownloadError as error:
+            failures.append(str(error))
+        else:
+            return
+    raise DownloadError(" ".join(failures))
 
 
 def _import(entry: Entry, source: Path, out: Path) -> tuple[str, tuple[str, ...]]:
@@ -124,7 +137,14 @@ def _import(entry: Entry, source: Path, out: Path) -> tuple[str, tuple[str, ...]
     origin = f"published as {addresses} by {entry.publisher.title}; terms: {entry.publisher.terms}"
     sizes = PictureSizes(entry.crop, entry.base_size, entry.procedure)
     try:
-        network = import_weights(source, out, find_card(entry.card), sizes=sizes, origin=origin)
+        network = import_weights(
+            source,
+            out,
+            find_card(entry.card),
+            sizes=sizes,
+            origin=origin,
+            by_raw_values=entry.class_order == "raw values",
+        )
         spec = network.architecture
         if (network.kind, spec.backbone) != (entry.publisher.kind, entry.backbone):
             raise PspError(f"{network.what}, not the {entry.backbone} of {entry.publisher.kind}.")
@@ -146,9 +166,11 @@ def _import(entry: Entry, source: Path, out: Path) -> tuple[str, tuple[str, ...]
 def _manual_download(entry: Entry) -> str:
     """Return a sentence on how to get the weights by another way than psp's download."""
     names = " and ".join(file.name for file in entry.files)
-    pages = dict.fromkeys(file.address.removesuffix(file.name) for file in entry.files)
+    pages = dict.fromkeys(
+        address.removesuffix(file.name) for file in entry.files for address in file.addresses
+    )
     return (
-        f"Put {names} from {' and '.join(pages)} into {entry.manual_folder} by other means, and "
+        f"Put {names} from {' or '.join(pages)} into {entry.manual_folder} by other means, and "
         "run the same command again"
     )
 

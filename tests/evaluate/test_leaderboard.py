@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import tarfile
+import zipfile
 
 import numpy as np
 import pytest
@@ -92,8 +93,6 @@ def test_label_files_for_voc_are_its_palette_pngs_in_its_folders(psp, voc_raw, u
     for name, picture in found.items():
         assert picture.mode == "P" and picture.getpalette()[:9] == [0, 0, 0, 128, 0, 0, 0, 128, 0]
         assert np.array_equal(np.array(picture), expected[name])
-    with tarfile.open(fileobj=io.BytesIO(), mode="w") as archive:  # what is uploaded
-        archive.add(tmp_path / "sub/results", "results")
     code, _, err = psp(*arguments)
     assert code == 2 and "--save-labels sub: exists" in err
 
@@ -166,6 +165,38 @@ def test_shards_of_an_older_psp_have_the_label_files_of_the_shipped_card(tmp_pat
     writer.write("2007_118000", np.zeros((2, 3), np.uint8))
     folder = tmp_path / "results/VOC2012/Segmentation/comp6_val_cls"
     assert Image.open(folder / "2007_118000.png").mode == "P"
+
+
+@pytest.mark.parametrize("name", ["up.zip", "up.tgz", "up.TAR.GZ"])
+@pytest.mark.parametrize(
+    ("set_", "file", "values"),
+    [
+        ("voc2012", "results/VOC2012/Segmentation/comp6_val_cls/a.png", [0, 1, 20]),
+        ("ade20k", "a.png", [1, 2, 21]),
+        ("cityscapes", "a.png", [7, 8, 33]),
+    ],
+)
+def test_an_archive_is_what_the_server_takes(tmp_path, name, set_, file, values):
+    from psp.data.cardfile import find_card
+    from psp.evaluate.leaderboard import Leaderboard
+
+    last = 18 if set_ == "cityscapes" else 20
+    writer = Leaderboard(tmp_path / f"{name}.partial", Shards(tmp_path, find_card(set_)))
+    writer.write("a", np.array([[0, 1, last]], np.uint8))
+    writer.write("b", np.array([[1, 1, 1]], np.uint8))
+    writer.put_in_place(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    found = {}
+    if name == "up.zip":
+        with zipfile.ZipFile(tmp_path / name) as packed:
+            found = {path: packed.read(path) for path in packed.namelist()}
+    else:
+        with tarfile.open(tmp_path / name) as archive:
+            found = {path: archive.extractfile(path).read() for path in archive.getnames()}
+    assert list(found) == [file, file.replace("a.png", "b.png")]
+    picture = Image.open(io.BytesIO(found[file]))
+    assert np.array(picture).tolist() == [values]
+    assert picture.mode == ("P" if set_ == "voc2012" else "L")
 
 
 def test_label_files_that_a_card_cannot_give_are_refused_with_the_reason(tmp_path):

@@ -11,6 +11,7 @@ import psp.zoo.catalog
 from psp.data.cardfile import find_card
 
 VOC = find_card("voc2012")
+GONE = "http://127.0.0.1:1/old/"
 
 
 ENTRY = """
@@ -27,10 +28,11 @@ scores = [{{ miou = 50.0, procedure = "one scale" }}]
 
 
 PUBLISHER = """
-[publishers.{kind}]
+[publishers.{name}]
 title = "A {kind} of this machine"
 page = "https://example.org/{kind}"
 kind = "{kind}"
+addresses = [{addresses}]
 terms = "as you like"
 read_in = "a test"
 """
@@ -75,15 +77,17 @@ def catalog(tmp_path, monkeypatch, publisher, published, cache):
     """A catalog of two entries that the server has, and of some that cannot be had."""
 
     def entry(name, kind, *files, backbone="resnet18", more=""):
-        listed = ", ".join(
-            f'{{ address = "{publisher.address}/{file}", sha256 = "{digits}" }}'
-            for file, digits in files
-        )
+        listed = ", ".join(f'{{ path = "{file}", sha256 = "{digits}" }}' for file, digits in files)
         return ENTRY.format(name=name, kind=kind, files=listed, backbone=backbone) + more
 
     digits = sha256((published / "mm.pth").read_bytes()).hexdigest()[:8]
-    text = "version = 1\n" + PUBLISHER.format(kind="csail")
-    text += PUBLISHER.format(kind="mmsegmentation")
+    here = f'"{publisher.address}/"'
+    text = "version = 1\n" + PUBLISHER.format(name="csail", kind="csail", addresses=here)
+    text += PUBLISHER.format(name="mmsegmentation", kind="mmsegmentation", addresses=here)
+    moved = f'"{GONE}", {here}'  # nobody listens at the first
+    text += PUBLISHER.format(name="moved", kind="mmsegmentation", addresses=moved)
+    text += entry("moved-mmseg", "moved", ("mm.pth", digits))
+    text += entry("moved-other", "moved", ("mm.pth", "01234567"))
     text += entry("small-mmseg", "mmsegmentation", ("mm.pth", digits))
     text += entry(
         "small-csail", "csail", ("encoder_epoch_20.pth", ""), ("decoder_epoch_20.pth", "")

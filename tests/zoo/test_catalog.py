@@ -47,7 +47,9 @@ def megabytes(architecture):
 
 @pytest.mark.parametrize("entry", CATALOG.values(), ids=CATALOG)
 def test_an_entry_is_consistent(entry):
-    assert re.fullmatch(r"[a-z0-9]+-r\d+b?-(csail|mmseg)(-512x1024)?(-[a-z0-9]+)?", entry.name)
+    assert re.fullmatch(
+        r"[a-z0-9]+-r\d+b?-(csail|mmseg|syscv)(-512x1024)?(-[a-z0-9]+)?", entry.name
+    )
     card, depth = entry.name.split("-")[:2]
     assert entry.card == card and entry.card in shipped()
     assert entry.backbone == f"resnet{depth[1:].removesuffix('b')}"
@@ -63,8 +65,8 @@ def test_an_entry_is_consistent(entry):
     assert one.procedure == "one scale" and 30 < one.miou < 90
     for score in several:
         assert score.procedure.startswith("multi-scale") and one.miou < score.miou < 90
-    # Of one network the publisher measured one scale alone.
-    assert len(several) == (not entry.name.endswith("-fp16"))
+    # Of some networks the publisher measured one scale alone.
+    assert len(several) == (not re.search("-fp16|-syscv", entry.name))
     assert entry.terms and entry.publisher.page.startswith("https://github.com/")
 
 
@@ -72,35 +74,47 @@ def test_an_entry_is_consistent(entry):
 def test_addresses_and_checksums_are_well_formed(entry):
     depth = entry.backbone.removeprefix("resnet")
     for file in entry.files:
-        https = file.address.startswith("https://")
-        assert https or any(file.address.startswith(plain) for plain in PLAIN)
-        assert re.fullmatch(r"https?://[a-z0-9.-]+(/[A-Za-z0-9._-]+)+\.pth", file.address)
+        for address in file.addresses:
+            https = address.startswith("https://")
+            assert https or any(address.startswith(plain) for plain in PLAIN)
+            assert re.fullmatch(r"https?://[a-z0-9.-]+(/[A-Za-z0-9._-]+)+\.pth", address)
+            assert address.endswith(f"/{file.name}")
         b = "b?" if entry.stem == "7x7" else ""  # one file of torchvision's stem does not say so
         assert re.search(rf"(pspnet_r|/ade20k-resnet){depth}{b}(-d8|dilated)", file.address)
         # mmsegmentation's names end in the checksum's first eight digits.
         stated = re.search(r"-([0-9a-f]{8})\.pth$", file.address)
         assert file.sha256 == (stated[1] if stated else "")
+        assert len(file.addresses) == (2 if "-mmseg" in entry.name else 1)
     if entry.publisher.kind == "csail":
         assert [file.name.partition("_")[0] for file in entry.files] == ["encoder", "decoder"]
         assert len({file.address.rpartition("/")[0] for file in entry.files}) == 1
-    else:
-        assert len(entry.files) == 1 and entry.files[0].sha256
-        (address,) = (file.address for file in entry.files)
-        height, width = map(int, re.search(r"_(\d+)x(\d+)_", address).groups())
-        # The square of as many pixels, of those that psp takes.
-        assert abs(entry.crop - (height * width) ** 0.5) < 4 and entry.crop % 8 == 1
-        # Its configurations of 769 align corners, those of 512 do not.
-        assert entry.align_corners == (height == 769)
-        assert entry.procedure.windows == ("769x769" if height == 769 else "whole")
-        assert ("512x1024" in entry.name) == (width == 1024)
-        usual = {"ade20k": 160, "voc2012": 40, "cityscapes": 80}[entry.card]
-        steps = int(re.search(r"_(\d+)k_", address)[1])
-        assert (f"-{steps}k" in entry.name) == (steps != usual)
-        assert re.search(f"_{entry.card.removesuffix('2012')}", entry.files[0].address)
+
+
+MMSEG = {name: entry for name, entry in CATALOG.items() if entry.publisher.kind != "csail"}
+WORDS = {"context60": "pascal_context", "context": "pascal_context_59", "voc2012": "voc12aug"}
+USUAL = {"ade20k": 160, "voc2012": 40, "cocostuff10k": 40, "cocostuff164k": 320}
+
+
+@pytest.mark.parametrize("entry", MMSEG.values(), ids=MMSEG)
+def test_a_name_says_what_differs_from_its_publishers_usual_network(entry):
+    (file,) = entry.files
+    height, width = map(int, re.search(r"_(\d+)x(\d+)_", file.name).groups())
+    # The square of as many pixels, of those that psp takes.
+    assert abs(entry.crop - (height * width) ** 0.5) < 4 and entry.crop % 8 == 1
+    # Its configurations of 769 align corners, the others do not; those of 480 have windows, too.
+    assert entry.align_corners == (height == 769)
+    windows = f"{width}x{height}" if height in (480, 769) else "whole"
+    assert entry.procedure.windows == windows
+    assert ("512x1024" in entry.name) == (width == 1024 and entry.card == "cityscapes")
+    steps = int(re.search(r"_(\d+)k_", file.name)[1])
+    assert (f"-{steps}k" in entry.name) == (steps != USUAL.get(entry.card, 80))
+    word = WORDS.get(entry.card, entry.card.replace("stuff", "-stuff"))
+    assert re.search(rf"_{word}(_20|\.pth)", file.name), file.name
+    assert (entry.class_order == "raw values") == entry.card.startswith("context")
 
 
 def test_nothing_stands_twice():
-    addresses = [file.address for entry in CATALOG.values() for file in entry.files]
+    addresses = [a for entry in CATALOG.values() for file in entry.files for a in file.addresses]
     assert len(set(addresses)) == len(addresses)
     text = psp.zoo.catalog.CATALOG.read_text(encoding="utf-8")
     assert len(re.findall(r"^\[weights\.", text, re.M)) == len(CATALOG)

@@ -3,10 +3,12 @@
 import pytest
 import torch
 from helpers.plain_nets import MMSegmentation, randomize
+from safetensors.torch import load_file
 
 import psp as package
 from psp.data.cardfile import find_card
 from psp.errors import PspError
+from psp.model.weights import read_weights
 from psp.zoo.import_weights import import_weights
 from psp.zoo.importers.classnames import class_positions, remarks
 
@@ -122,6 +124,43 @@ def test_contexts_order_in_doubt_is_refused(tmp_path, network60):
         text = str(error.value)
         assert "m.pth: " in text and "PASCAL Context" in text and reason in text
         assert "\n" not in str(error.value) and not (tmp_path / "w.safetensors").exists()
+
+
+def test_published_context_follows_its_labels_whatever_its_list_says(tmp_path, network60):
+    """The labels number the classes by raw value: mmsegmentation's own list of today, by name."""
+    card = find_card("context60")
+    by_value = [entry.name for entry in sorted(card.classes, key=lambda entry: min(entry.raw))]
+    assert class_positions(ALPHABET, by_value) == tuple(range(60))
+    vocs_order = tuple({"diningtable": "table"}.get(name, name) for name in CONTEXT)
+    weights, outputs = find_card("context").names, []
+    assert weights == CONTEXT[1:]
+    for number, names in enumerate((ALPHABET, vocs_order, None)):
+        path, out = saved(tmp_path, network60, names), tmp_path / f"{number}.safetensors"
+        found = import_weights(path, out, card, by_raw_values=True)
+        assert any("order of the labels" in text for text in found.remarks) == (number == 1)
+        outputs.append(load_file(out)["head.classifier.weight"])
+    assert all(torch.equal(output, outputs[0]) for output in outputs)
+    theirs = network60.decode_head.conv_seg.weight.detach()
+    assert torch.equal(outputs[0][CONTEXT.index("diningtable")], theirs[ALPHABET.index("table")])
+    with pytest.raises(PspError, match="thing 0"):
+        names = tuple(f"thing {number}" for number in range(60))
+        import_weights(saved(tmp_path, network60, names), out, card, by_raw_values=True)
+
+
+def test_one_line_says_all_that_a_file_without_configuration_leaves_open(tmp_path, network60):
+    path = saved(tmp_path, network60, ALPHABET)
+    found = import_weights(path, tmp_path / "w.safetensors", find_card("context60"))
+    (text,) = (remark for remark in found.remarks if "assumed" in remark)
+    for assumed in ("whole pictures", "long side of 512", "context60", "align_corners", "473"):
+        assert assumed in text
+    assert text in read_weights(tmp_path / "w.safetensors")[0].source
+    (tmp_path / "c.py").write_text(
+        "head = dict(type='PSPHead')\ncrop_size = (512, 512)\n"
+        "model = dict(test_cfg=dict(mode='whole'))\n"
+        "test_pipeline = [dict(type='Resize', scale=(520, 520), keep_ratio=True)]\n"
+    )
+    found = import_weights(path, tmp_path / "w.safetensors", find_card("context60"))
+    assert not any("assumed" in remark for remark in found.remarks)
 
 
 def test_another_sets_names_are_refused_in_one_line(tmp_path, psp):

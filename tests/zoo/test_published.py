@@ -124,6 +124,20 @@ def test_what_cannot_be_had_is_one_line_and_nothing_kept(
     assert kept(cache) == []
 
 
+def test_a_file_that_moved_is_asked_for_at_its_other_address(catalog, publisher, cache):
+    said = []
+    obtain(entries()["moved-mmseg"], said.append)
+    (text,) = (e.text for e in said if isinstance(e, Notice) and "Asking" in e.text)
+    old, new = entries()["moved-mmseg"].files[0].addresses
+    assert f"{old} could not be fetched (Connection refused)" in text and new in text
+    assert "weights-1/moved-mmseg.safetensors" in kept(cache)
+    with pytest.raises(PspError) as error:
+        obtain(entries()["moved-other"])
+    text = str(error.value)
+    assert "Connection refused" in text and "01234567" in text and "\n" not in text
+    assert f"from {old.removesuffix('mm.pth')} or {publisher.address}/ into" in text
+
+
 def test_both_halves_are_named_and_taken_from_where_they_were_put(
     catalog, publisher, published, cache, psp
 ):

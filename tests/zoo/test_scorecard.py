@@ -1,6 +1,7 @@
 """The scorecard: a measured score stands beside a published one only if it is of the same."""
 
 import json
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,3 +81,22 @@ def test_the_command_reads_what_evaluate_stored(psp, tmp_path):
     (tmp_path / "none").mkdir()
     code, _, err = psp("models", "--scores", "--measured", "none")
     assert code == 2 and "none" in err and "psp evaluate" in err
+
+
+def test_the_page_is_current_and_one_measurement_fills_one_row():
+    """After a change of the catalog: python docs/scorecard.py"""
+    docs = Path(__file__).parents[2] / "docs"
+    script = runpy.run_path(str(docs / "scorecard.py"))
+    measured = json.loads((docs / "scorecard.json").read_text())
+    page = (docs / "scorecard.md").read_text(encoding="utf-8")
+    assert page == script["page"](measured)
+    known = {(row.entry.name, row.score.procedure) for row in scorecard(entries().values())}
+    assert {(row["name"], row["procedure"]) for row in measured} <= known
+    rows = [row.to_dict() for row in scorecard(entries().values(), [ONE])]
+    filled = script["page"](script["with_rows"]([], rows)).splitlines()
+    empty = script["page"]([]).splitlines()
+    (new,) = (line for line, other in zip(filled, empty, strict=True) if line != other)
+    cells = ["42.48", "42.50", "+0.02", "0.2.0", "2026-11-26", "`val-ss.json` |"]
+    assert new.split(" | ")[3:] == cells
+    again = script["with_rows"](script["with_rows"]([], rows), rows)
+    assert len(again) == 1

@@ -11,11 +11,15 @@ GROUP = "psp.layouts"  # the entry points of other packages' layouts
 LAYOUTS = {
     "ade20k": "psp.prepare.layouts.ade20k:LAYOUT",
     "annotated": "psp.prepare.layouts.annotated:LAYOUT",
+    "bdd100k": "psp.prepare.layouts.bdd100k:LAYOUT",
     "camvid": "psp.prepare.layouts.camvid:LAYOUT",
     "cityscapes": "psp.prepare.layouts.cityscapes:LAYOUT",
+    "cocostuff": "psp.prepare.layouts.cocostuff:LAYOUT",
+    "cocostuff10k": "psp.prepare.layouts.cocostuff10k:LAYOUT",
     "context": "psp.prepare.layouts.context:LAYOUT",
     "folders": "psp.prepare.layouts.folders:LAYOUT",
     "lmo": "psp.prepare.layouts.lmo:LAYOUT",
+    "mapillary": "psp.prepare.layouts.mapillary:LAYOUT",
     "voc": "psp.prepare.layouts.voc:LAYOUT",
 }
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")

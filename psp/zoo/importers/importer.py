@@ -33,6 +33,7 @@ class ImportedNetwork:
     )
     remarks: tuple[str, ...] = ()  # what the import changed
     procedure: Published | None = None  # its own test procedure, where that is not semseg's
+    assumed: tuple[str, ...] = ()  # what the file does not say, and most networks of its kind have
     kind: str = field(kw_only=True)  # the name of its importer
 
 

@@ -49,6 +49,8 @@ MODULES = {
         for module in ("conv", "bn")
     },
 }
+# Of a network without a configuration; the recipe of the card says how large pictures are.
+ASSUMED = ("whole pictures", "align_corners off", "colors normalized as ImageNet's")
 BACKBONE = re.compile(r"backbone\.(layer[1-4]\..+|conv1\.weight|bn1\.\w+)")
 
 # What psp's network has no setting for; all PSPNets of output stride 8 have these values.
@@ -141,7 +143,8 @@ def read_mmseg(tensors: Mapping[str, Tensor], config: str = "") -> ImportedNetwo
         own_tensors,
         _preprocessing(config),
         crop=test.crop,
-        remarks=test.remarks,
+        remarks=test.remarks if config else (),
+        assumed=() if config else ASSUMED,
         procedure=test.procedure,
         kind="mmsegmentation",
     )

@@ -83,7 +83,7 @@ def _windows(test: Any, remarks: list[str]) -> tuple[str, str | None]:
     """Return the windows and the stride of test_cfg, which has heights before widths."""
     mode = test.get("mode") if isinstance(test, Mapping) else None
     if mode is None:
-        remarks.append("it does not say how it is tested: on whole pictures is assumed")
+        remarks.append("it does not say how it is tested: whole pictures are assumed")
     elif mode == "slide":
         crop, stride = _pair(test.get("crop_size")), _pair(test.get("stride"))
         if crop and stride:
