@@ -61,7 +61,10 @@ def test_context_maps_every_one_of_459_values():
         assert {split.name: split.images for split in each.splits} == {"train": 4998, "val": 5105}
 
 
-@pytest.mark.parametrize("name", ["ade20k", "camvid", "cityscapes", "context", "lmo", "voc2012"])
+SHIPPED = ["ade20k", "bdd100k", "camvid", "cityscapes", "cocostuff10k", "cocostuff164k", "context"]
+
+
+@pytest.mark.parametrize("name", [*SHIPPED, "kitti", "lmo", "mapillary", "voc2012"])
 def test_a_card_says_where_its_set_comes_from(name, psp):
     origin = find_card(name).origin
     assert origin and origin.address and origin.terms and origin.citation and origin.how

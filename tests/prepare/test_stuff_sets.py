@@ -136,11 +136,23 @@ def test_half_of_a_download_is_said(tmp_path, rng, name, build, gone, remedy):
         prepare(find_card(name), tmp_path / "raw", tmp_path / "out")
 
 
+def test_cocostuff_is_not_taken_for_ade20k(tmp_path, rng):
+    cocostuff_tree(tmp_path / "large", rng)
+    cocostuff10k_tree(tmp_path / "small", rng, COCO.names)
+    for folder, card in (("large", "cocostuff164k"), ("small", "cocostuff10k")):
+        with error_naming(PspError, tmp_path / folder, f"psp prepare {card}"):
+            prepare(find_card("ade20k"), tmp_path / folder, tmp_path / "out")
+
+
 def test_vistas_2_0_alone_is_said(tmp_path, rng):
     mapillary_tree(tmp_path / "raw", rng, VISTAS.palette)
     for split in ("training", "validation"):
         (tmp_path / f"raw/{split}/v1.2").rename(tmp_path / f"{split} v1.2")
     with error_naming(PspError, tmp_path / "raw", "version 2.0", "training/v1.2/labels"):
+        prepare(VISTAS, tmp_path / "raw", tmp_path / "out")
+    (tmp_path / "training v1.2").rename(tmp_path / "raw/training/v1.2")
+    (tmp_path / "raw/training/images").rename(tmp_path / "images")
+    with error_naming(PspError, tmp_path / "raw", "pictures are missing", "training/images"):
         prepare(VISTAS, tmp_path / "raw", tmp_path / "out")
     bdd100k_tree(tmp_path / "other", rng)
     with error_naming(PspError, tmp_path / "other", "psp prepare bdd100k"):

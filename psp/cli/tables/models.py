@@ -9,7 +9,7 @@ from rich.text import Text
 from psp.cli.console import out
 from psp.cli.tables.narrow import show_table
 from psp.settings.section import show
-from psp.zoo.catalog import Entry, Score
+from psp.zoo.catalog import Entry, Remote, Score
 
 if TYPE_CHECKING:  # importing it loads torch
     from psp.model.summary import Summary
@@ -120,14 +120,19 @@ def show_entry(entry: Entry) -> None:
         ("by", f"{publisher.title}, {publisher.page}"),
         ("terms", entry.terms),
         *(
-            ("from", f"{f.address}  (SHA-256 {f.sha256 + '…' if f.sha256 else 'not published'})")
-            for f in entry.files
+            ("or" if number else "from", f"{address}{'' if number else _checksum(file)}")
+            for file in entry.files
+            for number, address in enumerate(file.addresses)
         ),
         ("file", str(entry.path) if entry.path.is_file() else "none yet; fetched at first use"),
     ]
     out.print(Text(entry.name, "bold"))
     for title, text in rows:
         out.print(Text(f"{title:<9}", "dim") + Text(text))
+
+
+def _checksum(file: Remote) -> str:
+    return f"  (SHA-256 {file.sha256 + '…' if file.sha256 else 'not published'})"
 
 
 def _describe_score(score: Score) -> str:

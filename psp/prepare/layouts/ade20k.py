@@ -17,12 +17,14 @@ from psp.prepare.layouts.layout import (
 )
 
 OFFICIAL = {"train": "training", "val": "validation"}
+COCO = ("imageLists", "images/train2017", "images/val2017")
 TEST = ("images/testing", "release_test/testing", "../release_test/testing")
 
 
 def root(raw: Path) -> Path | None:
-    """Return the folder ADEChallengeData2016."""
-    return find_root(raw, (".", "ADEChallengeData2016"), ("images", "annotations"))
+    """Return the folder ADEChallengeData2016, not COCO-Stuff's with folders of the same names."""
+    found = find_root(raw, (".", "ADEChallengeData2016"), ("images", "annotations"))
+    return None if found and any((found / name).exists() for name in COCO) else found
 
 
 def pairs(source: Source, root: Path, split: SplitEntry) -> SplitPairs:

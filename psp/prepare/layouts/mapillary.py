@@ -11,21 +11,22 @@ from psp.prepare.layouts.layout import (
     Layout,
     Source,
     SplitPairs,
-    entries,
     find_root,
     match_stems,
 )
 
 OFFICIAL = {"train": "training", "val": "validation", "test": "testing"}
 LABELS = ("v1.2/labels", "labels")
+NEAR = (".", "mapillary")
 
 
 def root(raw: Path) -> Path | None:
     """Return the folder with training and validation."""
     for labels in LABELS:
-        found = find_root(raw, (".", "mapillary"), ("training/images", f"training/{labels}"))
-        if found:
-            return found
+        for split in ("training", "validation"):
+            found = find_root(raw, NEAR, (f"{split}/images", f"{split}/{labels}"))
+            if found:
+                return found
     return None
 
 
@@ -40,11 +41,14 @@ def pairs(source: Source, root: Path, split: SplitEntry) -> SplitPairs:
 
 
 def hint(raw: Path) -> str | None:
-    """Recognize a folder with the labels of version 2.0 alone, and one without any."""
-    names = {path.name for path in entries(raw)}
-    if not {"training", "validation"} <= names:
+    """Recognize a folder without pictures, without labels, or with those of version 2.0 alone."""
+    if find_root(raw, NEAR, ("training/images",)) is None:
+        if any(find_root(raw, NEAR, (f"training/{labels}",)) for labels in LABELS):
+            return "The pictures are missing: training/images. Unpack the whole archive."
         return None
-    found = "those of version 2.0 alone are" if (raw / "training/v2.0").is_dir() else "none are"
+    found = (
+        "those of version 2.0 alone are" if find_root(raw, NEAR, ("training/v2.0",)) else "none are"
+    )
     return (
         f"The labels of version 1.2 are missing ({found} there): training/labels, or "
         "training/v1.2/labels. Unpack the whole archive."
