@@ -105,6 +105,10 @@ def test_a_name_says_what_differs_from_its_publishers_usual_network(entry):
     assert entry.align_corners == (height == 769)
     windows = f"{width}x{height}" if height in (480, 769) else "whole"
     assert entry.procedure.windows == windows
+    # The sizes of configs/_base_/datasets.
+    streets = {769: "2049x1025", 512: "1280x720" if entry.card == "bdd100k" else "2048x1024"}
+    wide = streets.get(height) if width > 768 else "520x520" if height == 480 else "2048x512"
+    assert entry.procedure.resize == wide
     assert ("512x1024" in entry.name) == (width == 1024 and entry.card == "cityscapes")
     steps = int(re.search(r"_(\d+)k_", file.name)[1])
     assert (f"-{steps}k" in entry.name) == (steps != USUAL.get(entry.card, 80))
