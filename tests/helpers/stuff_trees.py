@@ -88,8 +88,8 @@ def bdd100k_tree(folder, rng):
     return targets
 
 
-def kitti_tree(folder, rng, count=5):
-    """The training pictures, in no split; beside the ids there are colors and instances."""
+def kitti_tree(folder, rng, count):
+    """{name: class ids} of the training pictures; beside the ids are colors and instances."""
     targets = {}
     for number in range(count):
         name = f"{number:06d}_10"

@@ -51,7 +51,7 @@ def test_the_cards_have_the_official_counts():
         "cocostuff164k": (171, {"train": 118287, "val": 5000}),
         "cocostuff10k": (171, {"train": 9000, "val": 1000}),
         "bdd100k": (19, {"train": 7000, "val": 1000, "test": 2000}),
-        "kitti": (19, {"train": 160, "val": 40}),  # of 200, which no official split divides
+        "kitti": (19, {"train": 160, "val": 40, "test": 200}),  # 200, not divided officially
         "mapillary": (65, {"train": 18000, "val": 2000, "test": 5000}),
     }
     for name, (classes, images) in expected.items():
@@ -107,11 +107,15 @@ def test_bdd100k_reads_masks(tmp_path, rng):
     same(prepared("bdd100k", tmp_path, tmp_path), targets)
 
 
-def test_kitti_is_divided_the_same_each_time(tmp_path, rng):
-    targets = kitti_tree(tmp_path / "data_semantics", rng)
-    found = prepared("kitti", tmp_path / "data_semantics", tmp_path)
-    assert {split: len(items) for split, items in found.items()} == {"train": 4, "val": 1}
-    same({"all": {**found["train"], **found["val"]}}, {"all": targets})
+def test_every_fifth_picture_of_kitti_validates(tmp_path, rng):
+    targets = kitti_tree(tmp_path / "data_semantics", rng, 7)
+    test = dict.fromkeys(targets)
+    val = {name: targets.pop(name) for name in ("000000_10", "000005_10")}
+    found = prepared("kitti", tmp_path, tmp_path)
+    same(found, {"train": targets, "val": val, "test": test})
+    (tmp_path / "data_semantics/training/semantic").rename(tmp_path / "elsewhere")
+    with error_naming(PspError, tmp_path, "data_semantics.zip", "training/semantic"):
+        prepare(find_card("kitti"), tmp_path, tmp_path / "no")
 
 
 @pytest.mark.parametrize("labels", ["labels", "v1.2/labels"])

@@ -18,6 +18,7 @@ LAYOUTS = {
     "cocostuff10k": "psp.prepare.layouts.cocostuff10k:LAYOUT",
     "context": "psp.prepare.layouts.context:LAYOUT",
     "folders": "psp.prepare.layouts.folders:LAYOUT",
+    "kitti": "psp.prepare.layouts.kitti:LAYOUT",
     "lmo": "psp.prepare.layouts.lmo:LAYOUT",
     "mapillary": "psp.prepare.layouts.mapillary:LAYOUT",
     "voc": "psp.prepare.layouts.voc:LAYOUT",
