@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from psp.data.augment import apply, choose, limited
+from psp.data.augment import apply, choose, limited, matrix
 from psp.data.shards import ShardSplit
+from psp.data.warp import shown
 from psp.errors import PspError
 from psp.ranks import Share
 from psp.settings.augmentation import Augmentation
@@ -89,11 +90,14 @@ class Crops(Dataset[Crop | PspError]):
 
     def _crop(self, number: int) -> Crop:
         index = self.index(number)
-        image, label = self.split.image(index), self.split.label(index)
+        label = self.split.label(index)
         rng = np.random.default_rng([self.seed, _CHOICES, number])
         height, width = label.shape
         choice = choose(self.settings, height, width, rng)
         choice = limited(choice, self.settings, label, rng)
+        crop = self.settings.crop
+        rows, _ = shown(matrix(choice, height, width), crop, crop, height, width)
+        image = self.split.image_rows(index, rows)
         return apply(choice, self.settings.crop, image, label, self.fill)
 
 

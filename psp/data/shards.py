@@ -22,6 +22,7 @@ processes. The same samples give the same bytes.
 """
 
 import copy
+import math
 import os
 import zlib
 from functools import cached_property
@@ -37,7 +38,9 @@ from psp.data.shard_header import read_shard_header
 from psp.errors import nearest
 from psp.files import file_sha256
 from psp.images.labels import decode_label
-from psp.images.pictures import decode_image
+from psp.images.pictures import decode_checked
+
+_KINDS = ("image", "label")  # by their column in /crc32
 
 
 class ShardSplit:
@@ -88,6 +91,8 @@ class ShardSplit:
         self._label = _concatenated([header.labels for header in headers])
         self._crc32 = _concatenated([header.crc32 for header in headers])
         self._handles: dict[tuple[int, int], int] = {}
+        # Of raw samples: whether this process has checked image and label already.
+        self._checked = np.zeros((self._count, 2), np.bool_)
 
     def __len__(self) -> int:
         return self._count
@@ -148,10 +153,25 @@ class ShardSplit:
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """Return image `index` as uint8 (H, W, 3) RGB. Raises ShardError if it is damaged."""
-        data = self.image_bytes(index)
         if self.raw:
-            return self._array(index, data, 3)
-        return decode_image(data, self._where(index), turn=bool(self.conversion.get("upright")))
+            return self._array(index, self._image, 0)
+        data = self.image_bytes(index)
+        turn = bool(self.conversion.get("upright"))
+        return decode_checked(data, self._where(index), turn=turn)
+
+    def image_rows(self, index: int, rows: slice) -> NDArray[np.uint8]:
+        """Return an array like `image`, of which only `rows` may be read: the others are arbitrary.
+
+        Of pictures that are stored as arrays only these rows are read, once all have been checked
+        by this process. Raises ShardError if the image is damaged.
+        """
+        if not self.raw or not self._checked[index, 0]:
+            return self.image(index)
+        pixels = np.empty((*map(int, self.sizes[index]), 3), np.uint8)
+        start, row = int(self._image[index, 0]), pixels[0].nbytes
+        part = pixels[rows].reshape(-1)
+        self._fill(index, part, start + rows.start * row, "image")
+        return pixels
 
     def label(self, index: int) -> NDArray[np.uint8]:
         """Return label `index` as uint8 (H, W) class ids, 255 = ignore.
@@ -162,9 +182,9 @@ class ShardSplit:
             raise ShardError(
                 f"{self.folder}: split '{self.split}' has no labels. Choose another --split"
             )
-        data = self.label_bytes(index)
         if self.raw:
-            return self._array(index, data, 1)[..., 0]
+            return self._array(index, self._label, 1)
+        data = self.label_bytes(index)
         if "labels" not in self.conversion:
             return decode_label(data, self._where(index)).astype(np.uint8, copy=False)
         try:
@@ -173,14 +193,31 @@ class ShardSplit:
             remedy = REMAKE if isinstance(error, ValueError) else "Use a machine with more memory"
             raise ShardError(f"{self._where(index)}: {error}. {remedy}") from None
 
-    def _array(self, index: int, data: bytes, channels: int) -> NDArray[np.uint8]:
+    def _array(self, index: int, extent: NDArray[np.int64], column: int) -> NDArray[np.uint8]:
+        """Return an image or a label that is stored as an array; its checksum is checked once."""
         height, width = map(int, self.sizes[index])
-        if len(data) != height * width * channels:
+        shape = (height, width) if column else (height, width, 3)
+        start, length = map(int, extent[index])
+        if length != math.prod(shape):
             raise ShardError(
-                f"{self._where(index)}: {len(data)} bytes do not fit its size of {width}x{height} "
+                f"{self._where(index)}: {length} bytes do not fit its size of {width}x{height} "
                 f"pixels. {REMAKE}"
             )
-        return np.frombuffer(data, np.uint8).reshape(height, width, channels).copy()
+        pixels = np.empty(shape, np.uint8)
+        self._fill(index, pixels.reshape(-1), start, _KINDS[column])
+        if not self._checked[index, column]:
+            self._check(index, column, pixels.data)
+            self._checked[index, column] = True
+        return pixels
+
+    def _fill(self, index: int, pixels: NDArray[np.uint8], start: int, kind: str) -> None:
+        """Read the bytes from `start` on into an array. Raises ShardError if there are fewer."""
+        handle, done = self._handle(int(self._shard[index])), 0
+        while done < len(pixels):  # a read has at most 2 GB
+            count = os.preadv(handle, [pixels[done:].data], start + done)
+            if not count:
+                raise self._damaged(index, kind)
+            done += count
 
     def _where(self, index: int) -> str:
         return f"{self.paths[self._shard[index]]}: sample '{self._name(index)}'"
@@ -199,10 +236,17 @@ class ShardSplit:
     def _read(self, index: int, extent: NDArray[np.int64], column: int) -> bytes:
         start, length = map(int, extent[index])
         data = os.pread(self._handle(int(self._shard[index])), length, start)
-        if len(data) != length or zlib.crc32(data) != self._crc32[index, column]:
-            kind = ("image", "label")[column]
-            raise ShardError(f"{self._where(index)}: the {kind}'s bytes are damaged. {REMAKE}")
+        if len(data) != length:
+            raise self._damaged(index, _KINDS[column])
+        self._check(index, column, data)
         return data
+
+    def _check(self, index: int, column: int, data: bytes | memoryview) -> None:
+        if zlib.crc32(data) != self._crc32[index, column]:
+            raise self._damaged(index, _KINDS[column])
+
+    def _damaged(self, index: int, kind: str) -> ShardError:
+        return ShardError(f"{self._where(index)}: the {kind}'s bytes are damaged. {REMAKE}")
 
     def _handle(self, shard: int) -> int:
         key = (os.getpid(), shard)

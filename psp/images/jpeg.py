@@ -78,6 +78,13 @@ def has_transform(data: bytes) -> bool:
     return _read(data, scans=False).marker in _SEQUENTIAL | _PROGRESSIVE
 
 
+def is_plain(data: bytes) -> bool:
+    """Whether a JPEG has three colors in 8 bits, of the usual codings."""
+    frame = _read(data, scans=False)
+    usual = frame.marker in _SEQUENTIAL | _PROGRESSIVE
+    return usual and frame.depth == 8 and len(frame.bits) == 3
+
+
 def jpeg_lacks_end(data: bytes) -> bool:
     """Whether a file is a JPEG without its end mark; what follows a mark does not count."""
     if not data.startswith(JPEG) or data.endswith(JPEG_END):

@@ -1,5 +1,6 @@
 """Picture files as pixels: uint8 (H, W, 3) RGB."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
+from psp.images.fast_jpeg import fast_jpeg
 from psp.images.headers import PNG, png_bits
 from psp.images.heif import has_avif, is_heif, open_heif
 from psp.images.jpeg import has_transform
@@ -33,6 +35,16 @@ def decode_image(
     pixels = to_rgb(picture, where, data, notes)
     turn = turn or picture.format == "AVIF"  # whose transforms are part of the picture
     return upright(pixels, orientation_of(picture)) if turn else pixels
+
+
+def decode_checked(data: bytes, where: str, *, turn: bool = False) -> NDArray[np.uint8]:
+    """Return what `decode_image` does, faster, of a file that it has decoded before."""
+    pixels = fast_jpeg(data)
+    if pixels is None:
+        return decode_image(data, where, turn=turn)
+    if not turn:
+        return pixels
+    return upright(pixels, orientation_of(Image.open(io.BytesIO(data), formats=("JPEG",))))
 
 
 def as_rgb(picture: object) -> NDArray[np.uint8]:

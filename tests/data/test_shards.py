@@ -15,6 +15,7 @@ from psp.data.cardfile import find_card
 from psp.data.manifest import OLDEST, VERSION, ShardError, read_manifest
 from psp.data.shards import ShardSplit
 from psp.files import file_sha256
+from psp.prepare.conversion import Conversion
 from psp.prepare.pipeline import prepare
 
 
@@ -267,3 +268,24 @@ def test_manifest_adds_up(folder):
         assert np.array_equal(
             np.sum([shard["pixels"] for shard in entry["shards"]], axis=0), split.pixels.sum(0)
         )
+
+
+def test_of_a_raw_picture_only_the_rows_asked_for_are_read_once_it_was_checked(
+    camvid_raw, tmp_path
+):
+    out, rows = tmp_path / "raw", slice(7, 20)
+    raw = Conversion(store="raw")
+    prepare(find_card("camvid"), camvid_raw, out, allow_incomplete=True, conversion=raw)
+    split, path = ShardSplit(out, "val"), out / "val-00000.h5"
+    whole = [split.image(index) for index in range(2)]
+    for index, expected in enumerate(whole):
+        assert np.array_equal(split.image_rows(index, rows)[rows], expected[rows])
+    assert np.array_equal(split.image_rows(2, rows), ShardSplit(out, "val").image(2))
+    good = path.read_bytes()
+    at = good.index(whole[0].tobytes())
+    path.write_bytes(good[: at + 10] + bytes([good[at + 10] ^ 1]) + good[at + 11 :])
+    with error_naming(ShardError, f"{path}: sample '0001TP_val00", "damaged", "psp prepare"):
+        ShardSplit(out, "val").image_rows(0, rows)
+    path.write_bytes(good[: at + 3000])
+    with error_naming(ShardError, path, "damaged", "psp prepare"):
+        split.image_rows(0, slice(15, 16))
