@@ -180,7 +180,8 @@ def _check_order(network: ImportedNetwork, card: Card) -> None:
         raise PspError(
             f"{network.what}, but it is not certain which channel is which class: {network.kind}'s "
             f"labels of this data set ({card.title}) are in alphabetical order, and the class "
-            f"names in the file {'are not' if names else 'are missing'}."
+            f"names in the file {'are not' if names else 'are missing'}. The published ones, whose "
+            "order is known, have names: psp models"
         )
 
 

@@ -123,6 +123,7 @@ def test_contexts_order_in_doubt_is_refused(tmp_path, network60):
             import_weights(saved(tmp_path, network60, names), tmp_path / "w.safetensors", card)
         text = str(error.value)
         assert "m.pth: " in text and "PASCAL Context" in text and reason in text
+        assert "psp models" in text
         assert "\n" not in str(error.value) and not (tmp_path / "w.safetensors").exists()
 
 
