@@ -53,6 +53,7 @@ def imported(name):
     return model, header
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["several", *(pytest.param(n, marks=pytest.mark.slow) for n in ("one", "long", "r50"))]
 )
@@ -70,6 +71,7 @@ def test_probabilities_and_labels_are_csails(name):
     check_probabilities(name, found, expected, labels, cases.STEP)
 
 
+@pytest.mark.slow
 def test_multi_scale_is_its_five_short_sides():
     _, header = imported("r18")
     procedure = Choice(multi_scale=True)(header)

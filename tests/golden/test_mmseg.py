@@ -81,6 +81,7 @@ def results():
         return dict(archive)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [pytest.param(n, marks=[pytest.mark.slow] * (n not in QUICK)) for n in cases.CASES],

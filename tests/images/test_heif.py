@@ -148,6 +148,7 @@ def mixed_set(tmp_path, rng):
     return photos
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--store", "raw"], ["--reencode", "jpeg:95"]])
 def test_shards_need_no_extra(mixed_set, tmp_path, psp, monkeypatch, options):
     _, _, err = psp("prepare", "town.toml", "raw", "-o", "data", *options, check=0)

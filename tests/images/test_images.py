@@ -165,6 +165,7 @@ def test_png_is_lossless_and_jpeg_close(rng):
     assert np.abs(decode_image(encode_jpeg(image), "x").astype(int) - 90).max() <= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 def test_checking_a_jpeg_finds_what_decoding_it_does(rng, mode, progressive):

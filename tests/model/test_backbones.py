@@ -44,6 +44,7 @@ def lively(module):
     return module.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "stem"),
     [("resnet18", "7x7"), ("resnet50", "deep"), ("convnext_tiny", "7x7"), ("patches", "7x7")],
@@ -67,6 +68,7 @@ def test_an_unknown_backbone_suggests_the_nearest():
         Architecture(classes=2, backbone="convnext_tinny")
 
 
+@pytest.mark.slow
 def test_convnext_is_torchvisions_without_the_last_two_strides():
     """Every second pixel of stage 4 and every fourth of stage 5 is what torchvision computes, also
     at the borders."""
@@ -85,6 +87,7 @@ def test_convnext_is_torchvisions_without_the_last_two_strides():
         assert (found - wanted).abs().max() <= 1e-5 * wanted.abs().max()
 
 
+@pytest.mark.slow
 def test_convnexts_maps_lie_on_every_eighth_pixel():
     """What a pixel of stage 4 sees without the blocks lies half a pixel beside it, to either side
     8 pixels wide."""
@@ -110,6 +113,7 @@ def test_padding_does_not_blow_up_the_gradients_of_a_new_convnext():
     assert bias.grad.norm() < 10 * weight.grad.norm()
 
 
+@pytest.mark.slow
 def test_stochastic_depth_leaves_blocks_out_only_while_training():
     backbone = lively(network("convnext_tiny").backbone)
     images = torch.randn(2, 3, 41, 41)
@@ -133,6 +137,7 @@ def heads(net, images):
             yield net(images).main
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["convnext_tiny", "patches"])
 @pytest.mark.parametrize("side", [89, 97])
 def test_the_factored_head_equals_the_plain_one(backbone, side, plugin):

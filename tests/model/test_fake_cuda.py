@@ -15,6 +15,7 @@ from psp.model.procedure import Procedure
 from psp.model.pspnet import build
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scales", [(1.0,), (0.5, 1.0, 1.5)], ids=str)
 def test_a_picture_goes_to_the_device_once(fake_cuda, scales):  # noqa: F811 - the fixture
     with unset_fake_temporarily():

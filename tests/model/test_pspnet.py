@@ -21,6 +21,7 @@ def meta(**fields):
         return build(Architecture(classes=21, **{"stem": "deep", **fields}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fields", "stage4", "stage5"),
     [
@@ -121,6 +122,7 @@ def test_factored_and_plain_pyramid_are_equal_with_their_gradients(fields, size)
     assert max(compare(pyramid, x, run)) <= 1e-10
 
 
+@pytest.mark.slow
 def test_factored_and_plain_head_give_the_same_network():
     torch.manual_seed(0)
     network = build(Architecture(classes=5, backbone="resnet18", stem="deep")).double().train()

@@ -126,6 +126,7 @@ def test_a_header_of_a_newer_psp_is_called_so(tmp_path):
         assert "damaged" not in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "change", "words"),
     [

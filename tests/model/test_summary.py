@@ -70,6 +70,7 @@ def test_a_run_is_shown_on_one_screen(journey, psp):
     assert code == 2 and "are for shards" in err
 
 
+@pytest.mark.slow
 def test_an_imported_model_says_what_it_was(tmp_path, psp):
     torch.save({"state_dict": randomize(MMSegmentation(18, 21)).state_dict()}, tmp_path / "m.pth")
     import_weights(tmp_path / "m.pth", tmp_path / "w.safetensors", find_card("voc2012"))

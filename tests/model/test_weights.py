@@ -41,6 +41,7 @@ def path(tmp_path):
     return tmp_path / "w.safetensors"
 
 
+@pytest.mark.slow
 def test_network_and_header_come_back(path):
     network, header = load_network(path)
     assert header == HEADER
@@ -53,6 +54,7 @@ def test_network_and_header_come_back(path):
     assert torch.allclose(network(images).main, same(images).main, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_procedure_of_published_weights_comes_back(tmp_path):
     published = Published("mmseg", "97x65", "65x44", "200x100")
     state = build(SPEC).state_dict()
@@ -66,6 +68,7 @@ def test_the_procedure_of_published_weights_comes_back(tmp_path):
             read_header(tmp_path / "x.safetensors")
 
 
+@pytest.mark.slow
 def test_the_same_weights_give_the_same_bytes(path, tmp_path):
     torch.manual_seed(0)
     for number in range(3):

@@ -6,6 +6,13 @@ from contextlib import contextmanager
 import pytest
 
 
+def pytest_collection_modifyitems(items):
+    """A page in a browser takes seconds: none is of the quick half."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="module")
 def browser():
     """A headless browser; a machine without one skips, and says what is missing.

@@ -24,6 +24,7 @@ def many(classes):
     return [NAMES[index % len(NAMES)] for index in range(classes)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 31])
 def test_charts_of_few_and_many_classes_fit_a_page(classes):
     """No remark on a character that the font lacks, no name read as a formula."""
@@ -57,6 +58,7 @@ def test_the_most_confused_classes_are_those_with_the_most_wrong_pixels():
     assert most_confused(confusion * 0, 30)
 
 
+@pytest.mark.slow
 def test_curves_of_a_run_that_has_just_begun_and_of_changed_loss_terms():
     first = {"event": "step", "step": 2, "loss": 1.0, "main": 0.8, "aux": 0.4, "lr": 0.1}
     rest = {"images_per_second": 3.0, "seconds_left": 5.0}

@@ -82,6 +82,7 @@ def assert_prepared(out, targets, *, classes):
 # ---------------------------------------------------------------------------------- the command
 
 
+@pytest.mark.slow
 @both_versions
 def test_lmo_is_prepared_pixel_for_pixel(psp, tmp_path, rng, v73):
     raw, out = tmp_path / "SiftFlowDataset", tmp_path / "out"
@@ -119,6 +120,7 @@ def test_sbd_augments_voc_and_never_overrides_it(psp, tmp_path, rng, given, v73)
     assert_prepared(out, targets, classes=21)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("palette", [False, True], ids=["gray", "palette"])
 def test_a_ready_folder_of_masks_does_as_well(psp, tmp_path, rng, palette):
     targets = ready_aug_folder(tmp_path / "raw", rng, palette=palette)

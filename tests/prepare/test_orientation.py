@@ -131,6 +131,7 @@ def turned_set(tmp_path, rng):
     return truth
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--store", "raw"], ["--reencode", "jpeg:95"]])
 def test_photos_and_masks_in_shards_are_upright(turned_set, tmp_path, psp, options):
     _, _, err = psp("prepare", "town.toml", "raw", "-o", "data", *options, check=0)

@@ -59,6 +59,7 @@ def test_a_folder_with_other_files_is_never_changed(camvid_raw, tmp_path):
     assert (out / "thesis.txt").read_text() == (partial / "thesis.txt").read_text() == "precious"
 
 
+@pytest.mark.slow
 def test_a_killed_run_continues_and_ends_with_the_same_bytes(camvid_raw, tmp_path, monkeypatch):
     options = {"allow_incomplete": True, "shard_mb": 1e-6}  # a shard a picture
     prepare(CAMVID, camvid_raw, tmp_path / "whole", **options)
@@ -110,6 +111,7 @@ def test_a_staging_file_that_cannot_be_written_is_an_error(tmp_path):
         stage(tmp_path / "gone", "train-00000", sample)
 
 
+@pytest.mark.slow
 def test_changed_files_are_not_mixed_with_old_shards(camvid_raw, tmp_path, monkeypatch):
     options = {"allow_incomplete": True, "shard_mb": 1e-6}
     real = pipeline.write_shard

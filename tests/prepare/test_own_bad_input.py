@@ -38,6 +38,7 @@ def names_in(folder):
     return {split: set(ShardSplit(folder, split).names) for split in splits}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["missing", "outside"])
 def test_skipping_the_only_picture_to_validate_on_draws_another(lawn, tmp_path, psp, fault):
     psp("prepare", lawn, "-o", tmp_path / "all", check=0)

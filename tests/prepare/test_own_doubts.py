@@ -148,6 +148,7 @@ def test_gaps_between_shapes_are_pointed_out_and_a_background_is_not(tmp_path, r
     assert "--undrawn ignore" not in err
 
 
+@pytest.mark.slow
 def test_on_a_terminal_doubts_are_asked_one_after_the_other(tmp_path, rng):
     """Similar names, labels of two exports, gaps: three questions, and a wrong answer first."""
     for folder, label in (("one", "grass"), ("two", "Grass")):

@@ -86,6 +86,7 @@ def test_one_folder_with_both(masked, tmp_path, psp):
     assert len(both(tmp_path / "out")) == len(WORDS)
 
 
+@pytest.mark.slow
 def test_labelme_shapes_with_undrawn_background(drawn, tmp_path, psp):
     psp("prepare", drawn, check=0)
     card = read_card(tmp_path / "data/lawn.toml")
@@ -111,6 +112,7 @@ def test_pictures_without_a_shape_are_left_out_unless_they_are_background(drawn,
     assert (both(tmp_path / "all")["oak"] == 0).all()
 
 
+@pytest.mark.slow
 def test_a_zip_gives_what_its_folder_gives(drawn, tmp_path, psp):
     with zipfile.ZipFile(tmp_path / "lawn.zip", "w") as archive:
         for path in sorted(drawn.iterdir()):
@@ -141,6 +143,7 @@ def test_similar_names_are_refused_with_the_way_to_settle_them(drawn, tmp_path, 
     assert read_card(tmp_path / "data/lawn.toml").names == ("background", "grass", "tree")
 
 
+@pytest.mark.slow
 def test_the_card_remembers_its_sources_and_may_be_edited(drawn, tmp_path, psp):
     psp("prepare", drawn, check=0)
     path = tmp_path / "data/lawn.toml"
@@ -183,6 +186,7 @@ def test_what_is_wrong_with_a_picture_is_named_and_may_be_skipped(drawn, tmp_pat
     assert sum(len(split["skipped"]) for split in manifest["splits"].values()) == 2
 
 
+@pytest.mark.slow
 def test_pictures_that_lie_apart(drawn, tmp_path, psp):
     apart = tmp_path / "pictures"
     apart.mkdir()
@@ -265,6 +269,7 @@ def test_photos_and_videos_that_cannot_be_read_are_counted_and_end_with_3(drawn,
     assert len(both(tmp_path / "data/lawn")) == len(WORDS)
 
 
+@pytest.mark.slow
 def test_a_folder_named_like_a_card_is_told_from_the_card(camvid_raw, masked, tmp_path, psp):
     (tmp_path / "camvid").mkdir()
     psp("prepare", "camvid", camvid_raw, "-o", "official", "--allow-incomplete", check=0)

@@ -171,6 +171,7 @@ def test_lists_may_have_carriage_returns_but_not_paths(voc_raw, tmp_path):
         prepare(VOC, voc_raw, tmp_path / "out", allow_incomplete=True)
 
 
+@pytest.mark.slow
 def test_many_shards_hold_what_one_does(camvid_raw, tmp_path):
     prepare(CAMVID, camvid_raw, tmp_path / "one", allow_incomplete=True)
     size = (camvid_raw / "train/0001TP_train000.png").stat().st_size

@@ -95,6 +95,7 @@ def test_one_class_alone_and_labels_of_one_value_are_named(psp, tmp_path):
     assert "only one class, 'grass'" in said and "background" in said
 
 
+@pytest.mark.slow
 def test_labels_without_a_class_and_classes_without_a_label_are_named(psp, tmp_path):
     labels = usual()
     labels["train"] = {name: np.minimum(label, 1) for name, label in labels["train"].items()}

@@ -45,6 +45,7 @@ def shards(psp, tmp_path, rng):
     return make
 
 
+@pytest.mark.slow
 def test_three_pictures_are_trained_on_with_a_word(shards):
     data, val_data = open_splits(shards(2, {"train": 2, "val": 1}), train_config())
     assert (len(data), len(val_data)) == (2, 1)

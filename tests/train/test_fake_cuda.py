@@ -40,6 +40,7 @@ def state_on(device, config):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

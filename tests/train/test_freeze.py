@@ -33,6 +33,7 @@ def train_a_little(upto, norms, **network_fields):
     return {name for name in after if not torch.equal(before[name], after[name])}, set(after)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fields", "upto", "frozen"),
     [

@@ -170,6 +170,7 @@ def test_weights_that_a_backbone_does_not_have_are_refused_with_what_there_is():
             initialize(net, name, CLASSES)
 
 
+@pytest.mark.slow
 def test_torchvisions_convnext_fills_the_backbone(tmp_path):
     from torchvision import models
 
@@ -241,6 +242,7 @@ def test_rows_of_equal_names_are_copied_and_all_others_stay_fresh(model):
     assert set(begun.reused) == {"head.conv", "head.bn", "aux.conv", "aux.bn"}
 
 
+@pytest.mark.slow
 def test_a_head_of_another_kind_is_new_and_said(model):
     source, path = model
     flat = network(bins=(6, 3, 2, 1), aux=False)
@@ -312,6 +314,7 @@ def timms_names(network):
         yield f"{stem.get(first, first)}.{rest}", tensor
 
 
+@pytest.mark.slow
 def test_timms_deep_stem_fits_by_meaning(tmp_path):
     from safetensors.torch import save_file
 
@@ -328,6 +331,7 @@ def test_timms_deep_stem_fits_by_meaning(tmp_path):
         assert torch.equal(tensor, target.backbone.state_dict()[name]), name
 
 
+@pytest.mark.slow
 def test_imagenet_for_the_deep_stem_is_fetched_once_pinned_or_named(monkeypatch, tmp_path):
     from safetensors.torch import save_file
 

@@ -91,6 +91,7 @@ def saved(folder, network, names, new=False):
     return folder / "m.pth"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("new", [False, True])
 def test_channels_follow_their_names_into_the_cards_order(tmp_path, network60, new):
     path, out = saved(tmp_path, network60, ALPHABET, new), tmp_path / "w.safetensors"
