@@ -19,6 +19,7 @@ from psp.cli.compare import compare_command
 from psp.cli.demo import demo_command
 from psp.cli.doctor import doctor_command
 from psp.cli.evaluate import evaluate_command
+from psp.cli.explain import explain_command
 from psp.cli.export import export_command
 from psp.cli.import_weights import import_command
 from psp.cli.inspect import inspect_command
@@ -134,6 +135,7 @@ app.add_typer(
     cards_app, name="cards", rich_help_panel=DATA, short_help="List the data sets that psp knows."
 )
 _add("inspect", inspect_command, DATA, "Show what shards hold, or a model.")
+_add("explain", explain_command, MODELS, "Show what the pyramid makes of a picture.")
 _add("suspects", suspects_command, DATA, "List masks that the network contradicts.")
 _add("verify", verify_command, DATA, "Check every byte and every label value of shards.")
 app.add_typer(
@@ -151,7 +153,7 @@ app.add_typer(
 _add("demo", demo_command, MORE, "Try the four commands on a small painted data set.")
 
 # They use all cores of a machine as one process, or write one file.
-ON_ONE_RANK = {"prepare", "verify", "import", "export", "demo", "report", "compare"}
+ON_ONE_RANK = {"prepare", "verify", "import", "export", "demo", "report", "compare", "explain"}
 
 START = """\
 psp demo                       try the four commands on painted pictures, about three minutes

@@ -42,6 +42,12 @@ Shards = Annotated[
 ModelName = Annotated[
     Path, typer.Argument(help="A run or its name, a weights file, or a name from psp models.")
 ]
+ModelOption = Annotated[
+    Path,
+    typer.Option(
+        "-m", "--model", help="A run or its name, a weights file, or a name from psp models."
+    ),
+]
 Debug = Annotated[
     bool,
     typer.Option(

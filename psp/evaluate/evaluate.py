@@ -27,10 +27,11 @@ from psp.evaluate.metrics import Counts
 from psp.evaluate.recheck import Measuring, unlike_stored
 from psp.evaluate.record import EvaluationRecord
 from psp.evaluate.report import page_of, write_report
-from psp.evaluate.shown import Candidates, shown_pictures, shrunk
+from psp.evaluate.shown import SIDES, Candidates, shown_pictures
 from psp.evaluate.tally import Tally, sum_tallies
 from psp.events import Notice, Progress, Report, ignore
 from psp.files import file_sha256, is_free, make_folder, write_json
+from psp.images.resize import shrunk_labels
 from psp.locks import one_at_a_time, only_writer
 from psp.model.choice import Choice
 from psp.model.inference import SlidingWindow, load_sliding_window
@@ -230,7 +231,7 @@ def tally_samples(
         item: tuple[PredictedSample, Counts, NDArray[np.uint8]],
     ) -> tuple[int, Counts, Counts | None, NDArray[np.uint8]]:
         sample, confusion, prediction = item
-        small = shrunk(prediction)
+        small = shrunk_labels(prediction, SIDES[0])
         if leaderboard:
             leaderboard.write(shards.names[sample.index], prediction)
         if sample.target is None:

@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +26,7 @@ from psp.evaluate.tally import PictureScore
 from psp.files import read_bytes, write
 from psp.headers import Fields, parse
 from psp.images.encoding import encode_jpeg, encode_label
+from psp.images.resize import shrunk, shrunk_labels
 
 SIDES = (640, 480, 320, 240, 160, 96)  # the long side; the largest that fits into MOST_BYTES
 MOST_BYTES = 260_000  # of a picture's three files: twelve are 4.2 MB in base64
@@ -110,20 +110,6 @@ def _rank(item: Candidate) -> tuple[float, int]:
     return item.miou, item.index
 
 
-def shrunk(label: Labels, side: int = SIDES[0]) -> Labels:
-    """Return class ids (H, W) with a long side of at most `side`, by nearest neighbors."""
-    return _resized(label, side, cv2.INTER_NEAREST_EXACT)
-
-
-def _resized(pixels: Labels, side: int, method: int) -> Labels:
-    height, width = pixels.shape[:2]
-    factor = side / max(height, width)
-    if factor >= 1:
-        return pixels
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    return np.asarray(cv2.resize(pixels, size, interpolation=method), np.uint8)
-
-
 def shown_pictures(
     candidates: Candidates, pictures: Sequence[PictureScore], shards: ShardSplit
 ) -> list[ShownPicture]:
@@ -141,9 +127,9 @@ def _files(why: str, prediction: Labels, shards: ShardSplit, index: int) -> Show
         files = ShownPicture(
             name=shards.names[index],
             why=why,
-            photo=encode_jpeg(_resized(photo, side, cv2.INTER_AREA), 82),
-            target=encode_label(shrunk(target, side)),
-            prediction=encode_label(shrunk(prediction, side)),
+            photo=encode_jpeg(shrunk(photo, side), 82),
+            target=encode_label(shrunk_labels(target, side)),
+            prediction=encode_label(shrunk_labels(prediction, side)),
         )
         if len(files.photo) + len(files.target) + len(files.prediction) <= MOST_BYTES:
             break

@@ -34,8 +34,11 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, channels, h, w) to logits (B, classes, h, w)."""
-        y = F.relu(self.bn(self.conv(x)), inplace=True)
-        logits: Tensor = self.classifier(self.dropout(y))
+        return self.classify(self.conv(x))
+
+    def classify(self, y: Tensor) -> Tensor:
+        """Map what the convolution gives, (B, width, h, w), to logits (B, classes, h, w)."""
+        logits: Tensor = self.classifier(self.dropout(F.relu(self.bn(y), inplace=True)))
         return logits
 
 

@@ -11,6 +11,8 @@ by two small matrices, one per axis. The concatenated map (4096 channels) never 
 stays one (512, 4096, 3, 3) tensor, and `plain=True` computes the paper's formula, as the reference.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -86,7 +88,7 @@ class PyramidConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_channels, h, w) to (B, out_channels, h, w)."""
         levels = [level(x) for level in self.levels]  # (B, width, bin, bin) each
-        return self._plain(x, levels) if self.plain else self._factored(x, levels)
+        return self._plain(x, levels) if self.plain else self.join(self.map_term(x), levels)
 
     def _plain(self, x: Tensor, levels: list[Tensor]) -> Tensor:
         spread = [
@@ -96,11 +98,17 @@ class PyramidConv(nn.Module):
         y: Tensor = self.conv(torch.cat([x, *spread], dim=1))  # (B, out_channels, h, w)
         return y
 
-    def _factored(self, x: Tensor, levels: list[Tensor]) -> Tensor:
-        map_weight, *level_weights = torch.split(
+    def map_term(self, x: Tensor) -> Tensor:
+        """Return what the map itself (B, in_channels, h, w) adds to the sum."""
+        weight = torch.split(self.conv.weight, self.widths, dim=1)[0]
+        # The bias is that of a folded batch norm.
+        return F.conv2d(x, weight, self.conv.bias, padding=1)
+
+    def join(self, y: Tensor, levels: Sequence[Tensor]) -> Tensor:
+        """Add what the levels, (B, width, bin, bin) each, contribute to the map's term."""
+        _, *level_weights = torch.split(
             self.conv.weight, self.widths, dim=1
         )  # (out_channels, width, 3, 3) each
-        y = F.conv2d(x, map_weight, self.conv.bias, padding=1)  # the bias of a folded batch norm
         if not level_weights:
             return y
         columns, down = [], []
@@ -110,11 +118,11 @@ class PyramidConv(nn.Module):
             matrix = weight.permute(0, 2, 3, 1).reshape(
                 -1, weight.shape[1]
             )  # (out_channels * 9, width)
-            taps = (matrix @ level.flatten(2)).view(len(x), -1, 3, 3, size, size)
-            taps = taps.transpose(3, 4).reshape(len(x), -1, 3 * size, 3 * size)
-            across = self.spread(x.shape[3], size, x)  # (w, 3 * bin)
+            taps = (matrix @ level.flatten(2)).view(len(y), -1, 3, 3, size, size)
+            taps = taps.transpose(3, 4).reshape(len(y), -1, 3 * size, 3 * size)
+            across = self.spread(y.shape[3], size, y)  # (w, 3 * bin)
             columns.append(taps @ across.T)  # (B, out_channels, 3 * bin, w)
-            down.append(self.spread(x.shape[2], size, x))  # (h, 3 * bin)
+            down.append(self.spread(y.shape[2], size, y))  # (h, 3 * bin)
         return y + torch.cat(down, dim=1) @ torch.cat(columns, dim=2)
 
     def spread(self, length: int, bins: int, like: Tensor) -> Tensor:
