@@ -93,7 +93,7 @@ def _assumed(network: ImportedNetwork, sizes: PictureSizes, card: Card) -> list[
     if network.procedure and network.procedure.resize is None:
         size = sizes.base_size and f"resized to a long side of {sizes.base_size}"
         assumed.append(f"pictures {size or 'at their own size'}, as card {card.name} has it")
-    if network.procedure and network.crop is None:
+    if network.assumed and network.crop is None:
         assumed.append(f"a crop of {sizes.crop}")
     return [f"assumed, as the file does not say it: {'; '.join(assumed)}"] if assumed else []
 

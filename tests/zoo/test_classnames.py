@@ -157,7 +157,7 @@ def test_one_line_says_all_that_a_file_without_configuration_leaves_open(tmp_pat
         assert assumed in text
     assert text in read_weights(tmp_path / "w.safetensors")[0].source
     (tmp_path / "c.py").write_text(
-        "head = dict(type='PSPHead')\ncrop_size = (512, 512)\n"
+        "head = dict(type='PSPHead')\ncrop_size = (512, 1024)\n"
         "model = dict(test_cfg=dict(mode='whole'))\n"
         "test_pipeline = [dict(type='Resize', scale=(520, 520), keep_ratio=True)]\n"
     )
