@@ -59,14 +59,16 @@ def import_weights(
         network = importer.read(saved)
         _check_class_count(network, card)
         network = _in_card_order(network, card, by_raw_values)
-        network = replace(network, remarks=(*network.remarks, *_left(saved)))
+        said = (*network.remarks, *_other(network, card), *_left(saved))
+        network = replace(network, remarks=said)
         tensors = _checked_tensors(network)
     except PspError as error:
         names_file = any(str(error).startswith(str(file)) for file in files)
         raise error if names_file else PspError(f"{source}: {error}") from None
     if sizes is None:
         config = resolve(card.recipe_named(recipe), {}, recipe or card.recipe_name)
-        sizes = PictureSizes(network.crop or config.augmentation.crop, config.data.base_size)
+        base_size = network.base_size or config.data.base_size
+        sizes = PictureSizes(network.crop or config.augmentation.crop, base_size)
         network = replace(network, remarks=(*_assumed(network, sizes, card), *network.remarks))
     checksums = [f"{file.name}, SHA-256 {file_sha256(file)}" for file in files]
     header = Header(
@@ -112,6 +114,16 @@ def _left(saved: SavedNetwork) -> list[str]:
     if beside:
         remarks.append(f"tensors beside the network are not used: {', '.join(beside[:4])}")
     return remarks
+
+
+def _other(network: ImportedNetwork, card: Card) -> list[str]:
+    """Return a remark where the file names a data set that is not the card's."""
+    if network.card in (None, card.name) or network.classes is not None:
+        return []
+    return [
+        f"it was trained on what card {network.card} is of, and the file does not name its "
+        f"classes: they are taken to be in the order of card {card.name}"
+    ]
 
 
 def _check_class_count(network: ImportedNetwork, card: Card) -> None:

@@ -15,7 +15,8 @@ from psp.model.architecture import Architecture
 from psp.model.pspnet import build
 from psp.model.weights import load_network, read_weights
 from psp.zoo.import_weights import import_weights
-from psp.zoo.importers.semseg import read_semseg
+from psp.zoo.importers.importer import SavedNetwork
+from psp.zoo.importers.semseg import read, read_semseg
 
 pytestmark = pytest.mark.slow  # whole networks are read
 
@@ -69,6 +70,23 @@ def semseg_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("semseg") / "train_epoch_50.pth"
     torch.save({"epoch": 50, "state_dict": state}, path)
     return path, network
+
+
+def test_sizes_are_those_of_the_configuration_beside_a_semseg_checkpoint(semseg_file):
+    path, _ = semseg_file
+    config = path.parent / "voc.yaml"
+    text = "DATA:\n  classes: {}\nTRAIN:\n  zoom_factor: 8\nTEST:\n  test_h: 65\n  test_w: 65\n"
+    try:
+        config.write_text(text.format(21) + "  base_size: 100\n")
+        found = read(SavedNetwork(path))
+        assert (found.crop, found.base_size) == (65, 100) and "voc.yaml" in found.remarks[0]
+        config.write_text(text.format(19))
+        found = read(SavedNetwork(path))
+        assert found.crop is None and "19 classes" in found.remarks[0]
+        config.write_text("zoom_factor: [")
+        assert "voc.yaml" in read(SavedNetwork(path)).remarks[0]
+    finally:
+        config.unlink()
 
 
 def test_a_semseg_checkpoint_becomes_weights_that_psp_runs(semseg_file, tmp_path, psp):

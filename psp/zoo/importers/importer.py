@@ -34,6 +34,8 @@ class ImportedNetwork:
     remarks: tuple[str, ...] = ()  # what the import changed
     procedure: Published | None = None  # its own test procedure, where that is not semseg's
     assumed: tuple[str, ...] = ()  # what the file does not say, and most networks of its kind have
+    base_size: int | None = None  # of its test, if the file has it
+    card: str | None = None  # the shipped card of the data set that the file names
     kind: str = field(kw_only=True)  # the name of its importer
 
 

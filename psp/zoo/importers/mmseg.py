@@ -20,6 +20,7 @@ from psp.errors import PspError
 from psp.model.architecture import Architecture
 from psp.model.backbones.resnet import backbone_of
 from psp.model.preprocessing import IMAGENET, Preprocessing
+from psp.zoo.configs.beside import mmseg_beside
 from psp.zoo.importers.importer import (
     ImportedNetwork,
     Importer,
@@ -27,7 +28,7 @@ from psp.zoo.importers.importer import (
     renamed,
     sizes,
 )
-from psp.zoo.importers.mmseg_config import config_beside, read_test
+from psp.zoo.importers.mmseg_config import configured_card, configured_classes, read_test
 
 BINS = (1, 2, 3, 6)
 MODULES = {
@@ -81,10 +82,16 @@ def read(saved: SavedNetwork) -> ImportedNetwork:
     config = meta.get("config", meta.get("cfg"))
     remarks: tuple[str, ...] = ()
     if not isinstance(config, str):
-        config, name = config_beside(saved.path)
-        remarks = (f"the configuration beside it is taken: {name}",) if name else ()
+        config, name, missing = mmseg_beside(saved.path)
+        remarks = (f"the configuration beside it is taken: {name}", *missing) if name else ()
     network = read_mmseg(saved.tensors, config)
-    return replace(network, classes=_class_names(meta), remarks=(*remarks, *network.remarks))
+    names = _class_names(meta) or configured_classes(config)
+    return replace(
+        network,
+        classes=names,
+        card=configured_card(config),
+        remarks=(*remarks, *network.remarks),
+    )
 
 
 def _class_names(meta: Mapping[str, Any]) -> tuple[str, ...] | None:

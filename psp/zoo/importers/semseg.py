@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from torch import Tensor
 
 from psp.errors import PspError
 from psp.model.architecture import Architecture
 from psp.model.backbones.resnet import backbone_of
+from psp.zoo.configs.beside import semseg_beside
+from psp.zoo.configs.semseg import read_semseg_config
 from psp.zoo.importers.importer import ImportedNetwork, Importer, SavedNetwork, sizes
 
 STEM = {"0": "conv1", "1": "bn1", "3": "conv2", "4": "bn2", "6": "conv3", "7": "bn3"}
@@ -21,8 +24,29 @@ def recognizes(saved: SavedNetwork) -> bool:
 
 
 def read(saved: SavedNetwork) -> ImportedNetwork:
-    """Read the network. Raises PspError for an unknown tensor name."""
-    return read_semseg(saved.tensors)
+    """Read the network, and the sizes in the configuration beside it, if there is one.
+
+    Raises PspError for an unknown tensor name.
+    """
+    network = read_semseg(saved.tensors)
+    path = semseg_beside(saved.path)
+    if path is None:
+        return network
+    try:
+        config = read_semseg_config(path)
+    except PspError as error:
+        return replace(network, remarks=(f"the configuration beside it is not used: {error}",))
+    if config.classes not in (None, network.architecture.classes):
+        remark = f"{path.name} beside it is not used: it is of {config.classes} classes"
+        return replace(network, remarks=(remark,))
+    base_size = config.settings.get("base_size")
+    return replace(
+        network,
+        crop=config.test_crop,
+        base_size=base_size if isinstance(base_size, int) else None,
+        card=config.card,
+        remarks=(f"crop and base size are those of {path.name} beside it",),
+    )
 
 
 def read_semseg(tensors: Mapping[str, Tensor]) -> ImportedNetwork:
