@@ -1,5 +1,6 @@
 """Import of a PSPNet that another program saved; the file's contents tell which program."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from psp.model.procedure import Published
 from psp.model.pspnet import build
 from psp.model.weights import Header, check_header, save_weights
 from psp.settings.sources import resolve
-from psp.zoo.importers.classnames import class_positions, remarks
+from psp.zoo.importers.classnames import class_positions, color_remarks, remarks
 from psp.zoo.importers.importer import ImportedNetwork, SavedNetwork
 from psp.zoo.importers.registry import find_importer
 from psp.zoo.tensors import first_of, mismatches, other_states
@@ -148,7 +149,7 @@ def _in_card_order(network: ImportedNetwork, card: Card, by_raw_values: bool) ->
     else:
         _check_order(network, card)
         if names is None:
-            return network
+            return replace(network, remarks=(*said, *_colors(network, card, None)))
         positions = _positions(network, names, card)
     order = torch.tensor(positions)
     tensors = {
@@ -157,8 +158,17 @@ def _in_card_order(network: ImportedNetwork, card: Card, by_raw_values: bool) ->
         else tensor
         for name, tensor in network.tensors.items()
     }
-    notes = (*said, *remarks(names, card.names, positions))
+    colors = _colors(network, card, positions)
+    notes = (*said, *remarks(names, card.names, positions), *colors)
     return replace(network, tensors=tensors, remarks=notes)
+
+
+def _colors(network: ImportedNetwork, card: Card, positions: Sequence[int] | None) -> list[str]:
+    """Return a remark on colors that are not the card's. PspError as `color_remarks`."""
+    try:
+        return color_remarks(network.palette, card.palette, positions)
+    except PspError as error:
+        raise PspError(f"{network.what}, but {error}. Name its data set: --card CARD") from None
 
 
 def _positions(network: ImportedNetwork, names: tuple[str, ...], card: Card) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from psp.data.cardfile import find_card
 from psp.errors import PspError
 from psp.model.weights import read_weights
 from psp.zoo.import_weights import import_weights
-from psp.zoo.importers.classnames import class_positions, remarks
+from psp.zoo.importers.classnames import class_positions, color_remarks, remarks
 
 CONTEXT = find_card("context60").names
 # mmsegmentation's names, by the alphabet as its converter numbers them.
@@ -28,6 +28,16 @@ def test_case_blanks_and_hyphens_make_no_other_class():
     assert class_positions(("Wall", "bed ", "window", "traffic_light"), ours) == (0, 1, 2, 3)
     assert class_positions(("window", "traffic-light", "bed", "wall"), ours) == (3, 2, 0, 1)
     assert remarks(("Wall", "bed ", "window", "traffic_light"), ours, (0, 1, 2, 3)) == []
+
+
+def test_colors_tell_an_order_that_no_names_do():
+    red, green, blue = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    ours = (red, green, blue)
+    assert color_remarks(None, ours, None) == color_remarks(ours, ours, None) == []
+    assert color_remarks((green, blue, red), ours, (2, 0, 1)) == []
+    assert "1 classes" in color_remarks((red, green, (1, 2, 3)), ours, None)[0]
+    with pytest.raises(PspError, match="another order"):
+        color_remarks((green, blue, red), ours, None)
 
 
 def test_a_similar_name_is_no_proof():

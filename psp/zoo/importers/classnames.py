@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from psp.errors import PspError
 
+Color = tuple[int, int, int]
 # Names in published files that are other spellings of a card's: (theirs, the card's).
 SPELLINGS = frozenset(
     {
@@ -75,6 +76,24 @@ def remarks(theirs: Sequence[str], ours: Sequence[str], positions: Sequence[int]
         more = f" and {len(renamed) - 4} more" if len(renamed) > 4 else ""
         sentences.append(f"classes with another name in the card: {', '.join(renamed[:4])}{more}")
     return sentences
+
+
+def color_remarks(
+    theirs: Sequence[Color] | None, ours: Sequence[Color], positions: Sequence[int] | None
+) -> list[str]:
+    """Return a remark where a file's colors are not the card's; `positions` as above, if known.
+
+    Raises PspError where the positions are not known, and the colors are the card's in another
+    order: then the classes are, too.
+    """
+    if theirs is None or len(theirs) != len(ours):
+        return []
+    if positions is None:
+        if list(theirs) != list(ours) and sorted(theirs) == sorted(ours):
+            raise PspError("it names no classes, and its colors are the card's in another order")
+        positions = range(len(ours))
+    other = sum(theirs[position] != ours[i] for i, position in enumerate(positions))
+    return [f"its colors of {other} classes are not the card's, which are kept"] if other else []
 
 
 def _plain(name: str) -> str:

@@ -15,6 +15,7 @@ from psp.errors import PspError
 from psp.model.architecture import Architecture
 from psp.model.preprocessing import IMAGENET, Preprocessing
 from psp.model.procedure import Published
+from psp.zoo.importers.classnames import Color
 from psp.zoo.tensors import read_checkpoint
 
 
@@ -35,6 +36,7 @@ class ImportedNetwork:
     procedure: Published | None = None  # its own test procedure, where that is not semseg's
     assumed: tuple[str, ...] = ()  # what the file does not say, and most networks of its kind have
     base_size: int | None = None  # of its test, if the file has it
+    palette: tuple[Color, ...] | None = None  # in the order of the channels, if the file has it
     card: str | None = None  # the shipped card of the data set that the file names
     kind: str = field(kw_only=True)  # the name of its importer
 

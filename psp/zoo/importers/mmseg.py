@@ -21,6 +21,7 @@ from psp.model.architecture import Architecture
 from psp.model.backbones.resnet import backbone_of
 from psp.model.preprocessing import IMAGENET, Preprocessing
 from psp.zoo.configs.beside import mmseg_beside
+from psp.zoo.importers.classnames import Color
 from psp.zoo.importers.importer import (
     ImportedNetwork,
     Importer,
@@ -89,6 +90,7 @@ def read(saved: SavedNetwork) -> ImportedNetwork:
     return replace(
         network,
         classes=names,
+        palette=_palette(meta),
         card=configured_card(config),
         remarks=(*remarks, *network.remarks),
     )
@@ -101,6 +103,20 @@ def _class_names(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
     if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) for name in names):
         return None
     return tuple(names)
+
+
+def _palette(meta: Mapping[str, Any]) -> tuple[Color, ...] | None:
+    """Return the colors in the metadata of a checkpoint, if they are three numbers each."""
+    data = meta.get("dataset_meta")
+    colors = meta.get("PALETTE") or (data.get("palette") if isinstance(data, dict) else None)
+    if not isinstance(colors, (tuple, list)):
+        return None
+    found = [
+        (color[0], color[1], color[2])
+        for color in colors
+        if isinstance(color, (tuple, list)) and [type(value) for value in color] == [int] * 3
+    ]
+    return tuple(found) if len(found) == len(colors) else None
 
 
 def read_mmseg(tensors: Mapping[str, Tensor], config: str = "") -> ImportedNetwork:
