@@ -28,9 +28,11 @@ def test_crops_of_any_side_are_windows_where_corners_are_not_aligned():
     [
         ("ade20k", "whole", None, "2048x512", 512, 0.01),
         ("voc2012", "whole", None, "2048x512", 512, 0.01),
-        ("cityscapes", "769x769", "513", "2049x1025", 769, 0.01),
-        ("context", "480x480", "320", "520x520", 480, 0.004),
-        ("context60", "480x480", "320", "520x520", 480, 0.004),
+        ("cityscapes", "769x769", "513x513", "2049x1025", 769, 0.01),
+        ("context", "480x480", "320x320", "520x520", 480, 0.004),
+        ("cocostuff10k", "whole", None, "2048x512", 512, 0.01),
+        ("cocostuff164k", "whole", None, "2048x512", 512, 0.01),
+        ("context60", "480x480", "320x320", "520x520", 480, 0.004),
     ],
 )
 def test_mmsegmentations_recipes_train_and_test_as_its_configs(
