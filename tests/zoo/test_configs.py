@@ -142,6 +142,8 @@ optim_wrapper = dict(_delete_=True, type='AmpOptimWrapper', accumulative_counts=
     paramwise_cfg=dict(custom_keys=dict(head=dict(lr_mult=10.))))
 param_scheduler = [dict(type='LinearLR', start_factor=0.1), dict(type='MultiStepLR')]
 custom_hooks = [dict(type='EMAHook')]
+load_from = 'best.pth'
+randomness = dict(seed=3)
 for step in extra:
     step['prob'] = 1
 """
@@ -158,11 +160,14 @@ for step in extra:
         "LinearLR",
         "MultiStepLR",
         "EMAHook",
+        "best.pth",
         "not an assignment",
         "computed",
     ):
         assert word in said, word
-    assert found.settings["batch"] == 8 and "lr" not in found.settings
+    assert (
+        found.settings["batch"] == 8 and found.settings["seed"] == 3 and "lr" not in found.settings
+    )
     assert (found.settings["scale_min"], found.settings["scale_max"]) == (0.1, 0.3)
 
 

@@ -77,7 +77,7 @@ def shown(value: Any) -> str:
     """Return a value of a stranger's file for a message: one short line."""
     if value is None or value is UNKNOWN:
         return "something computed"
-    text = " ".join(show(value).split())
+    text = " ".join(show(dict(value) if isinstance(value, Mapping) else value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -15,6 +15,7 @@ from psp.zoo.configs.mmseg_pipeline import take_pipeline
 from psp.zoo.configs.python_text import as_text, at, read_config
 from psp.zoo.importers.mmseg_config import card_of, data_set, read_test
 
+UNKNOWN_PARTS = ("multi_grid", "dcn", "plugins", "avg_down", "deep_stem")
 GPUS = 4  # of its own trainings
 IMAGENET = ("open-mmlab://resnet", "torchvision://resnet")
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
@@ -44,6 +45,9 @@ def read_mmseg_config(path: Path) -> ForeignConfig:
     _data_set(config, values)
     take_pipeline(config, values)
     _test(config, values)
+    config.take("seed", at(values, "randomness", "seed") or values.get("seed"))
+    if values.get("load_from"):
+        config.lack(f"load_from {shown(values['load_from'])}: start from it with --init")
     for name in ("custom_hooks", "optimizer_config", "fp16"):
         content = values.get(name)
         for item in content if isinstance(content, list) else [content] if content else []:
@@ -70,6 +74,9 @@ def _network(config: ForeignConfig, values: Mapping[str, Any]) -> None:
         for key, usual in (("strides", [1, 2, 1, 1]), ("dilations", [1, 1, 2, 4])):
             if key in backbone and list(backbone[key] or []) != usual:
                 config.lack(f"backbone: {key}={shown(backbone[key])}; psp's have {shown(usual)}")
+        for key in UNKNOWN_PARTS:
+            if backbone.get(key):
+                config.lack(f"backbone: {key}={shown(backbone[key])}")
         if backbone.get("norm_eval"):
             config.take("freeze_norm", "backbone")
         stages = backbone.get("frozen_stages", -1)
@@ -91,6 +98,9 @@ def _network(config: ForeignConfig, values: Mapping[str, Any]) -> None:
         config.lack(f"decode_head: channels={shown(head['channels'])}; psp's has 512")
     classes = head.get("num_classes")
     config.classes = classes if type(classes) is int else None
+    other = table(model.get("auxiliary_head")).get("dropout_ratio", head.get("dropout_ratio"))
+    if other != head.get("dropout_ratio"):
+        config.lack(f"auxiliary_head: dropout_ratio={shown(other)}; psp's heads have the same")
     _preprocessing(config, values)
     init = model.get("pretrained") or table(backbone.get("init_cfg")).get("checkpoint")
     if init is None or str(init).startswith(IMAGENET):

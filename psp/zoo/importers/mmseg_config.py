@@ -42,11 +42,13 @@ CARDS = {
     "BDD100KDataset": "bdd100k",
     "COCOStuffDataset": "cocostuff164k",
 }
+WRAPPERS = ("ConcatDataset", "RepeatDataset")
 DATA_SETS = (
     ("train_dataloader", "dataset"),
     ("train_dataloader", "dataset", "dataset"),
     ("test_dataloader", "dataset"),
     ("data", "train"),
+    ("data", "train", "dataset"),
     ("data", "test"),
 )
 
@@ -142,7 +144,7 @@ def _crop(values: Mapping[str, Any]) -> int | None:
 def data_set(values: Mapping[str, Any]) -> str | None:
     """Return the type of the data set that a configuration's variables name."""
     named = [values.get("dataset_type"), *(at(values, *path, "type") for path in DATA_SETS)]
-    return next((kind for kind in named if isinstance(kind, str)), None)
+    return next((k for k in named if isinstance(k, str) and k not in WRAPPERS), None)
 
 
 def card_of(values: Mapping[str, Any]) -> str | None:
