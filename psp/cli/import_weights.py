@@ -55,7 +55,6 @@ def import_command(
             f"{source}: say what to write, and which data set it was trained on: psp import "
             f"{source} OUT.safetensors --card CARD"
         )
-    from psp.cli.console import say
     from psp.zoo.import_weights import import_weights
 
     check_new_file(out, ".safetensors", overwrite)
@@ -65,14 +64,21 @@ def import_command(
     else:
         print(out)
     if not quiet:
-        say(f"{source}: {imported.what}")
-        for remark in imported.remarks:
-            say(remark)
-        if imported.procedure:
-            say(f"its own procedure, the default: {imported.procedure.description}")
-        if imported.unused:
-            say(f"not part of the network, ignored: {', '.join(imported.unused)}")
-        say(f"next: psp predict PHOTOS -m {out}")
+        _say(source, out, imported)
+
+
+def _say(source: Path, out: Path, imported: "ImportedNetwork") -> None:
+    """Say what was imported, and what is worth knowing of it."""
+    from psp.cli.console import say
+
+    say(f"{source}: {imported.what}")
+    for remark in imported.remarks:
+        say(remark)
+    if imported.procedure:
+        say(f"its own procedure, the default: {imported.procedure.description}")
+    if imported.unused:
+        say(f"not part of the network, ignored: {', '.join(imported.unused)}")
+    say(f"next: psp predict PHOTOS -m {out}")
 
 
 def _is_config(source: Path) -> bool:
