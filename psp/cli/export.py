@@ -23,7 +23,7 @@ def export_command(
     size: Annotated[
         str | None,
         typer.Option(
-            help="Height and width of the input. Default: the training crop.", metavar="HxW"
+            help="Width and height of the input. Default: the training crop.", metavar="WxH"
         ),
     ] = None,
     overwrite: Overwrite = False,
@@ -45,7 +45,7 @@ def export_command(
         print(json.dumps(record))
     else:
         print(out)
-    height, width = exported.size
+    width, height = exported.size
     remark(
         f"images: float32 (batch, 3, {height}, {width}), normalized as described in its metadata; "
         f"logits: (batch, {len(exported.header.classes)}, {height}, {width})"

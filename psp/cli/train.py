@@ -46,8 +46,11 @@ def train_command(
         str | None, typer.Option(help=f"{', '.join(BACKBONES)}.", metavar="NAME")
     ] = None,
     crop: Annotated[
-        int | None,
-        typer.Option(help="Side of the training crop, a multiple of 8 plus 1.", metavar="N"),
+        str | None,
+        typer.Option(
+            help="Side of the training crop, or both: 473, 1001x505. Multiples of 8 plus 1.",
+            metavar="SIZE",
+        ),
     ] = None,
     batch: Annotated[
         str | None,

@@ -17,6 +17,7 @@ from psp.data.card import IGNORE
 from psp.data.photometric import Distortion, distort, draw
 from psp.data.warp import warp_picture
 from psp.settings.augmentation import Augmentation
+from psp.settings.size import Size
 
 _NEAREST = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
 PLACES = 10  # of a crop that are tried, so that no class has too large a share
@@ -43,8 +44,10 @@ def choose(settings: Augmentation, height: int, width: int, rng: np.random.Gener
     )  # uniform, as semseg
     scale *= settings.resized.factor(height, width)
     top, left = (
-        _offset(round(side * scale), settings.crop, position, settings.placed)
-        for side, position in ((height, down), (width, right))
+        _offset(round(side * scale), crop, position, settings.placed)
+        for side, crop, position in zip(
+            (height, width), settings.size.shape, (down, right), strict=True
+        )
     )
     turned = rotated < settings.rotate_probability
     return Choice(
@@ -72,13 +75,13 @@ def limited(
     height, width = label.shape
     sides = round(height * choice.scale), round(width * choice.scale)
     for _ in range(PLACES):
-        target = _warped(label, matrix(choice, height, width), settings.crop)
+        target = _warped(label, matrix(choice, height, width), settings.size)
         counts = np.bincount(target.ravel(), minlength=IGNORE + 1)[:IGNORE]
         if (counts > 0).sum() > 1 and counts.max() < settings.class_limit * counts.sum():
             break
         top, left = (
-            _offset(side, settings.crop, position, settings.placed)
-            for side, position in zip(sides, rng.random(2), strict=True)
+            _offset(side, crop, position, settings.placed)
+            for side, crop, position in zip(sides, settings.size.shape, rng.random(2), strict=True)
         )
         choice = replace(choice, top=top, left=left)
     return choice
@@ -119,27 +122,26 @@ def _shift(x: float, y: float) -> NDArray[np.float64]:
 
 def apply(
     choice: Choice,
-    crop: int,
+    size: Size,
     image: NDArray[np.uint8],
     label: NDArray[np.uint8],
     fill: tuple[int, int, int],
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return the crop: image uint8 (crop, crop, 3), bilinear; label uint8 (crop, crop), nearest.
+    """Return a crop of that size: image uint8 (h, w, 3), bilinear; label uint8 (h, w), nearest.
 
     Outside the picture the image is `fill` and the label 255.
     """
     height, width = label.shape
     to_picture = matrix(choice, height, width)
-    size = (crop, crop)
-    target = _warped(label, to_picture, crop)
+    target = _warped(label, to_picture, size)
     # A constant border would be blended into the picture's edge, so the edge is repeated, and the
     # outside is filled afterwards.
-    picture = warp_picture(image, to_picture, crop, crop)
+    picture = warp_picture(image, to_picture, *size.shape)
     if choice.blur:
         picture = np.asarray(cv2.GaussianBlur(picture, (5, 5), 0), np.uint8)
     if choice.distortion:
         picture = distort(picture, choice.distortion)
-    if not _inside(to_picture, crop, height, width):
+    if not _inside(to_picture, size, height, width):
         outside = cv2.warpAffine(
             np.zeros_like(label),
             to_picture,
@@ -148,18 +150,18 @@ def apply(
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=1,
         )
-        cv2.copyTo(_plain(crop, fill), outside, picture)
+        cv2.copyTo(_plain(size, fill), outside, picture)
     return picture, target
 
 
 def _warped(
-    label: NDArray[np.uint8], to_picture: NDArray[np.float64], crop: int
+    label: NDArray[np.uint8], to_picture: NDArray[np.float64], size: Size
 ) -> NDArray[np.uint8]:
     """Return the crop of a label, 255 outside of it."""
     return cv2.warpAffine(  # type: ignore[return-value]  # OpenCV's types do not keep uint8
         label,
         to_picture,
-        (crop, crop),
+        size,
         flags=_NEAREST,
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=IGNORE,
@@ -167,14 +169,14 @@ def _warped(
 
 
 @lru_cache(maxsize=1)
-def _plain(crop: int, fill: tuple[int, int, int]) -> NDArray[np.uint8]:
+def _plain(size: Size, fill: tuple[int, int, int]) -> NDArray[np.uint8]:
     """Return a picture with the color `fill` everywhere."""
-    return np.full((crop, crop, 3), fill, np.uint8)
+    return np.full((*size.shape, 3), fill, np.uint8)
 
 
-def _inside(to_picture: NDArray[np.float64], crop: int, height: int, width: int) -> bool:
+def _inside(to_picture: NDArray[np.float64], size: Size, height: int, width: int) -> bool:
     """Whether the whole crop is inside the picture, that is, its four corners are."""
-    last = crop - 1
-    corners = to_picture @ np.array([[0, last, 0, last], [0, 0, last, last], [1, 1, 1, 1]])
+    right, low = size.width - 1, size.height - 1
+    corners = to_picture @ np.array([[0, right, 0, right], [0, 0, low, low], [1, 1, 1, 1]])
     x, y = corners
     return bool(x.min() >= 0 and y.min() >= 0 and x.max() <= width - 1 and y.max() <= height - 1)

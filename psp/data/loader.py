@@ -79,7 +79,7 @@ class Crops(Dataset[Crop | PspError]):
         return [self.split.names[self.index(number)] for number in numbers]
 
     def __getitem__(self, number: int) -> Crop | PspError:
-        """Return image uint8 (crop, crop, 3) RGB and label uint8 (crop, crop).
+        """Return image uint8 (h, w, 3) RGB and label uint8 (h, w), of the crop's size.
 
         An error is returned, not raised: torch would wrap it in a worker's traceback.
         """
@@ -95,10 +95,10 @@ class Crops(Dataset[Crop | PspError]):
         height, width = label.shape
         choice = choose(self.settings, height, width, rng)
         choice = limited(choice, self.settings, label, rng)
-        crop = self.settings.crop
-        rows, _ = shown(matrix(choice, height, width), crop, crop, height, width)
+        size = self.settings.size
+        rows, _ = shown(matrix(choice, height, width), *size.shape, height, width)
         image = self.split.image_rows(index, rows)
-        return apply(choice, self.settings.crop, image, label, self.fill)
+        return apply(choice, size, image, label, self.fill)
 
 
 @lru_cache(maxsize=2)  # a batch may contain the end of an epoch
@@ -109,7 +109,7 @@ def _permutation(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
 def batches(
     crops: Crops, batch: int, steps: range, workers: int, *, pin: bool, share: Share | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the batches of `steps`: images uint8 (batch, crop, crop, 3), labels uint8 (…).
+    """Yield the batches of `steps`: images uint8 (batch, h, w, 3), labels uint8 (batch, h, w).
 
     A step of several micro-batches is as many steps of smaller batches here. One of several ranks
     gets its `share` of each batch, contiguous samples: all ranks together get the batch.

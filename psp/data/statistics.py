@@ -12,6 +12,7 @@ from psp.data.card import Card
 from psp.data.manifest import read_manifest
 from psp.data.shards import ShardSplit
 from psp.data.stored_card import card_from_dict
+from psp.settings.size import Size
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class SplitStatistics:
 
     `pixels` int64 (classes + 1,): number of pixels of each class, the last entry is ignore.
     `pictures` int64 (classes,): number of pictures with pixels of the class. `smallest`, `median`
-    and `largest`: (height, width) of the pictures with that rank by area.
+    and `largest`: sizes of the pictures with that rank by area.
     """
 
     name: str
@@ -31,9 +32,9 @@ class SplitStatistics:
     bytes: int
     pixels: NDArray[np.int64]
     pictures: NDArray[np.int64]
-    smallest: tuple[int, int]
-    median: tuple[int, int]
-    largest: tuple[int, int]
+    smallest: Size
+    median: Size
+    largest: Size
 
     def to_dict(self) -> dict[str, Any]:
         """Return the statistics as a JSON object."""
@@ -106,9 +107,9 @@ def _count(folder: Path, split: str, card: Card, entry: Mapping[str, Any]) -> Sp
     all_sizes = np.concatenate(sizes)
     order = np.argsort(all_sizes.astype(np.int64).prod(axis=1), kind="stable")
 
-    def rank(position: int) -> tuple[int, int]:
+    def rank(position: int) -> Size:
         height, width = all_sizes[order[position]]
-        return int(height), int(width)
+        return Size(int(width), int(height))
 
     return SplitStatistics(
         name=split,

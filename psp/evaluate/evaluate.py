@@ -287,7 +287,7 @@ def _file_name(request: EvaluateRequest, header: Header, procedure: Procedure, s
     """Return {split}-{procedure}, followed by whatever differs from the weights' defaults."""
     name = f"{split}-{procedure.label}"
     usual = Choice(named=procedure.name, scales=procedure.scales)(header)
-    if procedure.crop != header.crop:
+    if procedure.crop != usual.crop:
         name += f"-crop{procedure.crop}"
     elif procedure.windows != usual.windows:
         name += f"-{procedure.windows}"

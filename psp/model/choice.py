@@ -6,6 +6,7 @@ from psp.errors import PspError
 from psp.model.procedure import Procedure, Published
 from psp.model.weights import Header
 from psp.settings.resize import parse_resize
+from psp.settings.size import Sides, size_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,7 @@ class Choice:
         own = several and rules.own_sizes
         resize = None if own else carried.resize
         return Procedure(
-            crop=header.crop,
+            crop=_side(header.crop),
             base_size=None if own or resize else header.base_size,
             max_side=None if own or resize else header.max_side,
             scales=rules.scales if self.multi_scale else self.scales or (1.0,),
@@ -91,8 +92,14 @@ class Choice:
         windows = self.windows or ("square" if self.crop is not None else None)
         if windows is None:
             return replace(fixed, stride=self.stride) if self.stride else fixed
-        crop = header.crop if self.crop is None else self.crop
-        windows = _square(crop, windows, header.architecture.align_corners)
+        crop = _side(header.crop) if self.crop is None else self.crop
+        if crop is None and windows == "square":
+            raise PspError(
+                f"--windows square: the network was trained on crops of {header.crop}, and its "
+                "windows are as large. Leave it out, or give a side: --crop N"
+            )
+        if crop is not None:
+            windows = _square(crop, windows, header.architecture.align_corners)
         return replace(fixed, crop=crop, windows=windows, stride=self.stride)
 
     def _sized(self, chosen: Procedure, header: Header) -> Procedure:
@@ -109,12 +116,20 @@ class Choice:
         return replace(chosen, base_size=None, resize=self.resize, max_side=None)
 
 
-def _square(crop: int, windows: str, align_corners: bool) -> str:
+def _side(crop: Sides) -> int | None:
+    """Return the side of a square crop; None of another."""
+    return crop if isinstance(crop, int) else None
+
+
+def _square(crop: Sides, windows: str, align_corners: bool) -> str:
     """Return the windows; square ones by both sides where only they may have any side.
 
-    The authors' square windows are 8n+1 and padded, for networks that align corners.
+    The authors' square windows are 8n+1 and padded, for networks that align corners. For networks
+    whose crops are no squares, they are as large as those.
     """
-    if windows == "square" and crop % 8 != 1 and not align_corners:
+    if windows == "square" and isinstance(crop, str):
+        return crop
+    if windows == "square" and size_of(crop).width % 8 != 1 and not align_corners:
         return f"{crop}x{crop}"
     return windows
 

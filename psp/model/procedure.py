@@ -8,6 +8,7 @@ from psp.model.procedures.registry import PROCEDURES, find_rules
 from psp.model.procedures.rules import PAPER_SCALES, Rules
 from psp.settings.augmentation import nearest_crops
 from psp.settings.resize import LARGEST_SIDE, Target, parse_resize, width_height
+from psp.settings.size import Size
 
 __all__ = ["PAPER_SCALES", "PROCEDURES", "Procedure", "other_scale"]
 
@@ -25,15 +26,15 @@ class Procedure:
     `name` is whose rules are followed (`psp.model.procedures`): in `torch` the probabilities of the
     mirrored windows are averaged, in `caffe` their logits are summed, and so on.
 
-    `windows`: `square` with the side `crop`; `whole`, one window as large as the picture; or
-    WIDTHxHEIGHT. They start every `stride` pixels (one number, or WIDTHxHEIGHT), two thirds of
-    their side if None. `resize`: short:N, or WIDTHxHEIGHT to fit inside, turned as the picture is.
-    `blend`: overlapping windows count the same (`uniform`), or less towards those of their borders
+    `windows`: `square` with the side `crop`, which counts for nothing else; `whole`, one window as
+    large as the picture; or WIDTHxHEIGHT. They start every `stride` pixels (one number, or
+    WIDTHxHEIGHT), two thirds of their side if None. `resize`: short:N, or WIDTHxHEIGHT to fit
+    inside, turned as the picture is. `blend`: overlapping windows count the same (`uniform`), or less towards those of their borders
     behind which another window continues (`taper`). `changed` says which of all this is not what
     the named procedure has; nothing depends on it.
     """
 
-    crop: int
+    crop: int | None
     base_size: int | None = None
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
@@ -52,6 +53,8 @@ class Procedure:
         if not all(isinstance(scale, (int, float)) for scale in self.scales):
             raise PspError(f"--scales {self.scales}: numbers between 0.05 and 10.")
         if self.windows == "square":
+            if self.crop is None:
+                raise PspError("--windows square: give their side: --crop N.")
             if self.crop > 4097:
                 raise PspError(f"--crop {self.crop}: 4097 at most.")
             if self.crop < 9 or self.crop % 8 != 1:
@@ -84,7 +87,7 @@ class Procedure:
             raise PspError(f"--stride {self.stride}: a whole picture is one window. Leave it out")
         if any(step > side for step, side in zip(stride, window, strict=True)):
             raise PspError(
-                f"--stride {self.stride}: windows of {window[0]}x{window[1]} would leave pixels "
+                f"--stride {self.stride}: windows of {window} would leave pixels "
                 "out. The stride can be as large as the window at most"
             )
 
@@ -108,14 +111,15 @@ class Procedure:
         return find_rules(self.name)
 
     @property
-    def window(self) -> tuple[int, int] | None:
+    def window(self) -> Size | None:
         """A window's width and height; None: as large as the picture."""
         if self.windows == "square":
-            return self.crop, self.crop
+            assert self.crop is not None  # checked above
+            return Size(self.crop, self.crop)
         return parse_windows(self.windows)
 
     @property
-    def steps(self) -> tuple[int, int] | None:
+    def steps(self) -> Size | None:
         """The stride across and down; None: two thirds of the window."""
         return parse_stride(self.stride)
 
@@ -211,14 +215,14 @@ class Published:
         return ", ".join(parts)
 
 
-def parse_windows(text: str) -> tuple[int, int] | None:
+def parse_windows(text: str) -> Size | None:
     """Return the width and height of WIDTHxHEIGHT, or None for `whole`. Raises PspError."""
     if text == "whole":
         return None
     return width_height(text, f"--windows {text}: square, whole, or WIDTHxHEIGHT such as 683x512.")
 
 
-def parse_stride(text: str | None) -> tuple[int, int] | None:
+def parse_stride(text: str | None) -> Size | None:
     """Return a stride across and down, of one number or two. Raises PspError."""
     if text is None:
         return None

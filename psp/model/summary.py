@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from psp.model.architecture import Architecture
 from psp.model.pspnet import build
 from psp.model.weights import Header, read_header
+from psp.settings.size import size_of
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def summarize(path: Path, which: str) -> Summary:
     header = read_header(path)
     with torch.device("meta"):  # shapes alone: nothing is computed
         network = build(header.architecture).eval()
-        window = torch.empty(1, 3, header.crop, header.crop)
+        window = torch.empty(1, 3, *size_of(header.crop).shape)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         network(window)
     aux = 0 if network.aux is None else _count(network.aux)

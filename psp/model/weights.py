@@ -23,6 +23,7 @@ from psp.model.foreign import CONVERT, is_torch, what_it_is
 from psp.model.preprocessing import IMAGENET, Preprocessing, preprocessing_from
 from psp.model.procedure import Published
 from psp.model.pspnet import PSPNet, build
+from psp.settings.size import Sides, is_sides, size_of
 
 FORMAT = "psp-weights"
 VERSION = 1
@@ -39,7 +40,7 @@ class Header:
     palette: tuple[tuple[int, int, int], ...]
     dataset: str
     data: str  # fingerprint of the shards
-    crop: int
+    crop: Sides
     base_size: int | None
     step: int
     preprocessing: Preprocessing = IMAGENET
@@ -180,7 +181,7 @@ def _header_from(value: Fields) -> Header:
         palette=tuple((r, g, b) for r, g, b in palette),
         dataset=value.text("dataset"),
         data=value.text("data"),
-        crop=value.whole("crop", *CROPS),
+        crop=_crop_from(value),
         base_size=value.whole("base_size", 1, LARGEST_SIDE, default=None),
         step=value.whole("step"),
         preprocessing=preprocessing_from(value.object("preprocessing", asdict(IMAGENET))),
@@ -188,6 +189,17 @@ def _header_from(value: Fields) -> Header:
         source=value.text("source", ""),
         procedure=_procedure_from(value),
     )
+
+
+def _crop_from(value: Fields) -> Sides:
+    """Return the crop of a header. Raises DamagedError."""
+    crop = value.get("crop")
+    if isinstance(crop, str) and is_sides(crop):
+        if not all(is_whole(side, *CROPS) for side in size_of(crop)):
+            raise value.error("crop", f"must have sides from {CROPS[0]} to {CROPS[1]}")
+        return crop
+    side: int = value.whole("crop", *CROPS)
+    return side
 
 
 def _procedure_from(value: Fields) -> Published | None:

@@ -6,6 +6,7 @@ from typing import Annotated
 from psp.errors import PspError
 from psp.settings.resize import Target, parse_resize
 from psp.settings.section import Section, Setting
+from psp.settings.size import Sides, Size, size_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,9 +14,10 @@ class Augmentation(Section):
     """Ranges of the random choices that make a training crop (`psp.data.augment` draws them)."""
 
     crop: Annotated[
-        int,
+        Sides,
         Setting(
-            "side of the training crop and of the test window; 8n+1 with align_corners",
+            "side of the training crop and of the test window, or WIDTHxHEIGHT; 8n+1 with "
+            "align_corners",
             low=9,
             high=4097,
             source="Caffe release",
@@ -102,6 +104,7 @@ class Augmentation(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.declared["crop"][1].check("crop", self.size)
         if self.scale_min > self.scale_max:
             raise PspError(f"scale_min={self.scale_min} is larger than scale_max={self.scale_max}.")
         _ = self.resized  # raises if there is no such size
@@ -112,6 +115,11 @@ class Augmentation(Section):
         if self.train_resize == "own":
             return Target()
         return parse_resize(self.train_resize, "train_resize")
+
+    @property
+    def size(self) -> Size:
+        """The crop's width and height."""
+        return size_of(self.crop)
 
 
 def nearest_crops(size: int) -> tuple[int, int]:

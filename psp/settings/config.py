@@ -33,11 +33,13 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         crop = self.augmentation.crop
-        if self.network.align_corners and crop % 8 != 1:
-            raise PspError(
-                f"crop={crop}: a crop must be 8n+1; 48k-7 also divides by all pyramid bins. "
-                f"Nearest: {' or '.join(map(str, nearest_crops(crop)))}."
-            )
+        for side in self.augmentation.size:
+            if self.network.align_corners and side % 8 != 1:
+                of = f" to {side}" if isinstance(crop, str) else ""
+                raise PspError(
+                    f"crop={crop}: a crop must be 8n+1; 48k-7 also divides by all pyramid bins. "
+                    f"Nearest{of}: {' or '.join(map(str, nearest_crops(side)))}."
+                )
 
     def flat(self) -> dict[str, Any]:
         """Return every setting by its name alone."""

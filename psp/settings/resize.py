@@ -1,9 +1,9 @@
 """To what size pictures are brought: `long:N`, `short:N`, or WIDTHxHEIGHT to fit inside."""
 
-import re
 from typing import NamedTuple
 
 from psp.errors import PspError
+from psp.settings.size import Size, parse_pair
 
 LARGEST_SIDE = 32768  # that pictures are resized to
 
@@ -38,9 +38,9 @@ def parse_resize(text: str, name: str = "--resize") -> Target:
     return target
 
 
-def width_height(text: str, message: str) -> tuple[int, int]:
+def width_height(text: str, message: str) -> Size:
     """Return the width and height of WIDTHxHEIGHT. Raises PspError with that message."""
-    found = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text, re.ASCII)
-    if not found:
+    pair = parse_pair(text)
+    if pair is None:
         raise PspError(message)
-    return int(found[1]), int(found[2])
+    return pair

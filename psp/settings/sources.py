@@ -11,6 +11,7 @@ from psp.errors import PspError, nearest
 from psp.settings.config import SETTINGS, TrainConfig, train_config
 from psp.settings.run import FREE_ON_RESUME
 from psp.settings.section import show
+from psp.settings.size import Sides, parse_pair
 
 # What a training finds itself where the card has no recipe: from the shards and from the device.
 FOUND = ("backbone", "crop", "batch", "steps")
@@ -88,6 +89,8 @@ def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
 def _typed(value: Any, kind: Any, where: str) -> Any:
     """Return a TOML value or a command line's text as the type of a setting."""
     options = get_args(kind)
+    if kind == Sides:
+        return _sides(value, where)
     if type(None) in options:  # int | None
         return None if value in (None, "auto") else _typed(value, options[0], where)
     if options:  # tuple[int, ...]
@@ -120,3 +123,17 @@ def _typed(value: Any, kind: Any, where: str) -> Any:
     except (ValueError, OverflowError):
         noun = "a whole number" if kind is int else "a number"
         raise PspError(f"{where}={value}: {noun}.") from None
+
+
+def _sides(value: Any, where: str) -> Sides:
+    """Return the side of a square, also if both are given, or WIDTHxHEIGHT of a rectangle."""
+    pair = parse_pair(value) if isinstance(value, str) else None
+    if pair is not None:
+        return pair.width if pair.width == pair.height else str(pair)
+    try:
+        side: int = _typed(value, int, where)
+    except PspError:
+        raise PspError(
+            f"{where}={value}: one side, such as 473, or WIDTHxHEIGHT, such as 1001x505."
+        ) from None
+    return side

@@ -118,14 +118,15 @@ def check_freezing(config: TrainConfig) -> None:
 
 def check_deterministic(config: TrainConfig, device: torch.device) -> None:
     """Raise PspError where CUDA has no operation that gives the same bits each time."""
-    crop = config.augmentation.crop
-    side = find_backbone(config.network.backbone).map_side(crop)
-    uneven = any(side % size for size in config.network.bins)
-    if config.run.deterministic and device.type == "cuda" and uneven:
-        raise PspError(
-            f"--deterministic: on CUDA, a crop must divide by all pyramid bins; {crop} does not. "
-            f"Nearest that do: {' or '.join(map(str, nearest_crops(crop)))}."
-        )
+    map_side = find_backbone(config.network.backbone).map_side
+    if not config.run.deterministic or device.type != "cuda":
+        return
+    for side in config.augmentation.size:
+        if any(map_side(side) % size for size in config.network.bins):
+            raise PspError(
+                f"--deterministic: on CUDA, a crop must divide by all pyramid bins; {side} does "
+                f"not. Nearest that do: {' or '.join(map(str, nearest_crops(side)))}."
+            )
 
 
 def refuse_existing(run: Run) -> None:

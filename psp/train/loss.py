@@ -144,10 +144,10 @@ class Losses(NamedTuple):
 
 @dataclass(frozen=True)
 class Criterion:
-    """Compares logits at 1/8 of the crop with labels (B, crop, crop), uint8, 255 = ignore.
+    """Compares logits at 1/8 of the crop with labels (B, h, w), uint8, 255 = ignore.
 
     `loss_stride` 8 takes every eighth label, which lies exactly on the logits' grid when
-    crop = 8n + 1 (the Caffe release's Interp layer); 1 upsamples the logits (semseg).
+    the crop's sides are 8n + 1 (the Caffe release's Interp layer); 1 upsamples the logits (semseg).
     `weights`: the classes' weights, float32 (classes,), or None for 1 each.
     `map_side`: the backbone's; where it has not one pixel for every eighth label, the labels are
     taken that are nearest to where upsampling puts the logits.

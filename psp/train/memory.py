@@ -123,11 +123,11 @@ def _fits(state: TrainingState, pictures: int) -> bool:
 
 
 def _try(state: TrainingState, pictures: int) -> None:
-    crop = state.config.augmentation.crop
+    crop = state.config.augmentation.size.shape
     spare = torch.empty(_spare(state.device), dtype=torch.uint8, device=state.device)
     momentum = [torch.empty_like(weight) for weight in state.network.parameters()]
-    images = torch.zeros((pictures, crop, crop, 3), dtype=torch.uint8, device=state.device)
-    labels = torch.zeros((pictures, crop, crop), dtype=torch.uint8, device=state.device)
+    images = torch.zeros((pictures, *crop, 3), dtype=torch.uint8, device=state.device)
+    labels = torch.zeros((pictures, *crop), dtype=torch.uint8, device=state.device)
     with autocast(state.device, state.precision):
         logits = state.network(state.preprocessing(images))
     state.criterion(logits, labels).total.backward()  # type: ignore[no-untyped-call]

@@ -38,14 +38,14 @@ def validation_steps(val_data: ShardSplit, config: TrainConfig) -> float:
 
     It depends on the data and the settings alone, so a run validates at the same steps anywhere.
     """
-    procedure, crop = validation(config), config.augmentation.crop
+    procedure, crop = validation(config), config.augmentation.size
     across, down = procedure.window or (None, None)
     windows = 0.0
     for height, width in val_data.sizes.tolist():
         target = procedure.target(max(height, width))
         sides = procedure.rules.size((height, width), 1.0, target)
         if across is None or down is None:  # whole: one window, whose time is as its area
-            windows += math.prod(sides) / crop**2
+            windows += math.prod(sides) / math.prod(crop)
         else:
             pairs = zip(sides, (down, across), strict=True)
             windows += math.prod(sum(1 for _ in starts(max(s, w), w)) for s, w in pairs)

@@ -83,7 +83,9 @@ def draw_crops(crops: Sequence[Crop], card: Card) -> Picture:
         rows[-1] += [image, overlay(image, label, card.palette)]
     titles = ["crop", "with its labels"] * min(PAIRS, len(crops))
     labels = [label for _, label in crops]
-    return sheet(rows, titles, CROP_HEIGHT, _legend(labels, card, len(titles) * CROP_HEIGHT))
+    height, width = crops[0][1].shape
+    across = round(len(titles) * CROP_HEIGHT * width / height)
+    return sheet(rows, titles, CROP_HEIGHT, _legend(labels, card, across))
 
 
 def _legend(labels: Sequence[Label], card: Card, width: int) -> Picture:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from math import prod
 
 import numpy as np
 import torch
@@ -50,7 +51,7 @@ def _step(
         # Gradients travel once a step, while the last part's are computed.
         with nullcontext() if number == len(here) else state.ranks.no_sync():
             with autocast(state.device, state.precision):
-                logits = state.parallel(state.preprocessing(images))  # (B, classes, crop/8, crop/8)
+                logits = state.parallel(state.preprocessing(images))  # (B, classes, h/8, w/8)
             loss = state.criterion(logits, labels, weights)
             # The mean over the ranks that comes out is then the sum over all pictures.
             (loss.total * state.ranks.total).backward()  # type: ignore[no-untyped-call]
@@ -90,7 +91,7 @@ def stream(state: TrainingState, crops: Crops, steps: range) -> Iterator[tuple[T
     settings = state.config.optimizer
     parts = settings.micro_batches
     wanted = _workers(state.config, state.device)
-    pixels = settings.batch // (parts * state.ranks.total) * state.config.augmentation.crop**2
+    pixels = settings.batch // (parts * state.ranks.total) * prod(state.config.augmentation.size)
     workers = workers_that_fit(wanted, 4 * pixels)  # three colors and a label
     if workers < wanted:
         state.log(

@@ -18,13 +18,17 @@ def carried(config: TrainConfig) -> Published | None:
 def validation(config: TrainConfig) -> Procedure:
     """Return the procedure of validations: one scale, without flip. Raises PspError as `carried`.
 
-    Square windows that are not 8n+1, which networks have that do not align corners, are named by
-    both sides: they are not padded.
+    Its windows are the training's crops where it has none of its own. Square ones that are not
+    8n+1, which networks have that do not align corners, are named by both sides: they are not
+    padded.
     """
     crop = config.augmentation.crop
+    side = crop if isinstance(crop, int) else None
     own = carried(config) or Published("torch")
-    windows = f"{crop}x{crop}" if own.windows == "square" and crop % 8 != 1 else own.windows
+    windows = own.windows
+    if windows == "square" and (side is None or side % 8 != 1):
+        windows = str(config.augmentation.size)
     base_size = None if own.resize else config.data.base_size
     return Procedure(
-        crop, base_size, name=own.name, windows=windows, stride=own.stride, resize=own.resize
+        side, base_size, name=own.name, windows=windows, stride=own.stride, resize=own.resize
     )

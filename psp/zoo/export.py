@@ -15,6 +15,7 @@ from psp.files import atomic_write
 from psp.model.fold import fold
 from psp.model.pspnet import PSPNet, upsample
 from psp.model.weights import Header, load_network
+from psp.settings.size import Size, parse_pair, size_of
 
 TOLERANCE = 1e-4  # share of the logits' range; float32 rounding gives about 1e-6
 
@@ -24,7 +25,7 @@ class Exported:
     """An ONNX file that was written."""
 
     path: Path
-    size: tuple[int, int]  # H, W of the pictures that it takes
+    size: Size  # of the pictures that it takes
     difference: float  # from torch's logits, as a share of their range
     header: Header
 
@@ -32,10 +33,10 @@ class Exported:
 def export(
     weights: Path,
     out: Path,
-    size: tuple[int, int] | None = None,
+    size: Size | None = None,
     report: Callable[[str], None] = lambda text: None,
 ) -> Exported:
-    """Write a model for pictures of `size` (H, W), the model's crop if None, in any batch size.
+    """Write a model for pictures of `size`, the model's crop if None, in any batch size.
 
     The file takes normalized RGB, float32 (batch, 3, H, W), and gives logits (batch, classes, H,
     W); its metadata have the classes, colors and preprocessing as JSON. It is run by onnxruntime in
@@ -51,11 +52,11 @@ def export(
             f"psp export needs {error.name}, which is not installed: pip install onnx onnxruntime"
         ) from None
     network, header = load_network(weights)
-    size = size or (header.crop, header.crop)
+    size = size or size_of(header.crop)
     if not all(9 <= side <= 4097 for side in size):
-        raise PspError(f"--size {size[0]}x{size[1]}: each side must be from 9 to 4097.")
-    report(f"writing the network for pictures of {size[0]}x{size[1]}")
-    model = onnx_graph(fold(deepcopy(network), torch.float32), size)
+        raise PspError(f"--size {size}: each side must be from 9 to 4097.")
+    report(f"writing the network for pictures of {size}")
+    model = onnx_graph(fold(deepcopy(network), torch.float32), size.shape)
     for key, value in _metadata(header).items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
@@ -64,7 +65,7 @@ def export(
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    difference = largest_difference(session, network, size)
+    difference = largest_difference(session, network, size.shape)
     if not difference <= TOLERANCE:
         raise PspError(
             f"{out}: not written: onnxruntime's logits differ from torch's by {difference:.1e} of "
@@ -75,17 +76,18 @@ def export(
     return Exported(out, size, difference, header)
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """Return (H, W) of "473" or "713x1425". Raises PspError for anything else."""
+def parse_size(text: str) -> Size:
+    """Return the sides of "473" or "1425x713". Raises PspError for anything else."""
     if text.lower() in ("dynamic", "any", "-1"):
         raise PspError(
             f"--size {text}: the pyramid's grids depend on the size of the picture, so a file for "
             "any size would silently compute another network. Export one file for each size"
         )
-    parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isdecimal() for part in parts):
-        raise PspError(f"--size {text}: must be one side, such as 473, or HEIGHTxWIDTH.")
-    return int(parts[0]), int(parts[-1])
+    sides = text.lower()
+    size = parse_pair(sides if "x" in sides else f"{sides}x{sides}")
+    if size is None:
+        raise PspError(f"--size {text}: must be one side, such as 473, or WIDTHxHEIGHT.")
+    return size
 
 
 def _metadata(header: Header) -> dict[str, str]:
@@ -101,6 +103,7 @@ def _metadata(header: Header) -> dict[str, str]:
 def largest_difference(session: Any, network: PSPNet, size: tuple[int, int]) -> float:
     """Return the largest difference of the logits of random pictures, relative to their range.
 
+    The pictures' `size` is (H, W).
     `session` is onnxruntime's InferenceSession of the exported network. It gets a batch of two
     pictures, and a batch of one.
     """

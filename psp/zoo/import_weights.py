@@ -14,6 +14,7 @@ from psp.files import file_sha256
 from psp.model.procedure import Published
 from psp.model.pspnet import build
 from psp.model.weights import Header, check_header, save_weights
+from psp.settings.size import Sides
 from psp.settings.sources import resolve
 from psp.zoo.importers.classnames import class_positions, color_remarks, remarks
 from psp.zoo.importers.importer import ImportedNetwork, SavedNetwork
@@ -25,7 +26,7 @@ from psp.zoo.tensors import first_of, mismatches, other_states
 class PictureSizes:
     """The sizes to run a published network with."""
 
-    crop: int  # side of the window
+    crop: Sides  # of the window
     base_size: int | None  # long side that pictures are resized to; None: their own size
     procedure: Published | None = None  # of the publisher's test; None: as the file says
 

@@ -168,7 +168,7 @@ class _Writer:
             return self.node(kind, x, kernel_shape=kernel, strides=kernel)
         if by_max:
             raise PspError(
-                f"ONNX cannot express max pooling of a {height}x{width} map to {bins}x{bins} bins. "
+                f"ONNX cannot express max pooling of a {width}x{height} map to {bins}x{bins} bins. "
                 "Choose a --size whose map divides by the bins: 48k-7, such as 473"
             )
         rows, columns = (_averages(length, bins) for length in self.map)

@@ -14,6 +14,7 @@ from psp.data.augment import (
     matrix,
 )
 from psp.data.photometric import Distortion
+from psp.settings.size import Size
 
 FILL = (10, 20, 30)
 PLAIN = {"blur": 0.0, "flip": 0.0, "rotate": 0.0}
@@ -25,10 +26,10 @@ def ramp(height, width):
     return np.stack([2.0 * x, 2.0 * y, x + y], axis=2)
 
 
-def analytic(choice, height, width, crop):
+def analytic(choice, height, width, size):
     """Where each crop pixel's center lies in the picture, derived from the words, not the code."""
     canvas_h, canvas_w = round(height * choice.scale), round(width * choice.scale)
-    y, x = np.mgrid[0:crop, 0:crop] + 0.5
+    y, x = np.mgrid[0 : size.height, 0 : size.width] + 0.5
     x, y = x + choice.left, y + choice.top
     if choice.flip:
         x = canvas_w - x
@@ -42,13 +43,14 @@ def analytic(choice, height, width, crop):
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("angle", [0.0, 7.3, -10.0])
 @pytest.mark.parametrize("scale", [0.5, 1.0, 1.37, 2.0])
-def test_the_warp_equals_analytic_sampling(scale, angle, flip):
-    height, width, crop = 90, 120, 41
+@pytest.mark.parametrize("size", [Size(41, 41), Size(57, 33), Size(25, 65)], ids=str)
+def test_the_warp_equals_analytic_sampling(size, scale, angle, flip):
+    height, width = 90, 120
     image = np.round(ramp(height, width)).astype(np.uint8)
     label = (np.mgrid[0:height, 0:width][1] // 10).astype(np.uint8)
     choice = Choice(scale, angle, flip, False, 3, 5)
-    found, target = apply(choice, crop, image, label, FILL)
-    x, y = analytic(choice, height, width, crop)
+    found, target = apply(choice, size, image, label, FILL)
+    x, y = analytic(choice, height, width, size)
     inside = (x > 1) & (y > 1) & (x < width - 1) & (y < height - 1)
     expected = np.stack([2 * x, 2 * y, x + y], axis=2)
     # 1 for rounding the ramp itself, 1 for OpenCV's 1/32-pixel steps and rounding.
@@ -64,7 +66,7 @@ def test_the_warp_equals_analytic_sampling(scale, angle, flip):
 def test_scale_one_without_turn_is_a_plain_crop(rng):
     image = rng.integers(0, 256, (60, 70, 3), dtype=np.uint8)
     label = rng.integers(0, 9, (60, 70), dtype=np.uint8)
-    found, target = apply(Choice(1.0, 0.0, False, False, 7, 11), 41, image, label, FILL)
+    found, target = apply(Choice(1.0, 0.0, False, False, 7, 11), Size(41, 41), image, label, FILL)
     assert np.array_equal(found, image[7:48, 11:52])
     assert np.array_equal(target, label[7:48, 11:52])
 
@@ -72,7 +74,7 @@ def test_scale_one_without_turn_is_a_plain_crop(rng):
 def test_flip_moves_image_and_label_together(rng):
     image = rng.integers(0, 256, (41, 41, 3), dtype=np.uint8)
     label = rng.integers(0, 9, (41, 41), dtype=np.uint8)
-    found, target = apply(Choice(1.0, 0.0, True, False, 0, 0), 41, image, label, FILL)
+    found, target = apply(Choice(1.0, 0.0, True, False, 0, 0), Size(41, 41), image, label, FILL)
     assert np.array_equal(found, image[:, ::-1])
     assert np.array_equal(target, label[:, ::-1])
 
@@ -83,7 +85,7 @@ def test_a_small_picture_is_centered_and_its_edge_stays_clean():
     spec = Augmentation(crop=41, scale_min=1.0, scale_max=1.0, **PLAIN)
     choice = choose(spec, 20, 30, np.random.default_rng(0))
     assert (choice.top, choice.left) == (-10, -5)
-    found, target = apply(choice, 41, image, label, FILL)
+    found, target = apply(choice, Size(41, 41), image, label, FILL)
     assert (target == 4).sum() == 20 * 30
     assert (found[target == 4] == 200).all()  # no fill bleeds into the picture
     assert (found[target == 255] == FILL).all()
@@ -93,8 +95,8 @@ def test_a_small_picture_is_centered_and_its_edge_stays_clean():
 def test_blur_comes_before_the_fill_and_leaves_labels_alone(rng):
     image = np.full((20, 30, 3), 200, np.uint8)
     label = rng.integers(0, 9, (20, 30), dtype=np.uint8)
-    sharp = apply(Choice(1.0, 0.0, False, False, -10, -5), 41, image, label, FILL)
-    blurred = apply(Choice(1.0, 0.0, False, True, -10, -5), 41, image, label, FILL)
+    sharp = apply(Choice(1.0, 0.0, False, False, -10, -5), Size(41, 41), image, label, FILL)
+    blurred = apply(Choice(1.0, 0.0, False, True, -10, -5), Size(41, 41), image, label, FILL)
     assert np.array_equal(sharp[0], blurred[0])
     assert np.array_equal(sharp[1], blurred[1])
 

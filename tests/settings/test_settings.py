@@ -60,6 +60,10 @@ def test_command_line_wins_over_recipe_wins_over_defaults():
         ({"lr": "1e-3"}, {"lr": 0.001}),
         ({"steps": 5.0}, {"steps": 5}),
         ({"seed": str(2**53 + 1)}, {"seed": 2**53 + 1}),
+        ({"crop": "1001x505"}, {"crop": "1001x505"}),
+        ({"crop": "0089x097"}, {"crop": "89x97"}),
+        ({"crop": "89x89"}, {"crop": 89}),
+        ({"crop": "89"}, {"crop": 89}),
     ],
 )
 def test_texts_and_toml_values_become_types(text, expected):
@@ -78,6 +82,11 @@ def test_texts_and_toml_values_become_types(text, expected):
         ({"steps": "0"}, "steps=0.*1"),
         ({"lr": "nan"}, "lr=nan"),
         ({"crop": "100"}, "crop=100.*89 or 137"),
+        ({"crop": "105x100"}, "crop=105x100.*100: 89 or 137"),
+        ({"crop": "105x5"}, "crop=5.*at least 9"),
+        ({"crop": "9x4105"}, "crop=4105.*at most 4097"),
+        ({"crop": "1x2x3"}, "crop=1x2x3.*1001x505"),
+        ({"crop": [1001, 505]}, "crop=.*1001x505"),
         ({"backbone": "resnet51"}, "backbone=resnet51.*resnet18"),
         ({"flip": "1.5"}, "flip=1.5"),
         ({"scale_min": "3"}, "scale_min=3.0.*scale_max=2.0"),

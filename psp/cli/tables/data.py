@@ -83,9 +83,9 @@ def show_statistics(statistics: "Statistics") -> None:
             "yes" if split.labeled else "no",
             str(split.shards),
             f"{split.bytes / 1e6:.1f}",
-            _size(split.smallest),
-            _size(split.median),
-            _size(split.largest),
+            str(split.smallest),
+            str(split.median),
+            str(split.largest),
             str(len(split.skipped) or ""),
         )
     show_table(table)
@@ -128,11 +128,6 @@ def _shares(splits: Iterable["SplitStatistics"], index: int) -> list[str]:
         cells.append("-" if split.pixels[index] == 0 else f"{share:.2f}")
         cells.append("" if index < 0 else f"{split.pictures[index]:,}")
     return cells
-
-
-def _size(size: tuple[int, int]) -> str:
-    height, width = size
-    return f"{width}x{height}"
 
 
 def _raw_values(card: Card, values: Sequence[int]) -> str:

@@ -98,7 +98,7 @@ def _answer(
 
 
 def _crop(value: str | None) -> str:
-    text = "the side of the training crop, a multiple of 8 plus 1"
+    text = "the side of the training crop, or WIDTHxHEIGHT; sides are multiples of 8 plus 1"
     side = re.match(r"\d{1,6}", value or "")
     if not side:
         return f"psp's option is --crop N, {text}"

@@ -39,7 +39,7 @@ ROWS = (
         {
             TRAIN: CROP,
             PREPARE: "psp's option is --max-side {N}, the long side that pictures are shrunk to",
-            EXPORT: "psp's option is --size HxW",
+            EXPORT: "psp's option is --size WxH",
             ANY: "psp's options are --base-size N, the long side that pictures are resized to, and "
             "--crop N, the side of the windows. Default: as in training",
         },
