@@ -36,8 +36,17 @@ class Choice:
     distortion: Distortion | None = None
 
 
-def choose(settings: Augmentation, height: int, width: int, rng: np.random.Generator) -> Choice:
-    """Draw the choices for a picture of that size, always with the same number of draws."""
+def choose(
+    settings: Augmentation,
+    height: int,
+    width: int,
+    rng: np.random.Generator,
+    seen: tuple[int, int] | None = None,
+) -> Choice:
+    """Draw the choices for a picture of that size, always with the same number of draws.
+
+    `seen` is the row and column of a pixel that must be in the crop, and not at its very border.
+    """
     scale, rotated, angle, blur, flip, down, right = rng.random(7)
     scale = (
         settings.scale_min + (settings.scale_max - settings.scale_min) * scale
@@ -50,7 +59,7 @@ def choose(settings: Augmentation, height: int, width: int, rng: np.random.Gener
         )
     )
     turned = rotated < settings.rotate_probability
-    return Choice(
+    choice = Choice(
         scale=scale,
         angle=settings.rotate * (2 * angle - 1) if turned else 0.0,
         flip=bool(flip < settings.flip),
@@ -59,6 +68,48 @@ def choose(settings: Augmentation, height: int, width: int, rng: np.random.Gener
         left=left,
         distortion=draw(settings, rng),
     )
+    return choice if seen is None else _onto(choice, settings, seen, (height, width), (down, right))
+
+
+def _onto(
+    choice: Choice,
+    settings: Augmentation,
+    seen: tuple[int, int],
+    sides: tuple[int, int],
+    positions: tuple[float, float],
+) -> Choice:
+    """Return a choice whose crop has a pixel, anywhere but in the outer eighths where that can be.
+
+    A turn that would move the pixel out of the canvas is left out.
+    """
+    canvas = [round(side * choice.scale) for side in sides]
+    point = _on_canvas(replace(choice, top=0, left=0), seen, sides)
+    if not all(0 <= place < side for place, side in zip(point, canvas, strict=True)):
+        choice = replace(choice, angle=0.0)
+        point = _on_canvas(replace(choice, top=0, left=0), seen, sides)
+    offsets = []
+    for place, side, length, position in zip(
+        point, canvas, settings.size.shape, positions, strict=True
+    ):
+        if side < length:
+            offsets.append(_offset(side, length, position, settings.placed))
+            continue
+        margin = length // 8
+        low, high = (
+            min(max(0, math.floor(place) - within), side - length)
+            for within in (length - 1 - margin, margin)
+        )
+        offsets.append(low + int(position * (high - low + 1)))
+    return replace(choice, top=offsets[0], left=offsets[1])
+
+
+def _on_canvas(
+    choice: Choice, pixel: tuple[int, int], sides: tuple[int, int]
+) -> tuple[float, float]:
+    """Return where a pixel's center lies: its row and column on the canvas, in points."""
+    to_picture = np.vstack([matrix(choice, *sides), [0, 0, 1]])
+    x, y, _ = np.linalg.solve(to_picture, (pixel[1], pixel[0], 1))
+    return y + 0.5, x + 0.5
 
 
 def limited(

@@ -3,7 +3,8 @@
 Sample k of a run (k = step * batch + position) is a picture of the epoch that contains k, augmented
 with a generator seeded by (seed, k). There is no other state, so the stream is the same for any
 number of workers or ranks and after any resume, even in the middle of an epoch. Epochs follow each
-other without a gap; each has every picture once.
+other without a gap; each has every picture once, but for samples that look for a class
+(psp.data.class_crops).
 """
 
 import errno
@@ -26,6 +27,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from psp.data.augment import apply, choose, limited, matrix
+from psp.data.class_crops import ClassDraws
 from psp.data.shards import ShardSplit
 from psp.data.warp import shown
 from psp.errors import PspError
@@ -68,9 +70,13 @@ class Crops(Dataset[Crop | PspError]):
         """`fill` is the (R, G, B) of `outside = "mean"`, ImageNet's mean if not given."""
         self.split, self.settings, self.seed = split, settings, seed
         self.fill = (0, 0, 0) if settings.outside == "black" else fill
+        self.draws = ClassDraws(split, settings.class_crops, seed)
 
     def index(self, number: int) -> int:
         """Return which picture of the split sample `number` shows."""
+        draw = self.draws(number)
+        if draw is not None:
+            return draw.index
         epoch, position = divmod(number, len(self.split))
         return int(_permutation(self.seed, epoch, len(self.split))[position])
 
@@ -93,8 +99,11 @@ class Crops(Dataset[Crop | PspError]):
         label = self.split.label(index)
         rng = np.random.default_rng([self.seed, _CHOICES, number])
         height, width = label.shape
-        choice = choose(self.settings, height, width, rng)
-        choice = limited(choice, self.settings, label, rng)
+        draw = self.draws(number)
+        seen = draw.pixel(label) if draw else None
+        choice = choose(self.settings, height, width, rng, seen)
+        if seen is None:  # another place would lose the pixel
+            choice = limited(choice, self.settings, label, rng)
         size = self.settings.size
         rows, _ = shown(matrix(choice, height, width), *size.shape, height, width)
         image = self.split.image_rows(index, rows)

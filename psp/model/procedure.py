@@ -29,9 +29,9 @@ class Procedure:
     `windows`: `square` with the side `crop`, which counts for nothing else; `whole`, one window as
     large as the picture; or WIDTHxHEIGHT. They start every `stride` pixels (one number, or
     WIDTHxHEIGHT), two thirds of their side if None. `resize`: short:N, or WIDTHxHEIGHT to fit
-    inside, turned as the picture is. `blend`: overlapping windows count the same (`uniform`), or less towards those of their borders
-    behind which another window continues (`taper`). `changed` says which of all this is not what
-    the named procedure has; nothing depends on it.
+    inside, turned as the picture is. `blend`: overlapping windows count the same (`uniform`), or
+    less towards those of their borders behind which another window continues (`taper`). `changed`
+    says which of all this is not what the named procedure has; nothing depends on it.
     """
 
     crop: int | None

@@ -102,6 +102,16 @@ class Augmentation(Section):
         ),
     ] = "mean"
 
+    class_crops: Annotated[
+        float,
+        Setting(
+            "share of crops that are laid on a pixel of a class drawn evenly from all classes; "
+            "0: off",
+            low=0,
+            high=1,
+        ),
+    ] = 0.0
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self.declared["crop"][1].check("crop", self.size)

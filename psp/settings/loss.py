@@ -53,9 +53,23 @@ class LossSettings(Section):
         float,
         Setting("with ohem: of each picture, at least this share of the hardest", low=0, high=1),
     ] = 0.1
+    label_smoothing: Annotated[
+        float,
+        Setting(
+            "share of each pixel's target that is spread evenly over all classes; 0: off",
+            low=0,
+            high=1,
+        ),
+    ] = 0.0
     dice: Annotated[
         float,
         Setting(
             "weight of the soft Dice loss of the main head, added to cross entropy; 0: off", low=0
+        ),
+    ] = 0.0
+    lovasz: Annotated[
+        float,
+        Setting(
+            "weight of the Lovász-softmax of the main head, added to cross entropy; 0: off", low=0
         ),
     ] = 0.0

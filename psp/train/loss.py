@@ -49,6 +49,7 @@ def loss_terms(settings: LossSettings, class_weights: Tensor | None) -> tuple[Te
     pixels = CrossEntropy(settings, class_weights)
     optional = [
         Term("dice", settings.dice, dice),
+        Term("lovasz", settings.lovasz, lovasz_softmax),
     ]
     return (
         Term("main", 1.0, pixels.sum, pixels.weight),
@@ -66,6 +67,8 @@ class CrossEntropy:
     share of its valid pixels; 0 counts all. Easy pixels still count in the denominator: a batch
     that is nearly learned moves the weights less, and the sum does not depend on how pictures are
     spread over micro-batches.
+
+    `label_smoothing`: as torch's; which pixels are hard is decided without it.
     """
 
     settings: LossSettings
@@ -87,11 +90,22 @@ class CrossEntropy:
         # A flat list of pixels: for maps, torch has no deterministic kernel on CUDA.
         flat, labels = logits.permute(0, 2, 3, 1).flatten(0, 2), target.flatten()
         pixels = F.cross_entropy(flat, labels, ignore_index=IGNORE, reduction="none")
+        hard = None
         if self.settings.ohem > 0:
             with torch.no_grad():
                 hard = self._hard(pixels.view(len(target), -1), target.flatten(1) != IGNORE)
+        if self.settings.label_smoothing > 0:
+            pixels = F.cross_entropy(
+                flat,
+                labels,
+                self.class_weights,
+                ignore_index=IGNORE,
+                reduction="none",
+                label_smoothing=self.settings.label_smoothing,
+            )
+        if hard is not None:
             pixels = pixels * hard.flatten()
-        if self.class_weights is not None:
+        if self.class_weights is not None and not self.settings.label_smoothing:
             pixels = pixels * _pixel_weights(self.class_weights, labels)
         return pixels.sum()
 
@@ -129,6 +143,39 @@ def dice(logits: Tensor, target: Tensor) -> Tensor:
     present = pixels > 0
     mean = (coefficient * present).sum(1) / present.sum(1).clamp(min=1)
     return ((1 - mean) * present.any(1)).sum()
+
+
+def lovasz_softmax(logits: Tensor, target: Tensor) -> Tensor:
+    """Return the sum over pictures of the Lovász-softmax, each 0..1.
+
+    A picture's loss is the mean, over the classes in its target, of the Lovász extension of
+    1 - IoU at the pixels' errors, which are |y - p| for the softmax p and y 0 or 1 (Berman et al.
+    2018, equations 8 and 9). It is per picture, as `dice` is and for the same reason. A picture
+    without a valid pixel gives 0.
+    """
+    total = logits.sum() * 0.0
+    for scores, labels in zip(logits.flatten(2), target.flatten(1), strict=True):
+        present = labels[labels != IGNORE].unique()
+        if len(present):
+            true = labels == present[:, None]  # (present, pixels)
+            errors = (true.float() - scores.softmax(0)[present]).abs()
+            # A void pixel has no error: it comes last, and changes nothing.
+            errors = errors * (labels != IGNORE)
+            total = total + (errors * _jaccard_steps(errors.detach(), true)).sum() / len(present)
+    return total
+
+
+def _jaccard_steps(errors: Tensor, true: Tensor) -> Tensor:
+    """Return by how much 1 - IoU grows with each pixel that is added to the wrong ones, the largest
+    errors first: the gradient of the Lovász extension. All are (classes, pixels)."""
+    order = errors.argsort(dim=1, descending=True, stable=True)
+    hits = true.gather(1, order).long()
+    count = hits.sum(1, keepdim=True)
+    left = count - hits.cumsum(1)  # whole numbers are exact in any order
+    united = count + (1 - hits).cumsum(1)
+    loss = 1 - left / united
+    steps = loss.diff(dim=1, prepend=torch.zeros_like(loss[:, :1]))
+    return torch.zeros_like(steps).scatter(1, order, steps)
 
 
 class Losses(NamedTuple):

@@ -142,8 +142,10 @@ def test_colors_change_as_the_sample_says_and_the_border_does_not(rng):
         values = [value for d in drawn if (value := getattr(d, name)) is not None]
         assert low <= min(values) and max(values) <= high and abs(len(values) - 500) < 60
     place = Choice(1.0, 0.0, False, False, -10, -5)
-    plain = apply(place, 41, image, label, FILL)
-    changed = apply(replace(place, distortion=Distortion(brightness=20)), 41, image, label, FILL)
+    plain = apply(place, Size(41, 41), image, label, FILL)
+    changed = apply(
+        replace(place, distortion=Distortion(brightness=20)), Size(41, 41), image, label, FILL
+    )
     assert np.array_equal(plain[1], changed[1])
     assert (changed[0][plain[1] == 4] == (170, 120, 80)).all()
     assert (changed[0][plain[1] == 255] == FILL).all()
@@ -162,7 +164,7 @@ def test_a_small_picture_in_the_corner_stays_there_when_mirrored(rng):
     spec = Augmentation(
         crop=41, scale_min=1.0, scale_max=1.0, **(PLAIN | {"flip": 1.0}), placed="corner"
     )
-    found, target = apply(choose(spec, 20, 30, rng), 41, image, label, FILL)
+    found, target = apply(choose(spec, 20, 30, rng), Size(41, 41), image, label, FILL)
     assert np.array_equal(found[:20, :30], image[:, ::-1])
     assert np.array_equal(target[:20, :30], label[:, ::-1])
     assert (target[20:] == 255).all() and (target[:, 30:] == 255).all()
@@ -182,3 +184,43 @@ def test_a_small_picture_in_the_corner_stays_there_when_mirrored(rng):
 def test_pictures_are_resized_before_the_random_scale(resize, size, factor):
     spec = Augmentation(crop=41, scale_min=0.5, scale_max=0.5, train_resize=resize)
     assert choose(spec, *size, np.random.default_rng(0)).scale == pytest.approx(factor / 2)
+
+
+@pytest.mark.parametrize("size", [Size(41, 41), Size(65, 33)], ids=str)
+def test_a_crop_has_the_pixel_that_it_is_laid_on(size, rng):
+    """Also in a corner, with every turn and mirror; a picture smaller than the crop is centered."""
+    spec = Augmentation(crop=str(size) if size.width != size.height else size.width)
+    places = []
+    for number in range(300):
+        height, width = (int(side) for side in rng.integers(30, 120, 2))
+        label = np.zeros((height, width), np.uint8)
+        row, column = (int(rng.integers(0, side)) for side in (height, width))
+        if number % 3 == 0:
+            row, column = (row > 50) * (height - 1), (column > 50) * (width - 1)
+        label[max(0, row - 3) : row + 4, max(0, column - 3) : column + 4] = 1
+        choice = choose(spec, height, width, np.random.default_rng(number), (row, column))
+        image = np.zeros((height, width, 3), np.uint8)
+        _, target = apply(choice, size, image, label, FILL)
+        assert (target == 1).any(), number
+        rows, columns = np.nonzero(target == 1)
+        places.append((rows.mean() / size.height, columns.mean() / size.width))
+    assert (np.std(places, axis=0) > 0.1).all()  # anywhere in the crop, not in its middle alone
+
+
+def test_without_scaling_a_single_pixel_is_in_its_crop(rng):
+    spec = Augmentation(crop=41, scale_min=1.0, scale_max=1.0, rotate=0.0)
+    image = np.zeros((90, 70, 3), np.uint8)
+    for number in range(200):
+        row, column = int(rng.integers(90)), int(rng.integers(70))
+        label = np.zeros((90, 70), np.uint8)
+        label[row, column] = 1
+        choice = choose(spec, 90, 70, np.random.default_rng(number), (row, column))
+        assert (apply(choice, Size(41, 41), image, label, FILL)[1] == 1).sum() == 1
+
+
+def test_a_crop_laid_on_a_pixel_is_otherwise_the_same():
+    spec = Augmentation(crop=41)
+    for number in range(50):
+        plain = choose(spec, 90, 70, np.random.default_rng(number))
+        laid = choose(spec, 90, 70, np.random.default_rng(number), (45, 35))
+        assert (laid.scale, laid.flip, laid.blur) == (plain.scale, plain.flip, plain.blur)

@@ -8,6 +8,7 @@ import signal
 import numpy as np
 import pytest
 from helpers.errors import error_naming
+from helpers.trees import save_picture
 
 from psp.data.cardfile import find_card
 from psp.data.loader import Crops, LoadingError, batches
@@ -52,6 +53,36 @@ def test_every_picture_comes_once_an_epoch_in_a_new_order(split):
     epochs = [[crops.index(k) for k in range(e * 6, e * 6 + 6)] for e in range(5)]
     assert all(sorted(epoch) == list(range(6)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) > 1
+
+
+def test_crops_of_classes_show_all_classes_equally_often(tmp_path, camvid_raw):
+    """Also one that a single picture has, in its corner."""
+    for path in (camvid_raw / "trainannot").iterdir():
+        label = np.zeros((48, 64), np.uint8)
+        label[20:30] = 3
+        if path.stem.endswith("004"):
+            label[44:, 60:] = 7
+        save_picture(path, label)
+    prepare(find_card("camvid"), camvid_raw, tmp_path / "out", allow_incomplete=True)
+    split = ShardSplit(tmp_path / "out", "train")
+    crops = Crops(split, Augmentation(crop=25, class_crops=1.0), 0)
+    drawn = [crops.draws(number) for number in range(300)]
+    ids, counts = np.unique([draw.class_id for draw in drawn], return_counts=True)
+    assert ids.tolist() == [0, 3, 7] and counts.min() > 75
+    assert {crops.index(number) for number, draw in enumerate(drawn) if draw.class_id == 7} == {4}
+    for number, draw in enumerate(drawn[:60]):
+        assert (crops[number][1] == draw.class_id).any()
+
+
+def test_a_share_of_crops_looks_for_classes_and_the_others_stay_as_they_are(split):
+    plain, mixed = (Crops(split, Augmentation(crop=41, class_crops=s), 0) for s in (0.0, 0.3))
+    asked = [number for number in range(400) if mixed.draws(number)]
+    assert 0.2 < len(asked) / 400 < 0.4
+    others = [number for number in range(40) if number not in asked]
+    assert all((plain[k][0] == mixed[k][0]).all() for k in others)
+    again = Crops(split, Augmentation(crop=41, class_crops=0.3), 0)
+    assert all((again[k][0] == mixed[k][0]).all() for k in reversed(asked[:5]))
+    assert [plain.draws(number) for number in range(20)] == [None] * 20
 
 
 @pytest.mark.parametrize("workers", [0, 2])

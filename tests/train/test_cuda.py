@@ -50,7 +50,7 @@ def test_the_host_does_not_wait_in_a_step(journey, tmp_path, config):
             torch.cuda.set_sync_debug_mode("error" if event.done == 2 else "default")
 
     quiet = config.changed(
-        log_every=8, save_every=8, class_weights="median", ema=0.9, ohem=0.7, dice=0.5
+        log_every=8, save_every=8, class_weights="median", ema=0.9, ohem=0.7, dice=0.5, lovasz=0.5
     )
     try:
         go(journey, tmp_path / "run", quiet, report=watch)

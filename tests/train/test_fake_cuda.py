@@ -45,7 +45,14 @@ def state_on(device, config):
     "change",
     [
         {},
-        {"ohem": 0.7, "class_weights": "median", "ema": 0.9, "loss_stride": 1, "dice": 0.5},
+        {
+            "ohem": 0.7,
+            "class_weights": "median",
+            "ema": 0.9,
+            "loss_stride": 1,
+            "dice": 0.5,
+            "lovasz": 0.5,
+        },
         {"accumulate": 2},
     ],
     ids=str,

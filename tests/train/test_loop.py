@@ -77,6 +77,9 @@ EVERYTHING = {
     "ohem": 0.5,
     "class_weights": "median",
     "dice": 0.5,
+    "lovasz": 0.5,
+    "label_smoothing": 0.1,
+    "class_crops": 0.5,
     "scale_min": 0.05,
     "loss_stride": 1,
 }

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from psp.model.pspnet import Logits
 from psp.settings.loss import LossSettings
-from psp.train.loss import Criterion, class_weights
+from psp.train.loss import Criterion, class_weights, lovasz_softmax
 
 
 def criterion(weights=None, **settings):
@@ -58,7 +58,8 @@ def test_void_pixels_count_nothing(logits, labels):
 def test_a_crop_of_nothing_but_void_is_zero_not_nan(logits, labels, stride):
     labels[:] = 255
     main = logits.main.requires_grad_()
-    loss = criterion(loss_stride=stride, dice=0.5)(Logits(main, None), labels)
+    settings = {"dice": 0.5, "lovasz": 1.0, "label_smoothing": 0.1}
+    loss = criterion(loss_stride=stride, **settings)(Logits(main, None), labels)
     loss.total.backward()
     assert loss.total == 0
     assert torch.equal(main.grad, torch.zeros_like(main))
@@ -81,15 +82,17 @@ def test_half_precision_logits_give_a_float32_loss(logits, labels):
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("ohem", [0.0, 0.3])
-@pytest.mark.parametrize("dice", [0.0, 0.5])
-def test_micro_batches_add_up_to_the_batch(weighted, ohem, dice):
+@pytest.mark.parametrize(
+    "more", [{}, {"dice": 0.5}, {"lovasz": 1.0, "label_smoothing": 0.1}], ids=str
+)
+def test_micro_batches_add_up_to_the_batch(weighted, ohem, more):
     """With void spread unevenly: one picture nearly all void, one part nothing but void."""
     generator = torch.Generator().manual_seed(2)
     main = torch.randn((6, 5, 6, 6), generator=generator, requires_grad=True)
     labels = torch.randint(0, 5, (6, 41, 41), generator=generator).to(torch.uint8)
     labels[0, 8:] = labels[4:] = 255
     weights = torch.tensor([1, 2, 0.5, 3, 1]) if weighted else None
-    loss = criterion(weights=weights, ohem=ohem, dice=dice)
+    loss = criterion(weights=weights, ohem=ohem, **more)
     together = loss(Logits(main, main), labels)
     together.total.backward()
     expected, main.grad = main.grad.clone(), None
@@ -172,3 +175,79 @@ def test_rare_classes_weigh_more():
     assert median == pytest.approx([0.5 / 0.7, 5.0, 1.0, 1.0])
     log = class_weights(pixels, "log")
     assert log == pytest.approx([*(1 / np.log(1.02 + np.array([0.7, 0.05, 0.25]))), 1.0])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_label_smoothing_is_torchs(logits, labels, weighted):
+    labels[:, :9] = 255
+    weights = torch.tensor([0.5, 2.0, 1.0, 4.0, 0.1]) if weighted else None
+    loss = criterion(weights=weights, label_smoothing=0.2)(logits, labels)
+    for name, scores in {"main": logits.main, "aux": logits.aux}.items():
+        expected = F.cross_entropy(
+            scores,
+            labels[:, ::8, ::8].long(),
+            weight=weights,
+            ignore_index=255,
+            label_smoothing=0.2,
+        )
+        assert torch.allclose(loss.terms[name], expected)
+
+
+def test_which_pixels_are_hard_does_not_depend_on_smoothing(logits, labels):
+    """A sure and right pixel has a large smoothed loss, and is easy all the same."""
+    main = logits.main.clone()
+    coarse = labels[:, ::8, ::8].long()
+    main[0] += 50 * F.one_hot(coarse[0], 5).permute(2, 0, 1)
+    hard = main.softmax(1).gather(1, coarse[:, None])[:, 0] < 0.7
+    assert hard[1].any() and not hard[0].any()
+    loss = criterion(label_smoothing=0.2, ohem=0.7, ohem_keep=0.0)(Logits(main, None), labels)
+    pixels = F.cross_entropy(main, coarse, reduction="none", label_smoothing=0.2)
+    assert torch.allclose(loss.terms["main"], (pixels * hard).sum() / hard.numel())
+
+
+def test_lovasz_of_a_case_worked_out_by_hand():
+    """Four pixels of two classes: class 0 has errors .1 .6 .3 .2, of which the first two are its.
+
+    Sorted .6 (its) .3 .2 .1 (its): 1 - IoU is 1/2, 1 - 1/3, 1 - 1/4, 1, so the steps are 1/2, 1/6,
+    1/12, 1/4 and the loss .3 + .05 + .2 / 12 + .025. Class 1 has the same errors, of which the
+    last two are its: .6 .3 (its) .2 (its) .1: 1/3, 2/3, 1, 1, so .2 + .1 + .2 / 3.
+    """
+    first = torch.tensor([0.9, 0.4, 0.3, 0.2])
+    logits = torch.stack([first, 1 - first]).log().view(1, 2, 2, 2)
+    target = torch.tensor([0, 0, 1, 1]).view(1, 2, 2)
+    expected = (0.3 + 0.05 + 0.2 / 12 + 0.025 + 0.2 + 0.1 + 0.2 / 3) / 2
+    assert lovasz_softmax(logits, target).item() == pytest.approx(expected)
+
+
+def test_lovasz_of_hard_predictions_is_one_minus_the_mean_iou(logits, labels):
+    """Over the classes of each picture; void does not count, and a void picture is 0."""
+    labels[0, :20] = 255
+    labels[0][labels[0] == 3] = 2
+    target = labels[:, ::8, ::8].long()
+    found = logits.main.argmax(1)
+    expected = []
+    for prediction, true in zip(found, target, strict=True):
+        prediction, true = prediction[true != 255], true[true != 255]
+        ious = [
+            ((prediction == c) & (true == c)).sum() / ((prediction == c) | (true == c)).sum()
+            for c in true.unique()
+        ]
+        expected.append(1 - sum(ious) / len(ious))
+    sure = 200.0 * F.one_hot(found, 5).permute(0, 3, 1, 2).float()
+    void = torch.full_like(target[:1], 255)
+    loss = lovasz_softmax(torch.cat([sure, sure[:1]]), torch.cat([target, void]))
+    assert loss.item() == pytest.approx(float(sum(expected)), rel=1e-5)
+    terms = criterion(lovasz=1.0)(Logits(sure, None), labels).terms
+    assert terms["lovasz"].item() == pytest.approx(float(sum(expected)) / 2, rel=1e-5)
+
+
+def test_lovasz_has_the_gradient_of_its_value(logits, labels):
+    """Between ties it is a smooth function; void gets no gradient."""
+    labels[:, :9] = 255
+    target = labels[:, ::8, ::8].long()
+    scores = logits.main.double().requires_grad_()
+    lovasz_softmax(scores, target).backward()
+    assert (scores.grad[:, :, :2] == 0).all()
+    step = torch.randn(scores.shape, generator=torch.Generator().manual_seed(5)).double()
+    ahead, behind = (lovasz_softmax(scores + t * step, target).item() for t in (1e-6, -1e-6))
+    assert (ahead - behind) / 2e-6 == pytest.approx((scores.grad * step).sum().item(), rel=1e-4)

@@ -1,0 +1,54 @@
+"""Crops of rare classes: the class first, then a picture that has it, then one of its pixels."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from psp.data.shards import ShardSplit
+
+_STREAM = 3  # of the random numbers of a sample; psp.data.loader has the others
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A class id, the picture to look for it in, and which of its pixels there: 0 first, 1 last."""
+
+    class_id: int
+    index: int
+    position: float
+
+    def pixel(self, label: NDArray[np.uint8]) -> tuple[int, int] | None:
+        """Return row and column of the drawn pixel; None if the label has none of the class."""
+        places = np.flatnonzero(label == self.class_id)
+        if not len(places):
+            return None  # its histogram is wrong, which psp verify says
+        row, column = divmod(int(places[int(self.position * len(places))]), label.shape[1])
+        return row, column
+
+
+@dataclass(frozen=True)
+class ClassDraws:
+    """Draws for a `share` of the samples, each a function of the seed and the sample's number."""
+
+    split: ShardSplit
+    share: float
+    seed: int
+
+    @cached_property
+    def pictures(self) -> list[tuple[int, NDArray[np.int64]]]:
+        """Each class that occurs, and the pictures that have it."""
+        columns = map(np.flatnonzero, self.split.pixels[:, :-1].T)  # the last one is void
+        return [(number, found) for number, found in enumerate(columns) if len(found)]
+
+    def __call__(self, number: int) -> Draw | None:
+        """Return what to look for in a sample; None for an ordinary one."""
+        if not self.share:
+            return None
+        rng = np.random.default_rng([self.seed, _STREAM, number])
+        turn, which, picture, position = rng.random(4)
+        if turn >= self.share:
+            return None
+        class_id, found = self.pictures[int(which * len(self.pictures))]
+        return Draw(class_id, int(found[int(picture * len(found))]), position)
