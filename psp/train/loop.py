@@ -37,7 +37,8 @@ from psp.train.optim import learning_rate
 from psp.train.pace import set_pace, validation_steps
 from psp.train.pictures import RunPictures
 from psp.train.run_log import STEPS, Event, Meter, RunLog, not_finite
-from psp.train.state import TrainingState, begin
+from psp.train.start import begin
+from psp.train.state import TrainingState
 from psp.train.step import stream, try_step
 from psp.train.tensorboard import TensorBoardLog
 from psp.train.validate import validate

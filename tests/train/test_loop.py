@@ -407,7 +407,7 @@ def test_a_run_without_weights_yet_says_how_to_get_them(tmp_path):
 
 
 def test_default_settings_build_the_papers_network():
-    from psp.train.state import architecture_of
+    from psp.train.start import architecture_of
 
     spec = architecture_of(train_config(stem="deep"), 150)
     assert (spec.backbone, spec.bins, spec.aux, spec.dropout) == (
