@@ -59,7 +59,7 @@ def reported_once(ranks: "Ranks") -> Iterator[None]:
     try:
         yield
     except ReportedError:
-        ranks.wait_for_report()
+        ranks.flags.wait_for_report()
         leave(2)
     except PspError as error:
         if ranks.alone or debugging():
@@ -67,7 +67,7 @@ def reported_once(ranks: "Ranks") -> Iterator[None]:
         from psp.cli.console import show_error
 
         show_error(str(error))
-        ranks.announce_end()
+        ranks.flags.announce_end()
         leave(2)
 
 

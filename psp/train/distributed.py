@@ -7,18 +7,13 @@ Every one computes a share of each step's pictures. They communicate in three wa
   gloo between CPUs, with the timeout HANG.
 - objects, errors and validation's counts: gloo, with a long timeout, as a share of a validation may
   take longer on one rank than on another.
-- flags that nobody waits for (stop, failed, reported): torchrun's key-value store.
-
-Why the flags, when torchrun has `torch.distributed.elastic.multiprocessing.errors.record`: that one
-makes torchrun print a report of some forty lines, with a traceback of every rank whose connection
-broke after the first failure. Here a user's mistake is one line, said once; the other ranks see the
-flag, print nothing, and end even if they hang in a collective.
+- flags that nobody waits for (stop, failed, reported): see psp.train.flags.
 """
 
 import inspect
 import pickle
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from threading import Event, Thread
 from typing import TypeVar
@@ -30,8 +25,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from psp.errors import PspError, ReportedError
 from psp.model.pspnet import PSPNet, build
-from psp.ranks import Share, connect, connection_broke, open_store
-from psp.train.heartbeat import REPORT, end_after_failure
+from psp.ranks import Share, connect, open_store
+from psp.train.flags import Flags
+from psp.train.heartbeat import end_after_failure
 from psp.train.syncbn import synchronize
 
 Value = TypeVar("Value")
@@ -51,12 +47,12 @@ class Ranks:
 
     def __init__(self, share: Share | None = None, store: Store | None = None) -> None:
         self.share = share or Share()
+        self.flags = Flags(self.share, store)
         self.rank, self.total, self.first = (
             self.share.number - 1,
             self.share.total,
             self.share.first,
         )
-        self._store = store
         self._group: distributed.ProcessGroup | None = None
         self._wrapped: DistributedDataParallel | None = None
         self._flag: Tensor | None = None  # on the host: how many ranks want to stop
@@ -213,14 +209,6 @@ class Ranks:
 
     # A validation
 
-    def stops_validation(self, stop: bool) -> bool:
-        """Return whether a validation ends early: this rank or another was asked to stop."""
-        if self._store is None:
-            return stop
-        if stop:
-            self._store.set("stop", "")
-        return bool(self._store.check(["stop"]))
-
     def sum_counts(self, counts: Tensor | None) -> Tensor | None:
         """Return int64 counts, on the host, summed over all ranks; None if one has none."""
         if self.alone:
@@ -234,38 +222,6 @@ class Ranks:
         distributed.all_reduce(counts)
         return counts
 
-    # Failures
-
-    def report_failure(self, error: PspError) -> PspError:
-        """Return the error to raise for a failure in a step.
-
-        Only the first failing rank shows it; on the others it is a ReportedError.
-        """
-        if self._store is None:
-            return error
-        with suppress(distributed.DistError):  # the store's host may be gone
-            if self._store.add("failed", 1) > 1:
-                return ReportedError(str(error))
-        return error if self.first else PspError(f"rank {self.rank}: {error}")
-
-    def connection_error(self, error: RuntimeError) -> PspError | None:
-        """Return the error to raise where a connection to another rank broke, None for others."""
-        if self._store is None or not connection_broke(error):
-            return None
-        return self.report_failure(
-            PspError(
-                "another rank has ended. If it printed nothing, it was killed (out of memory?). "
-                "Continue from the newest checkpoint with --resume"
-            )
-        )
-
-    def announce_end(self) -> None:
-        """Tell the others that this rank ends early and has printed its error: they may end too."""
-        if self._store is not None:
-            with suppress(distributed.DistError):
-                self._store.add("failed", 1)
-                self._store.set("reported", "")
-
     def close(self, *, failed: bool = False) -> None:
         """End the training's collectives on GPUs. After a failure they are given up, not awaited.
 
@@ -278,12 +234,6 @@ class Ranks:
             distributed.destroy_process_group(group)
         elif hasattr(group, "abort"):  # not in torch 2.6
             group.abort()
-
-    def wait_for_report(self) -> None:
-        """Wait for `announce_end`: torchrun ends all ranks as soon as one has ended."""
-        if self._store is not None:
-            with suppress(distributed.DistError):
-                self._store.wait(["reported"], REPORT)
 
 
 @contextmanager
@@ -303,7 +253,7 @@ def joined_ranks(share: Share, say: Callable[[str], None] = lambda text: None) -
     try:
         yield ranks
     except BaseException:
-        ranks.announce_end()
+        ranks.flags.announce_end()
         ranks.close(failed=True)
         raise
     over.set()

@@ -106,9 +106,9 @@ def train(
         try:
             return _loop(state)
         except PspError as error:
-            raise ranks.report_failure(error) from error.__cause__
+            raise ranks.flags.report_failure(error) from error.__cause__
         except RuntimeError as error:
-            if (failure := ranks.connection_error(error)) is not None:
+            if (failure := ranks.flags.connection_error(error)) is not None:
                 raise failure from None
             raise
 

@@ -67,7 +67,7 @@ def _own_counts(state: TrainingState) -> Tensor | None:
 
     def progress(done: int) -> None:
         state.log(Progress(min(done * state.ranks.total, total), total, PICTURES))
-        if state.ranks.stops_validation(state.stop()):
+        if state.ranks.flags.stop_asked(state.stop()):
             raise _Stopped
 
     network = state.kept if state.ranks.alone else plain_copy(state.kept)
