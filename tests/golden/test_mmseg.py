@@ -106,6 +106,7 @@ def test_a_configuration_gives_the_procedure():
     assert other.changed == ("whole pictures", "blend taper")
     old = """
 img_scale = (2048, 512)
+crop_size = (512, 1024)
 model = dict(test_cfg=dict(mode='whole'))
 test_pipeline = [dict(type='LoadImageFromFile'), dict(type='MultiScaleFlipAug',
     img_scale=img_scale, flip=False, transforms=[dict(type='Resize', keep_ratio=True),
@@ -113,6 +114,7 @@ test_pipeline = [dict(type='LoadImageFromFile'), dict(type='MultiScaleFlipAug',
 """
     found = read_mmseg(tensors("r18"), old)
     assert found.procedure == Published("mmseg-0.x", "whole", None, "2048x512")
+    assert found.crop == "1024x512"  # width first
     assert [remark for remark in found.remarks if "Pad" in remark]
 
 

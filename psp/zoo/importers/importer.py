@@ -15,6 +15,7 @@ from psp.errors import PspError
 from psp.model.architecture import Architecture
 from psp.model.preprocessing import IMAGENET, Preprocessing
 from psp.model.procedure import Published
+from psp.settings.size import Sides
 from psp.zoo.importers.classnames import Color
 from psp.zoo.tensors import read_checkpoint
 
@@ -27,7 +28,7 @@ class ImportedNetwork:
     architecture: Architecture
     tensors: dict[str, Tensor]  # by psp's names
     preprocessing: Preprocessing = IMAGENET
-    crop: int | None = None  # of its training, if the file has it
+    crop: Sides | None = None  # of its training, if the file has it
     unused: tuple[str, ...] = ()  # tensors or layers in the file that are not part of the network
     classes: tuple[str, ...] | None = (
         None  # names in the order of the channels, if the file has them

@@ -12,6 +12,7 @@ from typing import Any
 from psp.data.cardfile import shipped
 from psp.errors import PspError
 from psp.model.procedure import Published
+from psp.settings.size import Sides
 from psp.zoo.configs.python_text import at, variables, whole_pair
 
 # Steps of a test pipeline that change no pixel, or that every network's preprocessing has.
@@ -55,10 +56,10 @@ DATA_SETS = (
 
 @dataclass(frozen=True)
 class ConfiguredTest:
-    """How a configuration tests, the side of its training crop if square, and what is unknown."""
+    """How a configuration tests, its training crop, and what is unknown."""
 
     procedure: Published
-    crop: int | None = None
+    crop: Sides | None = None
     remarks: tuple[str, ...] = ()
 
 
@@ -135,10 +136,13 @@ def _flat(steps: list[Any]) -> Iterator[Mapping[str, Any]]:
                 yield from (item for item in inner if isinstance(item, Mapping))
 
 
-def _crop(values: Mapping[str, Any]) -> int | None:
-    """Return the side of the training crop, if it is square."""
+def _crop(values: Mapping[str, Any]) -> Sides | None:
+    """Return the training crop, which has its height before its width."""
     crop = whole_pair(values.get("crop_size"))
-    return crop[0] if crop and crop[0] == crop[1] and 9 <= crop[0] <= 4097 else None
+    if not crop or not all(9 <= side <= 4097 for side in crop):
+        return None
+    height, width = crop
+    return width if width == height else f"{width}x{height}"
 
 
 def data_set(values: Mapping[str, Any]) -> str | None:
