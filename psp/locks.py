@@ -37,24 +37,42 @@ def _drop_in_child() -> None:
 os.register_at_fork(after_in_child=_drop_in_child)
 
 
+class InUseError(PspError):
+    """Another process holds the lock."""
+
+
 @contextlib.contextmanager
-def file_lock(path: Path, guarded: Path, report: Report = ignore) -> Iterator[None]:
+def file_lock(
+    path: Path, guarded: Path, report: Report = ignore, *, shared: bool = False
+) -> Iterator[None]:
     """Hold the lock file `path` of the folder `guarded` for the block, and remove it afterwards.
 
-    Raises PspError while another process holds it. Where the file system knows no locks, `report`
-    gets a remark.
+    Several processes may hold it at a time if all of them ask for it `shared`. Raises InUseError
+    while another process holds it otherwise. Where the file system knows no locks, `report` gets a
+    remark.
     """
-    handle = _acquire(path, guarded, report)
+    handle = _acquire(path, guarded, report, shared)
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)  # before it is released: who waits for it sees that it is gone
+        if not shared or _is_alone(handle):
+            # Before it is released: who waits for it sees that it is gone.
+            path.unlink(missing_ok=True)
         if handle in _held:
             _held.discard(handle)
             os.close(handle)
 
 
-def _acquire(path: Path, guarded: Path, report: Report) -> int:
+def _is_alone(handle: int) -> bool:
+    """Whether nobody else holds a shared lock; then it is shared no longer."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _acquire(path: Path, guarded: Path, report: Report, shared: bool) -> int:
     while True:
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
@@ -65,11 +83,11 @@ def _acquire(path: Path, guarded: Path, report: Report) -> int:
             _release(handle)
             raise PspError(f"{path}: not a lock file of psp. Move it away")
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.pread(handle, 20, 0).decode("ascii", "replace")
             _release(handle)
-            raise PspError(
+            raise InUseError(
                 f"{guarded}: process {holder or 'unknown'} is using it. Wait for it, or stop it"
             ) from None
         except OSError as error:
@@ -114,16 +132,22 @@ def _is_file(handle: int, path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def only_writer(out: Path, report: Report = ignore) -> Iterator[None]:
+def only_writer(out: Path, report: Report = ignore, *, share: str = "") -> Iterator[None]:
     """Keep other processes from writing the folder `out` during the block, and from making it.
 
-    The lock is beside it. The folder that `out` is in is made for it, and removed again if nothing
-    was put there. Raises PspError if another process writes `out`.
+    Those that name a `share` may write it together, each share once. The lock is beside the folder,
+    which is made for it, and removed again if nothing was put there. Raises InUseError if another
+    process writes `out`.
     """
     made = not out.parent.exists()
     make_folder(out.parent)
     try:
-        with file_lock(out.with_name(f".{out.name}.lock"), out, report):
+        with contextlib.ExitStack() as locks:
+            whole = out.with_name(f".{out.name}.lock")
+            locks.enter_context(file_lock(whole, out, report, shared=bool(share)))
+            if share:
+                own = out.with_name(f".{out.name}.{share}.lock")
+                locks.enter_context(file_lock(own, out))
             yield
     finally:
         if made:

@@ -111,6 +111,13 @@ def within(share: Share, rank: Share) -> Share:
     return Share(share.number + share.total * (rank.number - 1), share.total * rank.total)
 
 
+def own_share(part: str | None) -> Share:
+    """Return what this process does of the share in the option --part, if there is one: all of it,
+    or under torchrun its rank's. Raises PspError."""
+    rank = rank_share()
+    return within(share_from(part), rank) if part else rank
+
+
 def device_name(text: str) -> str:
     """Return a device as torch calls it: `0` and `gpu:0` are cuda:0, `gpu` is cuda.
 

@@ -153,7 +153,7 @@ app.add_typer(
 _add("demo", demo_command, MORE, "Try the four commands on a small painted data set.")
 
 # They use all cores of a machine as one process, or write one file.
-ON_ONE_RANK = {"prepare", "verify", "import", "export", "demo", "report", "compare", "explain"}
+ON_ONE_RANK = {"import", "export", "demo", "report", "compare", "explain"}
 
 START = """\
 psp demo                       try the four commands on painted pictures, about three minutes

@@ -65,6 +65,14 @@ Device = Annotated[str, typer.Option(callback=_device_word, help="auto, cpu, cud
 Workers = Annotated[
     int | None, typer.Option(help="Number of processes. Default: one per core.", min=1)
 ]
+Part = Annotated[
+    str | None,
+    typer.Option(
+        help="Do only a share of the pictures, e.g. 3/64: the third of 64.",
+        metavar="K/N",
+        rich_help_panel=ADVANCED,
+    ),
+]
 Precision = Annotated[
     str, typer.Option(help="auto (bf16 where the hardware supports it), fp32 or bf16.")
 ]

@@ -8,7 +8,6 @@ import typer
 
 from psp.cli.inputs import find_inputs, pictures_and_model
 from psp.cli.options import (
-    ADVANCED,
     PRECISIONS,
     BaseSize,
     Blend,
@@ -19,6 +18,7 @@ from psp.cli.options import (
     Flip,
     Json,
     MultiScale,
+    Part,
     Precision,
     ProcedureName,
     Quiet,
@@ -37,7 +37,7 @@ from psp.cli.options import (
 from psp.cli.outputs import Outputs, outputs_of
 from psp.errors import PspError, printable
 from psp.predict.writers.registry import DEFAULT, WRITERS
-from psp.ranks import Share, connected, local_device, rank_share, share_from, sum_over_ranks, within
+from psp.ranks import Share, connected, local_device, own_share, rank_share, sum_over_ranks
 
 if TYPE_CHECKING:
     import torch
@@ -142,14 +142,7 @@ def predict_command(
             max=240,
         ),
     ] = None,
-    part: Annotated[
-        str | None,
-        typer.Option(
-            help="Do only a share of the pictures, e.g. 3/64: the third of 64.",
-            metavar="K/N",
-            rich_help_panel=ADVANCED,
-        ),
-    ] = None,
+    part: Part = None,
     precision: Precision = "auto",
     window_batch: WindowBatch = None,
     compiled: Compile = False,
@@ -184,7 +177,7 @@ def predict_command(
         writers=outputs.writers,
         overlay=outputs.overlay,
         left_out=left_out,
-        share=within(share_from(part), rank) if part else rank,
+        share=own_share(part),
         procedure=choice_of(locals(), predicting=True),
         device=_pick_device(device),
         precision=one_of("--precision", precision, PRECISIONS),

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from psp.cli import own
-from psp.cli.options import ADVANCED, Debug, Json, Quiet, Workers, one_of
+from psp.cli.options import ADVANCED, Debug, Json, Part, Quiet, Workers, one_of
 from psp.errors import PspError
+from psp.ranks import Share, own_share, rank_share, ranks_here
 
 if TYPE_CHECKING:
     from psp.events import Notice, Progress, Report
@@ -85,6 +86,7 @@ def prepare_command(
             help="Size of a shard in MB.", metavar="MB", min=0.01, rich_help_panel=ADVANCED
         ),
     ] = 256,
+    part: Part = None,
     images: own.Images = None,
     video: own.Video = None,
     name: own.Name = None,
@@ -105,14 +107,15 @@ def prepare_command(
     from psp.prepare.pipeline import prepare
     from psp.workers import cores
 
-    begin, side = time.perf_counter(), own.max_side_of(max_side)
+    begin, side, share = time.perf_counter(), own.max_side_of(max_side), own_share(part)
     convert = partial(
         prepare,
         shard_mb=shard_mb,
         allow_incomplete=allow_incomplete,
         skip_bad=skip_bad,
         overwrite=overwrite,
-        workers=workers or cores(),
+        workers=workers or max(1, cores() // ranks_here()),
+        share=share,
     )
     conversion = _conversion(store, reencode, side or None)
     given = own.own_sources(sources, images, video, format_name, masks)
@@ -121,12 +124,24 @@ def prepare_command(
     listening = partial(_listening, quiet, left_out)
     options = own.own_options(*choices)
     if given is not None:
+        _refuse_zips(given, share)
         done = _own_prepared(given, options, out, convert, conversion, listening)
     else:
         done = _card_prepared(sources, options, out, sbd, convert, conversion, side, listening)
+    if done.manifest is None:
+        if as_json:
+            print(json.dumps({"out": str(done.folder), "part": str(share), "finished": False}))
+        return
     _show(done.folder, done.manifest, done.title, time.perf_counter() - begin, as_json, quiet)
     if left_out:
         raise typer.Exit(3)
+
+
+def _refuse_zips(given: "Sources", share: Share) -> None:
+    """Raise PspError for a zip that several processes would unpack."""
+    zips = [path for path in given.all_paths() if path.suffix.lower() == ".zip"]
+    if zips and share.total > 1:
+        raise PspError(f"{zips[0]}: parts cannot share a zip. Unpack it, and give the folder")
 
 
 def _own_prepared(
@@ -167,14 +182,15 @@ def _card_prepared(
 def _listening(quiet: bool, left_out: list["Notice"]) -> Iterator["Report"]:
     """Show what is reported; `left_out` gets the notices that pictures of the input are."""
     from psp.cli.console import listening
-    from psp.events import Incomplete
+    from psp.events import Incomplete, Notice
 
     with listening("preparing", quiet) as report:
 
         def listen(event: "Progress | Notice") -> None:
             if isinstance(event, Incomplete):
                 left_out.append(event)
-            report(event)
+            if rank_share().first or isinstance(event, Notice):
+                report(event)
 
         yield listen
 

@@ -2,13 +2,15 @@
 
 import json
 
-from psp.cli.options import Debug, Json, Quiet, Shards, Workers
+from psp.cli.options import Debug, Json, Part, Quiet, Shards, Workers
 from psp.errors import PspError
+from psp.ranks import own_share, rank_share, ranks_here
 
 
 def verify_command(
     shards: Shards,
     workers: Workers = None,
+    part: Part = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -19,13 +21,15 @@ def verify_command(
     from psp.data.verify import verify
     from psp.workers import cores
 
-    shards = find_shards(shards)
-    with listening("verifying", quiet) as report:
-        samples, problems = verify(shards, workers or cores(), report)
+    shards, share = find_shards(shards), own_share(part)
+    with listening("verifying", quiet or not rank_share().first) as report:
+        workers = workers or max(1, cores() // ranks_here())
+        samples, problems = verify(shards, workers, report, share)
+    whose = f"part {share.number} of {share.total}, " if share.total > 1 else ""
     if as_json:
         print(json.dumps({"samples": samples, "problems": problems}, ensure_ascii=False))
     elif not problems:
-        print(f"{shards}: {samples} samples, all intact")
+        print(f"{shards}: {whose}{samples} samples, all intact")
     if problems:
         for problem in problems[1:]:
             say(problem)

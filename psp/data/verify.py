@@ -6,7 +6,7 @@ agree with the shard's header. Shards that are not in the manifest are reported,
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from psp.events import Progress, Report, ignore
 from psp.files import file_sha256
 from psp.images.labels import histogram
 from psp.images.reading import PictureError
+from psp.ranks import Share
 from psp.workers import map_in_processes
 
 SAMPLES = 64  # in a chunk: how many are checked between two progress reports
@@ -36,15 +37,21 @@ class Chunk:
     stop: int
 
 
-def verify(folder: Path, workers: int = 1, report: Report = ignore) -> tuple[int, list[str]]:
-    """Check all shards; return the number of samples, and a line for each problem.
+def verify(
+    folder: Path,
+    workers: int = 1,
+    report: Report = ignore,
+    share: Share = Share(),  # noqa: B008 - it is frozen
+) -> tuple[int, list[str]]:
+    """Check a share of the shards; return their number of samples, and a line for each problem.
 
     Raises ShardError if the folder is not a folder of shards or its manifest cannot be read.
     """
     manifest = read_manifest(folder)
-    chunks = list(_chunks(folder, manifest))
+    entries = [(name, e) for name, split in manifest["splits"].items() for e in split["shards"]]
+    chunks = list(_chunks(folder, share.of(entries)))
     total, done = sum(chunk.stop - chunk.start for chunk in chunks), 0
-    problems = _unlisted_shards(folder, {chunk.entry["file"] for chunk in chunks})
+    problems = list(share.of(_unlisted_shards(folder, {entry["file"] for _, entry in entries})))
     items = ((chunk, chunk.entry["bytes"]) for chunk in chunks)
     results = map_in_processes(Checker, (folder, manifest), items, min(workers, len(chunks)))
     for chunk, new in zip(chunks, results, strict=True):
@@ -63,14 +70,13 @@ def _unlisted_shards(folder: Path, known: set[str]) -> list[str]:
     ]
 
 
-def _chunks(folder: Path, manifest: dict[str, Any]) -> Iterator[Chunk]:
-    for split, record in manifest["splits"].items():
-        for entry in record["shards"]:
-            path = folder / entry["file"]
-            size = path.stat().st_size if path.is_file() else 0
-            count = min(entry["images"], size)  # a damaged number must not give endless chunks
-            for start in range(0, max(1, count), SAMPLES):
-                yield Chunk(split, entry, start, min(start + SAMPLES, count))
+def _chunks(folder: Path, entries: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[Chunk]:
+    for split, entry in entries:
+        path = folder / entry["file"]
+        size = path.stat().st_size if path.is_file() else 0
+        count = min(entry["images"], size)  # a damaged number must not give endless chunks
+        for start in range(0, max(1, count), SAMPLES):
+            yield Chunk(split, entry, start, min(start + SAMPLES, count))
 
 
 class Checker:

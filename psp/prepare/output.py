@@ -1,16 +1,15 @@
 """The output folder: only folders of shards are ever replaced, and a new one appears complete.
 
 Everything is written to OUT.partial, which is renamed to OUT at the end. A shard there is
-`train-00000.h5`. `train-00000.json`, written after it, has the digest of its input and the problems
-found in it, so that another run can tell whether the shard is finished and still valid.
-`train-00000.PID.tmp` is a staging file of the worker process PID.
+`train-00000.h5`, `train-00000.json` its note (writing.py), and `train-00000.PID.tmp` a staging file
+of the worker process PID.
 """
 
 import contextlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from psp.data.manifest import MANIFEST, ShardError, read_manifest
 from psp.errors import PspError
 from psp.events import Notice, Report, ignore
 from psp.files import make_folder, numbered_names, write_json
+from psp.locks import one_at_a_time
 
 AUDIT = "audit.json"
 MARK = "plan.json"  # shows that psp wrote the folder, until it has a manifest
@@ -29,10 +29,13 @@ STAGING = re.compile(r"\w+-\d{5}\.\d+")  # without .tmp
 
 @dataclass(frozen=True)
 class Prepared:
-    """A finished folder of shards, its manifest, and the title of the data set."""
+    """A folder of shards, its manifest, and the title of the data set.
+
+    There is no manifest while shares of the folder are missing.
+    """
 
     folder: Path
-    manifest: dict[str, Any]
+    manifest: dict[str, Any] | None
     title: str
 
 
@@ -97,8 +100,8 @@ def read_existing(out: Path, source: str, newest: int) -> dict[str, Any]:
 
 
 def first_unoccupied(
-    default: Path, convert: Callable[[Path], dict[str, Any]], report: Report = ignore
-) -> tuple[Path, dict[str, Any]]:
+    default: Path, convert: Callable[[Path], dict[str, Any] | None], report: Report = ignore
+) -> tuple[Path, dict[str, Any] | None]:
     """Convert into the default folder; if it is taken, into the same name with a number.
 
     `convert` is `prepare` with everything but the folder. Returns the first of data/CARD,
@@ -129,42 +132,59 @@ def begin(out: Path) -> Path:
     """Make the folder OUT.partial, or continue in the one that an earlier run left."""
     partial = partial_of(out)
     if partial.exists() and not is_shard_folder(partial):
-        raise PspError(
-            f"{partial}: exists and was not made by psp. Move it away, or choose another -o"
-        )
+        raise _foreign(partial)
     make_folder(partial)
     write_json(partial / MARK, {"out": out.name})
-    _remove_temporary(partial)
+    remove_temporary(partial)
     return partial
 
 
-def _remove_temporary(partial: Path) -> None:
-    """Remove staging files, and files that were not completely written."""
+def join(out: Path, mark: Mapping[str, Any]) -> Path:
+    """Make the folder OUT.partial for a share of its shards, or go on in the one that is there.
+
+    `mark` has what all shares must have in common: the number of `parts`, `options` and `names`.
+    Raises PspError if the folder was begun with others.
+    """
+    partial = partial_of(out)
+    make_folder(partial)
+    with one_at_a_time(partial):
+        if not is_shard_folder(partial):
+            raise _foreign(partial)
+        try:
+            there = json.loads((partial / MARK).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            there = {}
+        if "parts" not in there:  # new, or of one process that was to do all
+            write_json(partial / MARK, {"out": out.name, **mark})
+        elif other := next((key for key in mark if there.get(key) != mark[key]), None):
+            what = {
+                "parts": f"in {there['parts']} parts, not {mark['parts']}. Give all that number",
+                "options": "by a part with another card or other options. Give all the same",
+                "names": "by a part with other pictures. Give all the same",
+            }[other]
+            raise PspError(f"{partial}: begun {what}, or remove the folder to begin again")
+    return partial
+
+
+def _foreign(partial: Path) -> PspError:
+    return PspError(
+        f"{partial}: exists and was not made by psp. Move it away, or choose another -o"
+    )
+
+
+def remove_temporary(partial: Path, stems: Collection[str] = ()) -> None:
+    """Remove staging files, and files that were not completely written.
+
+    With `stems`, only those of these shards.
+    """
     for path in partial.glob("*.tmp"):
-        path.unlink()
-
-
-def note_of(shard: Path) -> Path:
-    """Return the path of the JSON file with a shard's digest and problems."""
-    return shard.with_suffix(".json")
-
-
-def read_note(shard: Path, digest: str) -> list[dict[str, str]] | None:
-    """Return the problems in a shard that is finished; None if it must be made (again)."""
-    try:
-        note = json.loads(note_of(shard).read_text(encoding="utf-8"))
-        problems = note["problems"] if note["digest"] == digest else None
-    except (OSError, ValueError, LookupError, TypeError):
-        return None  # missing, or not completely written
-    # A shard whose pairs are all bad has no file.
-    finished = shard.is_file() or note["empty"]
-    # Bad files are read again: a repaired one may have the size and time of the broken one.
-    return [] if finished and problems == [] else None
+        if not stems or path.name.partition(".")[0] in stems:
+            path.unlink(missing_ok=True)
 
 
 def keep_finished(partial: Path) -> None:
     """After a failure, keep finished shards and the audit; remove the folder if it has neither."""
-    _remove_temporary(partial)
+    remove_temporary(partial)
     names = {path.name for path in partial.iterdir()}
     if not any(name == AUDIT or SHARD.fullmatch(name) for name in names):
         for name in names:
@@ -174,10 +194,13 @@ def keep_finished(partial: Path) -> None:
             partial.rmdir()
 
 
-def read_complete(partial: Path, source: str, newest: int) -> dict[str, Any] | None:
+def read_complete(
+    partial: Path, source: str, newest: int, *, some_skipped: bool = False
+) -> dict[str, Any] | None:
     """Return the manifest of `partial` if only `finish` is missing there; None otherwise.
 
-    Its input must be the same, and nothing left out: bad files may have been repaired.
+    Its input must be the same, and unless `some_skipped`, nothing left out: bad files may have been
+    repaired.
     """
     if (partial / MARK).exists() or not is_shard_folder(partial):
         return None
@@ -185,7 +208,8 @@ def read_complete(partial: Path, source: str, newest: int) -> dict[str, Any] | N
         manifest = read_existing(partial, source, newest)
     except OccupiedError:
         return None
-    return None if any(split["skipped"] for split in manifest["splits"].values()) else manifest
+    skipped = any(split["skipped"] for split in manifest["splits"].values())
+    return manifest if some_skipped or not skipped else None
 
 
 def finish(partial: Path, out: Path, shards: set[str]) -> None:
@@ -195,7 +219,7 @@ def finish(partial: Path, out: Path, shards: set[str]) -> None:
     does not belong into `out` goes before the rename, after which nothing needs to be done.
     """
     (partial / MARK).unlink(missing_ok=True)
-    _remove_temporary(partial)
+    remove_temporary(partial)
     for path in partial.iterdir():
         of_earlier_run = SHARD.fullmatch(path.name) and path.name not in shards
         if of_earlier_run or NOTE.fullmatch(path.name):

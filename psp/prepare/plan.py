@@ -91,6 +91,20 @@ class Plan:
         return sum(item.image_bytes + item.label_bytes for item in self._items())
 
     @property
+    def options(self) -> str:
+        """A digest of the card, the conversion, and the size of shards."""
+        return self._digest(self.conversion.header()).hexdigest()
+
+    @property
+    def names(self) -> str:
+        """A digest of the names of the pictures of each split."""
+        digest = hashlib.sha256()
+        for split, items in self.splits.items():
+            for item in items:
+                digest.update(f"{split.name}\0{item.pair.name}\0".encode())
+        return digest.hexdigest()
+
+    @property
     def source(self) -> str:
         """A digest of the card, the conversion, and every input file's name and size."""
         digest = self._digest(self.conversion.to_dict())

@@ -50,14 +50,16 @@ def test_predict_says_the_sum_and_ends_with_0(two_ranks, inputs, place):
     assert "5 pictures predicted already" in first.err and "3 pictures failed" in first.err
 
 
-def test_prepare_and_verify_work_on_one_rank(two_ranks, command, place):
+def test_ranks_share_the_shards_of_prepare_and_verify(two_ranks, command, place):
     folder, chosen = place("prepare"), command("prepare-1")
-    for args, out in ((chosen.args, "images"), (("verify", "data"), "80 samples, all intact")):
-        first, other = two_ranks(*args, cwd=folder)
-        assert (first.code, other.code) == (0, 0), f"{first}{other}"
-        assert out in first.out
-        assert not other.out and "rank 1" in other.err and "rank 0" in other.err
+    ends = two_ranks(*chosen.args, cwd=folder)
+    assert [end.code for end in ends] == [0, 0], f"{ends[0]}{ends[1]}"
+    (last,) = (end for end in ends if end.out)
+    assert "images" in last.out and "next: psp train" in last.err
     assert not difference(chosen.undisturbed, outcome(folder))
+    ends = two_ranks("verify", "data", "--json", cwd=folder)
+    assert [end.code for end in ends] == [0, 0], f"{ends[0]}{ends[1]}"
+    assert sum(json.loads(end.out)["samples"] for end in ends) == 80
 
 
 def test_prepare_that_leaves_pictures_out_ends_with_0(two_ranks, inputs, place):

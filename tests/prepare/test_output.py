@@ -13,7 +13,7 @@ from psp.data.cardfile import find_card
 from psp.data.shards import ShardSplit
 from psp.data.staging import Sample, stage
 from psp.errors import PspError
-from psp.prepare import pipeline
+from psp.prepare import writing
 from psp.prepare.output import OccupiedError
 from psp.prepare.pipeline import prepare
 
@@ -64,7 +64,7 @@ def test_a_killed_run_continues_and_ends_with_the_same_bytes(camvid_raw, tmp_pat
     options = {"allow_incomplete": True, "shard_mb": 1e-6}  # a shard a picture
     prepare(CAMVID, camvid_raw, tmp_path / "whole", **options)
     written = []
-    real = pipeline.write_shard
+    real = writing.write_shard
 
     def dies(path, *rest, **how):
         if len(written) == 4:
@@ -72,12 +72,12 @@ def test_a_killed_run_continues_and_ends_with_the_same_bytes(camvid_raw, tmp_pat
         written.append(path.name)
         return real(path, *rest, **how)
 
-    monkeypatch.setattr(pipeline, "write_shard", dies)
+    monkeypatch.setattr(writing, "write_shard", dies)
     with pytest.raises(KeyboardInterrupt):
         prepare(CAMVID, camvid_raw, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
     monkeypatch.setattr(
-        pipeline,
+        writing,
         "write_shard",
         lambda path, *rest, **how: written.append(path.name) or real(path, *rest, **how),
     )
@@ -97,7 +97,7 @@ def test_staging_files_of_a_failed_or_killed_run_are_removed(camvid_raw, tmp_pat
     (partial / "plan.json").write_text("{}")
     (partial / torn).write_text("of a killed run")
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "write_shard", dies)
+        patch.setattr(writing, "write_shard", dies)
         with pytest.raises(KeyboardInterrupt):
             prepare(CAMVID, camvid_raw, tmp_path / "out", allow_incomplete=True)
     assert not partial.exists()  # no shard was finished: nothing of use is left
@@ -114,7 +114,7 @@ def test_a_staging_file_that_cannot_be_written_is_an_error(tmp_path):
 @pytest.mark.slow
 def test_changed_files_are_not_mixed_with_old_shards(camvid_raw, tmp_path, monkeypatch):
     options = {"allow_incomplete": True, "shard_mb": 1e-6}
-    real = pipeline.write_shard
+    real = writing.write_shard
     calls = []
 
     def dies(path, *rest, **how):
@@ -123,11 +123,11 @@ def test_changed_files_are_not_mixed_with_old_shards(camvid_raw, tmp_path, monke
             raise KeyboardInterrupt
         return real(path, *rest, **how)
 
-    monkeypatch.setattr(pipeline, "write_shard", dies)
+    monkeypatch.setattr(writing, "write_shard", dies)
     with pytest.raises(KeyboardInterrupt):
         prepare(CAMVID, camvid_raw, tmp_path / "out", **options)
     save_picture(camvid_raw / "trainannot/0001TP_train000.png", np.full((48, 64), 3, np.uint8))
-    monkeypatch.setattr(pipeline, "write_shard", real)
+    monkeypatch.setattr(writing, "write_shard", real)
     prepare(CAMVID, camvid_raw, tmp_path / "out", **options)
     assert (ShardSplit(tmp_path / "out", "train").label(0) == 3).all()
 

@@ -27,7 +27,7 @@ _MARK = "# unedited: "  # in a card's last line, with a digest of what stands ab
 
 
 # psp.prepare.pipeline.prepare with all options set but raw, out, exports, conversion and report.
-Convert = Callable[..., dict[str, Any]]
+Convert = Callable[..., dict[str, Any] | None]
 
 
 def prepare_own(
@@ -130,7 +130,7 @@ def prepare_remembered(
         for line in describe(gathered, card):
             report(Notice(line))
 
-        def run(folder: Path) -> dict[str, Any]:
+        def run(folder: Path) -> dict[str, Any] | None:
             return _converted(card, sources, gathered, folder, convert, conversion, report)
 
         done = (out, run(out)) if out else first_unoccupied(default, run, report)
@@ -145,7 +145,7 @@ def _converted(
     convert: Convert,
     conversion: Conversion,
     report: Report,
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
     assert card.exports is not None
     check_output(out, sources.all_paths())
     if conversion.max_side is None:
