@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from psp.cli.options import one_of
 from psp.cli.video import film_of
 from psp.errors import PspError
+from psp.predict.packs import KINDS
 from psp.predict.writers.registry import DEFAULT, find_writers
 
 if TYPE_CHECKING:
@@ -39,12 +40,22 @@ def outputs_of(options: Mapping[str, Any], ranks: int) -> Outputs:
     from psp.predict.one_file import is_one_file
 
     film = film_of(options, ranks)
+    if options["pack"] is not None:
+        one_of("--pack", options["pack"], KINDS)
+        if film is not None:
+            raise PspError("--pack: a video's frames are not packed. Leave it out")
     out: Path | None = options["out"]
     to_file = out is not None and is_one_file(out)
     if out is not None and to_file:
-        given = [f"--{name}" for name in ("probabilities", "rank", "part") if options[_NAMES[name]]]
+        given = [
+            f"--{name}"
+            for name in ("probabilities", "rank", "part", "pack")
+            if options[_NAMES[name]]
+        ]
         check_one_file(out, options["images"], options["write"], given, ranks)
     names = _writer_names(options["write"], options["probabilities"], options["rank_by"])
+    if "gallery" in names and options["pack"]:
+        raise PspError("--pack: the gallery shows files that are not packed. Leave one of them out")
     if "gallery" in names and options["part"]:
         raise PspError("--part: the gallery is made by a call for all pictures. Leave it out")
     if film is not None and options["write"] is None:
@@ -60,7 +71,7 @@ def outputs_of(options: Mapping[str, Any], ranks: int) -> Outputs:
     return Outputs(place, to_file, writers, overlay, film)
 
 
-_NAMES = {"probabilities": "probabilities", "rank": "rank_by", "part": "part"}
+_NAMES = {"probabilities": "probabilities", "rank": "rank_by", "part": "part", "pack": "pack"}
 
 
 def _writer_names(listed: str | None, probabilities: bool, rank_by: str | None) -> list[str]:
@@ -78,8 +89,8 @@ def _writer_names(listed: str | None, probabilities: bool, rank_by: str | None) 
 def _has_gallery(options: Mapping[str, Any]) -> bool:
     """Whether there is a gallery if none is refused. It is said if there are too many pictures."""
     pictures = len(options["pictures"])
-    if options["part"] or pictures <= MOST_IN_GALLERY:
-        return not options["part"]
+    if options["part"] or options["pack"] or pictures <= MOST_IN_GALLERY:
+        return not options["part"] and not options["pack"]
     if not options["silent"]:
         from psp.cli.console import say
 

@@ -8,6 +8,7 @@ import typer
 
 from psp.cli.inputs import find_inputs, pictures_and_model
 from psp.cli.options import (
+    ADVANCED,
     PRECISIONS,
     BaseSize,
     Blend,
@@ -143,6 +144,15 @@ def predict_command(
         ),
     ] = None,
     part: Part = None,
+    pack: Annotated[
+        str | None,
+        typer.Option(
+            help="tar: put the pictures' files into one tar for each kind, of each share: "
+            "labels.tar.",
+            metavar="HOW",
+            rich_help_panel=ADVANCED,
+        ),
+    ] = None,
     precision: Precision = "auto",
     window_batch: WindowBatch = None,
     compiled: Compile = False,
@@ -175,6 +185,7 @@ def predict_command(
         numbering=out is None,
         overwrite=overwrite,
         writers=outputs.writers,
+        pack=pack is not None,
         overlay=outputs.overlay,
         left_out=left_out,
         share=own_share(part),

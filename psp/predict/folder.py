@@ -3,6 +3,7 @@
     settings.json            the weights and settings of these results, with a fingerprint of both
     legend.png               class names and colors
     labels/NAME.png          and other folders: a picture's file of each chosen writer (writers/)
+    labels.tar               and others: the same files in tars, with --pack tar (packs.py)
     predictions.jsonl        one line per picture: the share of each class, or the error
     predictions/K-of-N.jsonl the same for one share of the pictures, while several calls work
 
@@ -16,8 +17,6 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,15 +24,14 @@ from psp.errors import PspError
 from psp.files import json_line, make_folder, write, write_json, writing
 from psp.images.kinds import LeftOut
 from psp.predict.new_folder import make_whole, remove_left
+from psp.predict.packs import Packs, end_of
 from psp.predict.records import LONGEST_RECORD, RECORDS, is_begun, parse_record, unused
 from psp.predict.settings import SETTINGS, Settings, read_settings
+from psp.predict.states import State, source_state
 from psp.predict.writers.writer import Results, Writer
 from psp.ranks import Share
 
 LEGEND = "legend.png"
-# Who wrote the files of records from before there were writers. They do not say it: what exists was
-# written.
-OLD_WRITERS = ("labels", "overlays", "probabilities")
 REMEDY = "Choose another -o, or write into it over the same names with --overwrite"
 
 
@@ -44,45 +42,32 @@ def is_predictions(folder: Path) -> bool:
     return all((folder / name).exists() for name in (LEGEND, "labels", "overlays"))
 
 
-@dataclass(frozen=True)
-class _State:
-    """From which file a picture's result was made, and which writers wrote files of it."""
-
-    source: str  # absolute path
-    content: tuple[int, int]  # its bytes, and time of change in ns
-    written: frozenset[str]
-
-    @classmethod
-    def of(cls, record: Mapping[str, Any]) -> "_State":
-        """Return the state that a record of a result describes."""
-        written = _names(tuple(record.get("written", OLD_WRITERS)))
-        return cls(record["source"], (record["bytes"], record["changed"]), written)
-
-    def after(self, before: "_State | None") -> "_State":
-        """Return this state with what an earlier record of the same file says was written."""
-        if before is None or before.content != self.content:
-            return self
-        return _State(self.source, self.content, self.written | before.written)
-
-    def includes(self, other: "_State") -> bool:
-        """Whether the other is of the same file, and fewer writers wrote for it."""
-        return self.content == other.content and self.written > other.written
-
-
 class PredictionFolder:
     """A folder of results as one share of the work sees it. `open` makes the folder."""
 
     def __init__(
-        self, out: Path, settings: Settings, share: Share, writers: Sequence[Writer]
+        self,
+        out: Path,
+        settings: Settings,
+        share: Share,
+        writers: Sequence[Writer],
+        pack: bool = False,
     ) -> None:
         self.out, self.share, self.writers = out, share, writers
+        self.pack, self.packs = pack, Packs(out, share, writers)
+        self._unwritten: list[bytes] = []  # records of what is in tars, but perhaps not on the disk
         self.settings = settings.in_folder(read_settings(out))
         self._file: IO[bytes] | None = None
-        self._states: dict[str, _State] = {}  # of the results with a record
+        self._states = self._read_states()
+
+    def _read_states(self) -> dict[str, State]:
+        """Return the states of the results with a record."""
+        states: dict[str, State] = {}
         for record, _ in self._records():
             if "error" not in record:
-                name, state = record["name"], _State.of(record)
-                self._states[name] = state.after(self._states.get(name))
+                name, state = record["name"], State.of(record)
+                states[name] = state.after(states.get(name))
+        return states
 
     def conflict(self) -> str | None:
         """Return why these results must not be written into the existing folder, or None."""
@@ -118,8 +103,13 @@ class PredictionFolder:
         return (
             unchanged
             and before.written >= files.keys()
-            and all(_is_written(file) for file in files.values())
+            and all(_is_written(files[key]) or self._is_packed(name, key) for key in files)
         )
+
+    def _is_packed(self, name: str, writer: str) -> bool:
+        state = self._states[name]
+        place = state.packed.get(writer)
+        return place is not None and self.packs.holds(place, writer, name, state.content[1])
 
     def paths(self, name: str) -> dict[str, Path]:
         """Return a picture's files by the names of their writers."""
@@ -147,6 +137,8 @@ class PredictionFolder:
         if (reason := self.conflict()) and not overwrite:
             raise PspError(f"{self.out}: {reason}. {REMEDY}")
         self._file = self._open_records(self._own_records)  # nothing is changed without the lock
+        if self.pack:
+            self.packs.open({} if overwrite else self._pack_ends())
         remove_left(self.out, mark, (SETTINGS, LEGEND))
         if is_begun(self.out):
             self._write_head(self.out, legend, mark)
@@ -156,6 +148,16 @@ class PredictionFolder:
             self._write_head(self.out, legend, mark)
         elif not (self.out / LEGEND).exists():
             write(self.out / LEGEND, legend(), mark)
+
+    def _pack_ends(self) -> dict[str, int]:
+        """Return where the last recorded member of each of this share's tars ends."""
+        self._states = self._read_states()  # again: now nobody else writes them
+        ends: dict[str, int] = {}
+        for name, state in self._states.items():
+            for writer, place in state.packed.items():
+                if self.packs.files.get(writer) == place[0] and self._is_packed(name, writer):
+                    ends[place[0]] = max(ends.get(place[0], 0), end_of(place))
+        return ends
 
     def _open_records(self, path: Path) -> IO[bytes]:
         """Open a file of records to append to, locked against other processes."""
@@ -181,22 +183,46 @@ class PredictionFolder:
         write_json(folder / SETTINGS, self.settings.to_dict(), mark)
         write(folder / LEGEND, legend(), mark)
 
-    def record(self, name: str, source: Path, result: Mapping[str, Any]) -> None:
-        """Append a picture's record; `result` has its size, shares and seconds, or its error."""
+    def record(
+        self,
+        name: str,
+        source: Path,
+        result: Mapping[str, Any],
+        files: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """Append a picture's record; `result` has its size, shares and seconds, or its error.
+
+        `files` are appended to the tars first, if there are any.
+        """
         assert self._file is not None
         path, size, changed = source_state(source)
         line = {"name": name, "source": path, "bytes": size, "changed": changed, **result}
         if "error" not in result:
-            now = _State(path, (size, changed), frozenset(self.paths(name)))
-            line["written"] = sorted(now.after(self._states.get(name)).written)
+            packed = self.packs.add(name, changed, files) if files else {}
+            now = State(path, (size, changed), frozenset(self.paths(name)), packed)
+            now = now.after(self._states.get(name))
+            line["written"] = sorted(now.written)
+            if now.packed:
+                line["packed"] = now.packed
         line["made_with"] = self.settings.fingerprint
-        self._file.write(json_line(line).encode() + b"\n")
+        self._unwritten.append(json_line(line).encode() + b"\n")
+        if not self.pack or self.packs.due:
+            self._write_records()
+
+    def _write_records(self) -> None:
+        """Write the records of what is on the disk by now."""
+        assert self._file is not None
+        self.packs.sync()
+        self._file.write(b"".join(self._unwritten))
+        self._unwritten = []
         self._file.flush()
 
     def close(self) -> None:
-        """Close the file of records."""
+        """Close the file of records, and the tars."""
         if self._file is not None:
-            self._file.close()
+            with self._file:
+                self._write_records()
+                self.packs.close()
             self._file = None
 
     def merge(self, names: Collection[str]) -> bool:
@@ -206,15 +232,17 @@ class PredictionFolder:
         file that more writers wrote for; but no error if there is a result. Returns whether all
         have a record.
         """
+        if self._file is not None:
+            self._write_records()
         lines: dict[str, tuple[Path, int, int]] = {}
-        states: dict[str, _State] = {}
+        states: dict[str, State] = {}
         for record, line in self._records():
             name = record["name"]
             if "error" in record:
                 if name not in states:
                     lines[name] = line
                 continue
-            state, before = _State.of(record), states.get(name)
+            state, before = State.of(record), states.get(name)
             if before is None or not before.includes(state):
                 lines[name], states[name] = line, state
         if not lines.keys() >= set(names):
@@ -274,6 +302,7 @@ def choose_folder(
     writers: Sequence[Writer],
     pictures: Mapping[str, Path],
     overwrite: bool,
+    pack: bool = False,
 ) -> tuple[PredictionFolder, dict[str, Path]]:
     """Return the first candidate that the results may go into, and the unfinished pictures.
 
@@ -281,7 +310,7 @@ def choose_folder(
     candidate if none will do.
     """
     for path in candidates:
-        folder = PredictionFolder(path, settings, share, writers)
+        folder = PredictionFolder(path, settings, share, writers, pack)
         if overwrite:
             return folder, dict(pictures)
         try:
@@ -291,22 +320,6 @@ def choose_folder(
         except PspError as error:
             last_error = error
     raise last_error
-
-
-def source_state(source: Path) -> tuple[str, int, int]:
-    """Return a file's absolute path, bytes, and time of change in ns; -1 if it is missing."""
-    path = os.path.abspath(source)
-    try:
-        status = Path(path).stat()
-    except (OSError, ValueError):
-        return path, -1, -1
-    return path, status.st_size, status.st_mtime_ns
-
-
-@cache
-def _names(names: tuple[str, ...]) -> frozenset[str]:
-    """Return the set of some names, the same object for all the pictures that have the same."""
-    return frozenset(names)
 
 
 def _is_written(path: Path) -> bool:

@@ -39,6 +39,7 @@ class PredictRequest:
     numbering: bool = False  # use out-2, out-3, … if `out` has other contents
     overwrite: bool = False  # redo finished pictures, and write into a folder of other settings
     writers: tuple[Writer, ...] = field(default_factory=find_writers)
+    pack: bool = False  # files in tars in place of one for each picture
     overlay: OverlayStyle | None = None  # None: as the folder has it
     left_out: LeftOut = field(default_factory=LeftOut)  # of the folders of the pictures
     share: Share = field(default_factory=Share)  # do only this share of the pictures
@@ -170,7 +171,13 @@ def begin(
     pictures, and the procedure. Raises PspError if the folder has other contents."""
     procedure, settings = _as_begun(request, header, request.procedure(header))
     folder, unfinished = choose_folder(
-        _candidates(request), settings, request.share, request.writers, own, request.overwrite
+        _candidates(request),
+        settings,
+        request.share,
+        request.writers,
+        own,
+        request.overwrite,
+        request.pack,
     )
     return folder, unfinished, procedure
 

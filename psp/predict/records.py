@@ -9,7 +9,7 @@ from typing import Any
 
 from psp.files import is_free
 from psp.headers import LARGEST, DamagedError, Fields, parse
-from psp.name_rules import is_below
+from psp.name_rules import is_below, is_file_name
 
 RECORDS = "predictions.jsonl"
 LONGEST_RECORD = 1 << 20  # bytes of a line; what is longer no psp wrote
@@ -61,9 +61,18 @@ def parse_record(line: bytes) -> dict[str, Any] | None:
     try:
         record = Fields(parse(line, RECORDS, strict=False), RECORDS)
         record.texts("written", [])
+        for place in record.object("packed", {}).value.values():
+            _check_place(place)
         record.whole("bytes", -1)
         record.whole("changed", -(LARGEST**2), LARGEST**2)
         complete = is_below(record.text("name")) and bool(record.text("source"))
         return record.value if complete and "made_with" in record else None
     except DamagedError:
         return None
+
+
+def _check_place(place: Any) -> None:
+    """Raise DamagedError if this is not where a file is in a tar: its name, position, bytes."""
+    is_place = isinstance(place, list) and list(map(type, place)) == [str, int, int]
+    if not (is_place and is_file_name(place[0]) and 512 <= place[1] <= LARGEST and place[2] >= 0):
+        raise DamagedError(f"{RECORDS}: not a place in a tar")

@@ -113,8 +113,9 @@ class Stages:
             if not item.finished:
                 item.run_stage(self._encode, PspError)
             item.image = item.labels = item.probabilities = item.confidence = None  # free memory
-            item.run_stage(self._write, NameFaultError)
-            item.files = {}
+            if not self.folder.pack:  # else they are appended in the pictures' order
+                item.run_stage(self._write, NameFaultError)
+                item.files = {}
             return item
 
         with ignore_warnings(), closing(prefetch_map(decoded, items, threads)) as images:
@@ -175,7 +176,7 @@ class Stages:
             self.failed.append((item.name, item.error))
             record = {"error": item.error}
         if self.folder.opened:
-            self.folder.record(item.name, item.path, record)
+            self.folder.record(item.name, item.path, record, item.files)
         else:
             self._unrecorded.append(item)
 

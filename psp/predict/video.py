@@ -28,10 +28,11 @@ from psp.images.labels import decode_label
 from psp.images.video import Clip, Frame, WebmWriter
 from psp.model.procedure import Procedure
 from psp.model.weights import Header, read_header
-from psp.predict.folder import PredictionFolder, source_state
+from psp.predict.folder import PredictionFolder
 from psp.predict.frames import FrameFolder, path_of
 from psp.predict.pipeline import PredictRequest, begin, load_network
 from psp.predict.stages import Picture, Stages
+from psp.predict.states import source_state
 from psp.render import OverlayStyle, draw
 from psp.workers import prefetch_map
 

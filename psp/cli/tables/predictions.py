@@ -74,7 +74,11 @@ def _say_result(
     if skipped:
         say(f"{_pictures(skipped)} predicted already, and skipped")
     writers = [writer for writer in request.writers if writer.name != "gallery"]
-    places = ", ".join(place for writer in writers for place in writer.places)
+    kinds = [place for writer in writers for place in writer.places]
+    if request.pack:
+        ending = f"-{request.share}.tar" if request.share.total > 1 else ".tar"
+        kinds = [f"{kind[:-1]}{ending}" if kind.endswith("/") else kind for kind in kinds]
+    places = ", ".join(kinds)
     where = f"{places} and more in {result.out}" if result.out.is_dir() else str(result.out)
     say(f"{_pictures(predicted)} predicted: {where}")
     if len(writers) < len(request.writers):

@@ -14,8 +14,6 @@ from psp.annotations.rle import mask_runs, pack
 from psp.predict.writers.drawn import drawn_classes
 from psp.predict.writers.writer import Prediction, Results, Writer
 
-FOLDER, SUFFIX = "coco", ".json"
-
 
 def write(prediction: Prediction) -> bytes:
     """Return the annotations of one picture as JSON, without the ids that `collect` gives."""
@@ -52,8 +50,7 @@ def collect(results: Results) -> bytes:
                 "height": record["height"],
             }
         )
-        path = results.out / FOLDER / f"{record['name']}{SUFFIX}"
-        for annotation in json.loads(path.read_bytes()):
+        for annotation in json.loads(results.read(record, COCO)):
             known = {"id": len(annotations) + 1, "image_id": len(images)}
             annotations.append({**known, **annotation})
     categories = [
@@ -66,8 +63,8 @@ def collect(results: Results) -> bytes:
 
 COCO = Writer(
     name="coco",
-    folder=FOLDER,
-    suffix=SUFFIX,
+    folder="coco",
+    suffix=".json",
     write=write,
     confidence=True,
     file="instances.json",

@@ -140,7 +140,7 @@ def _picture(
 
 
 def _written(record: dict[str, Any], outputs: list[Output]) -> Iterator[int]:
-    names = record.get("written", ())
+    names = set(record.get("written", ())) - record.get("packed", {}).keys()
     return (index for index, output in enumerate(outputs) if output.title in names)
 
 

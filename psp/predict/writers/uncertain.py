@@ -12,8 +12,6 @@ from psp.images.encoding import encode_label
 from psp.images.labels import decode_label
 from psp.predict.writers.writer import Prediction, Results, Writer
 
-FOLDER, SUFFIX = "uncertainty", ".png"
-
 
 def write(prediction: Prediction) -> bytes:
     """Return an 8-bit gray PNG: 0 is certain, 255 an uncertainty of 1."""
@@ -28,8 +26,7 @@ def collect(results: Results) -> bytes:
     """
     rows = []
     for record in results:
-        path = results.out / FOLDER / f"{record['name']}{SUFFIX}"
-        mean = float(decode_label(path.read_bytes(), str(path)).mean()) / 255
+        mean = float(decode_label(results.read(record, UNCERTAIN), record["name"]).mean()) / 255
         rows.append((mean, record["name"]))
     text = io.StringIO()
     table = csv.writer(text)
@@ -41,8 +38,8 @@ def collect(results: Results) -> bytes:
 
 UNCERTAIN = Writer(
     name="uncertain",
-    folder=FOLDER,
-    suffix=SUFFIX,
+    folder="uncertainty",
+    suffix=".png",
     write=write,
     confidence=True,
     file="uncertain.csv",

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from psp.errors import PspError
 from psp.images.kinds import LeftOut
+from psp.predict.packs import read_packed
 from psp.render import OverlayStyle
 
 
@@ -52,6 +53,12 @@ class Results:
         name to its share of the pixels, for the classes in the picture, the largest first.
         """
         return (record for record in self._records() if "error" not in record)
+
+    def read(self, record: dict[str, Any], writer: "Writer") -> bytes:
+        """Return what a writer wrote of a picture: its file, or what a tar has in its place."""
+        if place := record.get("packed", {}).get(writer.name):
+            return read_packed(self.out, place)
+        return (self.out / writer.folder / f"{record['name']}{writer.suffix}").read_bytes()
 
     def failed(self) -> Iterator[dict[str, Any]]:
         """Yield the record of each picture without a result: its `name`, and its `error`."""

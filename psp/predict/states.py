@@ -1,0 +1,66 @@
+"""What a record says of a picture's result: from which file it was made, and what was written."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from psp.predict.packs import Place
+
+# Who wrote the files of records from before there were writers. They do not say it: what exists was
+# written.
+OLD_WRITERS = ("labels", "overlays", "probabilities")
+_NOTHING: Mapping[str, Place] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """From which file a picture's result was made, and which writers wrote files of it."""
+
+    source: str  # absolute path
+    content: tuple[int, int]  # its bytes, and time of change in ns
+    written: frozenset[str]
+    packed: Mapping[str, Place] = _NOTHING  # where files are that are in tars, by writer
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> "State":
+        """Return the state that a record of a result describes."""
+        written = _names(tuple(record.get("written", OLD_WRITERS)))
+        packed = {name: tuple(place) for name, place in record.get("packed", {}).items()}
+        content = (record["bytes"], record["changed"])
+        return cls(record["source"], content, written, packed or _NOTHING)
+
+    def after(self, before: "State | None") -> "State":
+        """Return this state with what an earlier record of the same file says was written."""
+        if before is None or before.content != self.content:
+            return self
+        earlier = {k: place for k, place in before.packed.items() if k not in self.written}
+        return State(
+            self.source,
+            self.content,
+            self.written | before.written,
+            {**earlier, **self.packed} or _NOTHING,
+        )
+
+    def includes(self, other: "State") -> bool:
+        """Whether the other is of the same file, and fewer writers wrote for it."""
+        return self.content == other.content and self.written > other.written
+
+
+def source_state(source: Path) -> tuple[str, int, int]:
+    """Return a file's absolute path, bytes, and time of change in ns; -1 if it is missing."""
+    path = os.path.abspath(source)
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError):
+        return path, -1, -1
+    return path, status.st_size, status.st_mtime_ns
+
+
+@cache
+def _names(names: tuple[str, ...]) -> frozenset[str]:
+    """Return the set of some names, the same object for all the pictures that have the same."""
+    return frozenset(names)
