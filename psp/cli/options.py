@@ -19,6 +19,14 @@ PRECISIONS = ("auto", "fp32", "bf16")
 _debug = False  # set by --debug: errors of the user show their traceback too
 
 
+def processes(workers: int | None) -> int:
+    """Return the value of --workers: without it, this rank's share of the cores."""
+    from psp.ranks import ranks_here
+    from psp.workers import cores
+
+    return workers or max(1, cores() // ranks_here())
+
+
 def debugging() -> bool:
     """Return whether --debug was given, before or after the command's name."""
     return _debug

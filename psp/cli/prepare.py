@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from psp.cli import own
-from psp.cli.options import ADVANCED, Debug, Json, Part, Quiet, Workers, one_of
+from psp.cli.options import ADVANCED, Debug, Json, Part, Quiet, Workers, one_of, processes
 from psp.errors import PspError
-from psp.ranks import Share, own_share, rank_share, ranks_here
+from psp.ranks import Share, own_share, rank_share
 
 if TYPE_CHECKING:
     from psp.events import Notice, Progress, Report
@@ -105,7 +105,6 @@ def prepare_command(
 ) -> None:
     """Convert a data set, or your own photos, into shards: psp prepare photos/ masks/"""
     from psp.prepare.pipeline import prepare
-    from psp.workers import cores
 
     begin, side, share = time.perf_counter(), own.max_side_of(max_side), own_share(part)
     convert = partial(
@@ -114,34 +113,30 @@ def prepare_command(
         allow_incomplete=allow_incomplete,
         skip_bad=skip_bad,
         overwrite=overwrite,
-        workers=workers or max(1, cores() // ranks_here()),
+        workers=processes(workers),
         share=share,
     )
     conversion = _conversion(store, reencode, side or None)
-    given = own.own_sources(sources, images, video, format_name, masks)
-    choices = (name, undrawn, empty, paint, rename, val_fraction, group_by, side, twice)
+    given = _shared(own.own_sources(sources, images, video, format_name, masks), share)
     left_out: list[Notice] = []
     listening = partial(_listening, quiet, left_out)
+    choices = (name, undrawn, empty, paint, rename, val_fraction, group_by, side, twice)
     options = own.own_options(*choices)
     if given is not None:
-        _refuse_zips(given, share)
         done = _own_prepared(given, options, out, convert, conversion, listening)
     else:
         done = _card_prepared(sources, options, out, sbd, convert, conversion, side, listening)
-    if done.manifest is None:
-        if as_json:
-            print(json.dumps({"out": str(done.folder), "part": str(share), "finished": False}))
-        return
-    _show(done.folder, done.manifest, done.title, time.perf_counter() - begin, as_json, quiet)
+    _show(done, share, time.perf_counter() - begin, as_json, quiet)
     if left_out:
         raise typer.Exit(3)
 
 
-def _refuse_zips(given: "Sources", share: Share) -> None:
-    """Raise PspError for a zip that several processes would unpack."""
-    zips = [path for path in given.all_paths() if path.suffix.lower() == ".zip"]
-    if zips and share.total > 1:
+def _shared(given: "Sources | None", share: Share) -> "Sources | None":
+    """Return own data. Raises PspError for a zip that several processes would unpack."""
+    paths = given.all_paths() if given and share.total > 1 else ()
+    if zips := [path for path in paths if path.suffix.lower() == ".zip"]:
         raise PspError(f"{zips[0]}: parts cannot share a zip. Unpack it, and give the folder")
+    return given
 
 
 def _own_prepared(
@@ -195,21 +190,24 @@ def _listening(quiet: bool, left_out: list["Notice"]) -> Iterator["Report"]:
         yield listen
 
 
-def _show(
-    folder: Path, manifest: dict[str, Any], title: str, seconds: float, as_json: bool, quiet: bool
-) -> None:
+def _show(done: "Prepared", share: Share, seconds: float, as_json: bool, quiet: bool) -> None:
     """Print what the shards contain, and on stderr the next command."""
     from psp.cli.console import say
     from psp.cli.tables.data import show_statistics
     from psp.data.statistics import read_statistics
     from psp.train.run_log import duration
 
+    folder, manifest = done.folder, done.manifest
     if as_json:
-        print(json.dumps({"out": str(folder), **manifest}, ensure_ascii=False))
+        unfinished = {"part": str(share), "finished": False}
+        contents = unfinished if manifest is None else manifest
+        print(json.dumps({"out": str(folder), **contents}, ensure_ascii=False))
+        return
+    if manifest is None:  # said already
         return
     show_statistics(read_statistics(folder))
     if not quiet:
-        say(f"{folder}: {title}, in {duration(seconds)}")
+        say(f"{folder}: {done.title}, in {duration(seconds)}")
         say(f"next: psp train {shlex.quote(str(folder))}")
 
 

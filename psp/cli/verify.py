@@ -2,9 +2,9 @@
 
 import json
 
-from psp.cli.options import Debug, Json, Part, Quiet, Shards, Workers
+from psp.cli.options import Debug, Json, Part, Quiet, Shards, Workers, processes
 from psp.errors import PspError
-from psp.ranks import own_share, rank_share, ranks_here
+from psp.ranks import own_share, rank_share
 
 
 def verify_command(
@@ -19,12 +19,10 @@ def verify_command(
     from psp.cli.console import listening, say
     from psp.data.find import find_shards
     from psp.data.verify import verify
-    from psp.workers import cores
 
     shards, share = find_shards(shards), own_share(part)
     with listening("verifying", quiet or not rank_share().first) as report:
-        workers = workers or max(1, cores() // ranks_here())
-        samples, problems = verify(shards, workers, report, share)
+        samples, problems = verify(shards, processes(workers), report, share)
     whose = f"part {share.number} of {share.total}, " if share.total > 1 else ""
     if as_json:
         print(json.dumps({"samples": samples, "problems": problems}, ensure_ascii=False))

@@ -1,6 +1,7 @@
 """Cards as they are stored in shards and manifests: JSON, which a stranger may have written."""
 
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 
 from psp.data.card import (
@@ -13,6 +14,7 @@ from psp.data.card import (
     Origin,
     SplitEntry,
 )
+from psp.errors import PspError
 from psp.headers import LARGEST, Fields, parse
 from psp.name_rules import DATA_SET_RULE, SPLIT_RULE, is_below, is_data_set, is_split
 
@@ -21,7 +23,15 @@ LARGEST_COLOR = 0xFFFFFF  # a raw value that is a color; of others, 65,535
 
 def card_from_json(text: str | bytes, where: str = "card") -> Card:
     """Rebuild a card from the text of `Card.to_json`. Raises as `card_from_dict`."""
-    return card_from_dict(parse(text, where), where)
+    try:
+        return _known(text)
+    except PspError:
+        return card_from_dict(parse(text, where), where)  # whose error names the file
+
+
+@lru_cache(maxsize=8)  # all shards of a set have the same; the largest takes some milliseconds
+def _known(text: str | bytes) -> Card:
+    return card_from_dict(parse(text, "card"))
 
 
 def card_from_dict(stored: Any, where: str = "card") -> Card:

@@ -4,10 +4,12 @@ Source: Zhao et al., "Pyramid Scene Parsing Network", CVPR 2017, sections 3.2 an
 the authors' releases (hszhao/PSPNet prototxt files, hszhao/semseg model/pspnet.py).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from psp.model.architecture import Architecture
 from psp.model.backbones.backbone import Backbone, find_backbone
@@ -93,6 +95,28 @@ def build(spec: Architecture) -> PSPNet:
         conv = nn.Conv2d(deep, spec.aux_width, 3, padding=1, bias=False)
         aux = Head(conv, spec.aux_width, spec)
     return PSPNet(spec, backbone, head, aux)
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves parameters as they are made: no initial values are drawn."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run a function of torch, unless it sets initial values."""
+        if getattr(func, "__module__", "") == "torch.nn.init" or func in _DRAWS:
+            return args[0] if args else next(iter(kwargs.values()))
+        return func(*args, **(kwargs or {}))
+
+
+_DRAWS = (Tensor.uniform_, Tensor.normal_)
+
+
+def build_shapes(spec: Architecture) -> PSPNet:
+    """Return the network of an architecture on the meta device: shapes, types, no values.
+
+    Drawing values there does nothing, but torch loads sympy for it, which takes 1.5 seconds.
+    """
+    with torch.device("meta"), _Undrawn():
+        return build(spec)
 
 
 def upsample(logits: Tensor, size: tuple[int, int], *, align_corners: bool = True) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from psp.model.architecture import Architecture
-from psp.model.pspnet import build
+from psp.model.pspnet import build_shapes
 from psp.model.weights import Header, read_header
 from psp.settings.size import size_of
 
@@ -66,9 +66,8 @@ def summarize(path: Path, which: str) -> Summary:
     Raises PspError for a file that is no psp weights, or damaged.
     """
     header = read_header(path)
-    with torch.device("meta"):  # shapes alone: nothing is computed
-        network = build(header.architecture).eval()
-        window = torch.empty(1, 3, *size_of(header.crop).shape)
+    network = build_shapes(header.architecture).eval()
+    window = torch.empty(1, 3, *size_of(header.crop).shape, device="meta")  # nothing is computed
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         network(window)
     aux = 0 if network.aux is None else _count(network.aux)

@@ -108,7 +108,7 @@ class PredictionFolder:
 
     def _is_packed(self, name: str, writer: str) -> bool:
         state = self._states[name]
-        place = state.packed.get(writer)
+        place = dict(state.packed).get(writer)
         return place is not None and self.packs.holds(place, writer, name, state.content[1])
 
     def paths(self, name: str) -> dict[str, Path]:
@@ -154,7 +154,7 @@ class PredictionFolder:
         self._states = self._read_states()  # again: now nobody else writes them
         ends: dict[str, int] = {}
         for name, state in self._states.items():
-            for writer, place in state.packed.items():
+            for writer, place in state.packed:
                 if self.packs.files.get(writer) == place[0] and self._is_packed(name, writer):
                     ends[place[0]] = max(ends.get(place[0], 0), end_of(place))
         return ends
@@ -198,12 +198,12 @@ class PredictionFolder:
         path, size, changed = source_state(source)
         line = {"name": name, "source": path, "bytes": size, "changed": changed, **result}
         if "error" not in result:
-            packed = self.packs.add(name, changed, files) if files else {}
+            packed = tuple(self.packs.add(name, changed, files).items()) if files else ()
             now = State(path, (size, changed), frozenset(self.paths(name)), packed)
             now = now.after(self._states.get(name))
             line["written"] = sorted(now.written)
             if now.packed:
-                line["packed"] = now.packed
+                line["packed"] = dict(now.packed)
         line["made_with"] = self.settings.fingerprint
         self._unwritten.append(json_line(line).encode() + b"\n")
         if not self.pack or self.packs.due:

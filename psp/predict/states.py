@@ -1,11 +1,11 @@
 """What a record says of a picture's result: from which file it was made, and what was written."""
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from psp.predict.packs import Place
@@ -13,7 +13,6 @@ from psp.predict.packs import Place
 # Who wrote the files of records from before there were writers. They do not say it: what exists was
 # written.
 OLD_WRITERS = ("labels", "overlays", "probabilities")
-_NOTHING: Mapping[str, Place] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,27 +22,24 @@ class State:
     source: str  # absolute path
     content: tuple[int, int]  # its bytes, and time of change in ns
     written: frozenset[str]
-    packed: Mapping[str, Place] = _NOTHING  # where files are that are in tars, by writer
+    packed: tuple[tuple[str, Place], ...] = ()  # writers, and where their files are in tars
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "State":
         """Return the state that a record of a result describes."""
         written = _names(tuple(record.get("written", OLD_WRITERS)))
-        packed = {name: tuple(place) for name, place in record.get("packed", {}).items()}
+        places = record.get("packed", {}).items()
+        packed = tuple((name, (sys.intern(file), *rest)) for name, (file, *rest) in places)
         content = (record["bytes"], record["changed"])
-        return cls(record["source"], content, written, packed or _NOTHING)
+        return cls(record["source"], content, written, packed)
 
     def after(self, before: "State | None") -> "State":
         """Return this state with what an earlier record of the same file says was written."""
         if before is None or before.content != self.content:
             return self
-        earlier = {k: place for k, place in before.packed.items() if k not in self.written}
-        return State(
-            self.source,
-            self.content,
-            self.written | before.written,
-            {**earlier, **self.packed} or _NOTHING,
-        )
+        earlier = tuple(place for place in before.packed if place[0] not in self.written)
+        written = self.written | before.written
+        return State(self.source, self.content, written, earlier + self.packed)
 
     def includes(self, other: "State") -> bool:
         """Whether the other is of the same file, and fewer writers wrote for it."""

@@ -13,7 +13,7 @@ from psp.errors import PspError
 from psp.headers import Fields, is_number, is_whole
 from psp.model.architecture import Architecture, architecture_from
 from psp.model.preprocessing import Preprocessing, preprocessing_from
-from psp.model.pspnet import Logits, PSPNet, build
+from psp.model.pspnet import Logits, PSPNet, build, build_shapes
 from psp.runs import Run
 from psp.settings.config import TrainConfig
 from psp.settings.optimizer import OptimizerSettings
@@ -172,8 +172,7 @@ def _network_from(
         Fields(stored.get("preprocessing", {}), where, "preprocessing.")
     )
     try:
-        with torch.device("meta"):  # nothing is allocated for a network that is not in the file
-            expected = build(spec).state_dict()
+        expected = build_shapes(spec).state_dict()
         states = [stored["network"], *([stored["average"]] if config.optimizer.ema else [])]
         best = Fields(stored["best"], where, "best.")
         fits = (

@@ -12,7 +12,7 @@ from psp.data.cardfile import with_facts
 from psp.errors import PspError
 from psp.files import file_sha256
 from psp.model.procedure import Published
-from psp.model.pspnet import build
+from psp.model.pspnet import build_shapes
 from psp.model.weights import Header, check_header, save_weights
 from psp.settings.size import Sides
 from psp.settings.sources import resolve
@@ -214,8 +214,7 @@ def _checked_tensors(network: ImportedNetwork) -> dict[str, Tensor]:
     Files of early versions of torch lack batch norm's step counters. These are added: they are
     not used in computations.
     """
-    with torch.device("meta"):  # shapes only
-        expected = build(network.architecture).state_dict()
+    expected = build_shapes(network.architecture).state_dict()
     counters = {n: torch.tensor(0) for n in expected if n.endswith("num_batches_tracked")}
     tensors = counters | network.tensors
     # Those of a file in half precision may be halved too.

@@ -4,11 +4,12 @@ from copy import deepcopy
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from psp.errors import PspError
 from psp.model.architecture import Architecture, architecture_from
 from psp.model.fold import fold
-from psp.model.pspnet import build, upsample
+from psp.model.pspnet import build, build_shapes, upsample
 from psp.model.pyramid import PyramidConv
 
 
@@ -214,3 +215,23 @@ def test_architecture_survives_json_and_refuses_the_unknown():
         architecture_from({**spec.to_dict(), "pruned": True})
     with pytest.raises(PspError, match="vgg16"):
         Architecture(classes=3, backbone="vgg16", stem="deep")
+
+
+def test_shapes_are_those_of_the_network_and_no_value_is_drawn():
+    """On the meta device, torch would load sympy to draw values that there are not."""
+    drawn = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            drawn.append(str(func))
+            return func(*args, **(kwargs or {}))
+
+    spec = Architecture(classes=3, backbone="resnet18")
+    with Watch():
+        shapes = build_shapes(spec)
+    assert drawn and not [name for name in drawn if "normal" in name or "uniform" in name]
+    assert all(tensor.is_meta for tensor in shapes.state_dict().values())
+    expected = build(spec).state_dict()
+    assert {name: (t.shape, t.dtype) for name, t in shapes.state_dict().items()} == {
+        name: (t.shape, t.dtype) for name, t in expected.items()
+    }

@@ -19,7 +19,7 @@ from psp.model.architecture import Architecture
 from psp.model.backbones.resnet import BLOCKS
 from psp.model.preprocessing import Preprocessing
 from psp.model.procedure import Published
-from psp.model.pspnet import build
+from psp.model.pspnet import build_shapes
 from psp.zoo.importers.caffemodel import Layer, read_layers
 from psp.zoo.importers.importer import ImportedNetwork, Importer, SavedNetwork
 
@@ -50,8 +50,7 @@ def read_caffemodel(data: bytes) -> ImportedNetwork:
     if "conv6" not in layers or "conv5_4" not in layers:
         raise PspError("a Caffe model, but not the authors' PSPNet (no layers conv5_4 and conv6).")
     spec, bins = _architecture(layers)
-    with torch.device("meta"):
-        modules = dict(build(spec).named_modules())
+    modules = dict(build_shapes(spec).named_modules())
     tensors: dict[str, Tensor] = {}
     used: set[str] = set()
     for name, layer in layers.items():
