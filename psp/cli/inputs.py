@@ -1,6 +1,7 @@
 """What the arguments of psp predict are: pictures, a list of them, and perhaps the model."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ def pictures_and_model(arguments: list[Path], model: Path | None) -> tuple[list[
 
 def find_inputs(
     images: list[Path], rank: Share, silent: bool
-) -> tuple[list[Path], dict[str, Path], "LeftOut"]:
+) -> tuple[list[Path], Mapping[str, Path], "LeftOut"]:
     """Return the inputs that name the results (none for a list), the pictures by name, and what
     else is in the folders, which is said."""
     from psp.cli.console import say

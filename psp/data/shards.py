@@ -25,6 +25,7 @@ import copy
 import math
 import os
 import zlib
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,26 @@ class ShardSplit:
         """
         return _concatenated([header.pixels() for header in self._headers])[: self._count]
 
+    def histograms(self) -> Iterator[NDArray[np.int64]]:
+        """Yield the rows of `pixels`, shard by shard: together they may take gigabytes.
+
+        Raises ShardError as `pixels`.
+        """
+        left = self._count
+        for header in self._headers:
+            if left > 0:
+                table = header.pixels()[:left]
+                left -= len(table)
+                yield table
+
+    @cached_property
+    def class_pixels(self) -> NDArray[np.int64]:
+        """The sum of all label histograms, (classes + 1,). Raises ShardError as `pixels`."""
+        total = np.zeros(len(self.card.classes) + 1, np.int64)
+        for table in self.histograms():
+            total += table.sum(axis=0)
+        return total
+
     def faults(self) -> list[str]:
         """Return a line for each table of the shards whose checksum is wrong."""
         return [fault for header in self._headers for fault in header.faults()]
@@ -119,7 +140,7 @@ class ShardSplit:
         """Return a split of the first `count` samples."""
         split = copy.copy(self)
         split._handles, split._count = {}, min(count, self._count)
-        for name in ("names", "pixels"):
+        for name in ("names", "pixels", "class_pixels"):
             split.__dict__.pop(name, None)
         for name in ("sizes", "_shard", "_image", "_label", "_crc32"):
             setattr(split, name, getattr(self, name)[:count])
@@ -135,13 +156,15 @@ class ShardSplit:
         """The CRC-32 of each stored image and label, (n, 2)."""
         return self._crc32
 
-    def image_length(self, index: int) -> int:
-        """Return how many bytes are stored of image `index`."""
-        return int(self._image[index, 1])
+    @property
+    def image_lengths(self) -> NDArray[np.int64]:
+        """How many bytes are stored of each image, (n,)."""
+        return self._image[:, 1]
 
-    def label_length(self, index: int) -> int:
-        """Return how many bytes are stored of label `index`."""
-        return int(self._label[index, 1])
+    @property
+    def label_lengths(self) -> NDArray[np.int64]:
+        """How many bytes are stored of each label, (n,)."""
+        return self._label[:, 1]
 
     def image_bytes(self, index: int) -> bytes:
         """Return the stored bytes of image `index`. Raises ShardError if they are damaged."""

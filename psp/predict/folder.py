@@ -16,7 +16,7 @@ interruptions. Which writers are chosen is not part of the fingerprint.
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +25,7 @@ from psp.files import json_line, make_folder, write, write_json, writing
 from psp.images.kinds import LeftOut
 from psp.predict.new_folder import make_whole, remove_left
 from psp.predict.packs import Packs, end_of
+from psp.predict.pictures import some_of
 from psp.predict.records import LONGEST_RECORD, RECORDS, is_begun, parse_record, unused
 from psp.predict.settings import SETTINGS, Settings, read_settings
 from psp.predict.states import State, source_state
@@ -52,22 +53,19 @@ class PredictionFolder:
         share: Share,
         writers: Sequence[Writer],
         pack: bool = False,
+        names: Container[str] | None = None,
     ) -> None:
+        """`names` are the pictures that will be asked for; None: any."""
         self.out, self.share, self.writers = out, share, writers
         self.pack, self.packs = pack, Packs(out, share, writers)
         self._unwritten: list[bytes] = []  # records of what is in tars, but perhaps not on the disk
         self.settings = settings.in_folder(read_settings(out))
         self._file: IO[bytes] | None = None
-        self._states = self._read_states()
-
-    def _read_states(self) -> dict[str, State]:
-        """Return the states of the results with a record."""
-        states: dict[str, State] = {}
+        self._states: dict[str, State] = {}  # of the results with a record
         for record, _ in self._records():
-            if "error" not in record:
-                name, state = record["name"], State.of(record)
-                states[name] = state.after(states.get(name))
-        return states
+            name = record["name"]
+            if "error" not in record and (names is None or name in names):
+                self._states[name] = State.of(record).after(self._states.get(name))
 
     def conflict(self) -> str | None:
         """Return why these results must not be written into the existing folder, or None."""
@@ -151,11 +149,12 @@ class PredictionFolder:
 
     def _pack_ends(self) -> dict[str, int]:
         """Return where the last recorded member of each of this share's tars ends."""
-        self._states = self._read_states()  # again: now nobody else writes them
         ends: dict[str, int] = {}
-        for name, state in self._states.items():
-            for writer, place in state.packed:
-                if self.packs.files.get(writer) == place[0] and self._is_packed(name, writer):
+        for record, _ in self._records():  # read again: now nobody else writes them
+            for writer, place in record.get("packed", {}).items():
+                if self.packs.files.get(writer) == place[0] and self.packs.holds(
+                    place, writer, record["name"], record["changed"]
+                ):
                     ends[place[0]] = max(ends.get(place[0], 0), end_of(place))
         return ends
 
@@ -245,7 +244,7 @@ class PredictionFolder:
             state, before = State.of(record), states.get(name)
             if before is None or not before.includes(state):
                 lines[name], states[name] = line, state
-        if not lines.keys() >= set(names):
+        if not all(name in lines for name in names):
             return False
         with contextlib.ExitStack() as stack:
             if self.share.total > 1 and not stack.enter_context(unused(self.out / RECORDS)):
@@ -303,20 +302,21 @@ def choose_folder(
     pictures: Mapping[str, Path],
     overwrite: bool,
     pack: bool = False,
-) -> tuple[PredictionFolder, dict[str, Path]]:
+) -> tuple[PredictionFolder, Mapping[str, Path]]:
     """Return the first candidate that the results may go into, and the unfinished pictures.
 
     With `overwrite` that is the first candidate, and all pictures. Raises the PspError of the last
     candidate if none will do.
     """
     for path in candidates:
-        folder = PredictionFolder(path, settings, share, writers, pack)
+        folder = PredictionFolder(path, settings, share, writers, pack, pictures)
         if overwrite:
-            return folder, dict(pictures)
+            return folder, pictures
         try:
             if conflict := folder.conflict():
                 raise PspError(f"{path}: {conflict}. {REMEDY}")
-            return folder, {n: p for n, p in pictures.items() if not folder.finished(n, p)}
+            unfinished = [name for name, p in pictures.items() if not folder.finished(name, p)]
+            return folder, some_of(pictures, unfinished)
         except PspError as error:
             last_error = error
     raise last_error

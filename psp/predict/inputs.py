@@ -6,7 +6,6 @@ names to paths. It depends only on the files that exist, so several processes ge
 
 import glob
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from os.path import abspath, commonpath
 from pathlib import Path
@@ -17,6 +16,7 @@ from psp.lists.read import parse_list
 from psp.lists.text import is_wide
 from psp.predict.folder import is_predictions
 from psp.predict.photos import PHOTO_SUFFIXES
+from psp.predict.pictures import Pictures
 from psp.runs import CONFIG, DRAWN, Run
 
 LIST_SUFFIXES = frozenset({".txt", ".csv", ".tsv", ".lst"})
@@ -24,7 +24,7 @@ LIST_SUFFIXES = frozenset({".txt", ".csv", ".tsv", ".lst"})
 
 def find_pictures(
     inputs: Sequence[Path], listed: Sequence[Path] = (), left_out: LeftOut | None = None
-) -> dict[str, Path]:
+) -> Pictures:
     """Return the pictures of files, folders and patterns such as photos/*.jpg, by output name.
 
     A name is the path below the folder, or below the folder that all inputs have in common, without
@@ -34,23 +34,41 @@ def find_pictures(
     missing input, and if there are no pictures at all.
     """
     left_out = LeftOut() if left_out is None else left_out
-    files: list[Path] = []
+    files: list[str] = []
     for path in inputs:
         files += _expand(path, left_out)
     for path in listed:
-        files += _walk(path, left_out) if path.is_dir() else [path]
+        files += map(str, _walk(path, left_out)) if path.is_dir() else [str(path)]
     if not files:
         raise PspError(f"-: {_none('the folders listed on standard input', left_out)}.")
-    paths = {Path(abspath(path)): path for path in files}  # so that no name has a ".." in it
-    root = Path(commonpath([path.parent for path in paths]))
+    paths = {abspath(path): path for path in files}  # so that no name has a ".." in it
+    root = commonpath({path.rpartition("/")[0] or "/" for path in paths})
     if len(inputs) == 1 and not listed and inputs[0].is_dir():
-        root = Path(abspath(inputs[0]))
-    names = {path.relative_to(root): paths[path] for path in sorted(paths)}
-    uses = Counter(name.with_suffix("") for name in names) + Counter(list(names))
-    return {
-        str(short if uses[short := name.with_suffix("")] == 1 else name): path
-        for name, path in names.items()
-    }
+        root = abspath(inputs[0])
+    start = len(root.rstrip("/")) + 1
+    # In the order of paths, part by part.
+    names = {path[start:]: paths[path] for path in sorted(paths, key=_in_parts)}
+    taken, several = set(names), set[str]()
+    for name in names:
+        short = _without_suffix(name)
+        (several if short in taken else taken).add(short)
+    return Pictures(
+        {
+            name if (short := _without_suffix(name)) in several else short: path
+            for name, path in names.items()
+        }
+    )
+
+
+def _in_parts(path: str) -> str:
+    return path.replace("/", "\0")
+
+
+def _without_suffix(name: str) -> str:
+    """Return a name as `Path.with_suffix("")` has it."""
+    last = name.rpartition("/")[2]
+    dot = last.rfind(".")
+    return name[: dot - len(last)] if 0 < dot < len(last) - 1 else name
 
 
 def read_list(data: bytes, remarks: list[str] | None = None) -> list[Path]:
@@ -96,17 +114,17 @@ def _none(where: str, left_out: LeftOut) -> str:
     )
 
 
-def _expand(path: Path, left_out: LeftOut) -> list[Path]:
+def _expand(path: Path, left_out: LeftOut) -> list[str]:
     """Return the pictures of one input."""
     if path.is_file():
         if path.suffix.lower() in LIST_SUFFIXES:
             raise PspError(
                 f"{path}: not a picture. If it is a list of pictures: psp predict - < {path}"
             )
-        return [path]
+        return [str(path)]
     if path.is_dir():
         others = LeftOut(remedies=left_out.remedies)
-        files = list(_walk(path, others))
+        files = list(map(str, _walk(path, others)))
         if not files:
             raise PspError(f"{path}: {_none('this folder', others)}.")
         left_out.update(others)
@@ -117,11 +135,10 @@ def _expand(path: Path, left_out: LeftOut) -> list[Path]:
     # Not Path.glob, which takes no absolute patterns.
     for match in sorted(map(Path, glob.glob(str(path), recursive=True))):  # noqa: PTH207
         if match.is_dir():
-            files += (
-                [] if "**" in path.parts else _walk(match, left_out)
-            )  # ** matches its pictures too
+            if "**" not in path.parts:  # it matches its pictures too
+                files += map(str, _walk(match, left_out))
         elif not any(is_predictions(folder) for folder in match.parents):
-            files.append(match)
+            files.append(str(match))
     if not files:
         raise PspError(f"{path}: no such file, and no picture matches it as a pattern.")
     return files

@@ -7,6 +7,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from psp.model.inference import load_sliding_window
 from psp.model.procedure import BLENDS, Procedure
 from psp.model.weights import Header, read_header
 from psp.predict.folder import PredictionFolder, choose_folder
+from psp.predict.pictures import some_of
 from psp.predict.settings import Settings, read_settings
 from psp.predict.stages import Network, Picture, Stages
 from psp.predict.writers.registry import find_writers
@@ -84,21 +86,21 @@ def predict(
     EXIF; its values are class ids. A picture that cannot be read or written is reported, and the
     others are done. Raises PspError if all fail, or if `out` has other contents.
     """
-    pictures = _without_results(request)
-    own = dict(request.share.of(list(pictures.items())))
+    names = _without_results(request)
+    own = some_of(request.pictures, request.share.of(names))
     header = read_header(request.weights)
     folder, unfinished, procedure = begin(request, header, own)
     stages = Stages(folder, header, request.overwrite)
     with closing(folder):
         if unfinished:
             network = load_network(request, procedure, report)
-            _run(stages, unfinished, network, report, alone=len(pictures) == 1)
-            if not stages.predicted and len(unfinished) == len(pictures):
+            _run(stages, unfinished, network, report, alone=len(names) == 1)
+            if not stages.predicted and len(unfinished) == len(names):
                 raise PspError(
                     f"{folder.out}: nothing was written, because all {len(own)} pictures failed."
                 )
         stages.open_folder()
-        if folder.merge(pictures):
+        if folder.merge(names):
             folder.collect(header.palette, request.left_out)
     return PredictResult(
         out=folder.out,
@@ -112,17 +114,21 @@ def predict(
     )
 
 
-def _without_results(request: PredictRequest) -> dict[str, Path]:
-    """Return the pictures without those that an earlier call wrote into the folder of results."""
+def _without_results(request: PredictRequest) -> list[str]:
+    """Return the names of the pictures that are no results in the folder of results."""
     out = request.out.resolve()
-    pictures = {
-        name: path
-        for name, path in request.pictures.items()
-        if not path.resolve().is_relative_to(out)
-    }
-    if not pictures:
+
+    @cache
+    def is_inside(folder: Path) -> bool:
+        return folder.resolve().is_relative_to(out)
+
+    def is_result(path: Path) -> bool:
+        return is_inside(path) if path.is_symlink() else is_inside(path.parent)
+
+    names = [name for name, path in request.pictures.items() if not is_result(path)]
+    if not names:
         raise PspError(f"{request.out}: all the pictures are in this folder. Choose another -o")
-    return pictures
+    return names
 
 
 def _as_begun(
@@ -166,7 +172,7 @@ def settings_of(request: PredictRequest, header: Header, procedure: Procedure) -
 
 def begin(
     request: PredictRequest, header: Header, own: Mapping[str, Path]
-) -> tuple[PredictionFolder, dict[str, Path], Procedure]:
+) -> tuple[PredictionFolder, Mapping[str, Path], Procedure]:
     """Return the folder that the results go into, what is not finished in it of this share's
     pictures, and the procedure. Raises PspError if the folder has other contents."""
     procedure, settings = _as_begun(request, header, request.procedure(header))

@@ -40,7 +40,7 @@ def _remarks(splits: Mapping[str, ShardSplit]) -> Iterator[str]:
             "rest be a class of its own, such as background"
         )
     for split_name, split in labeled.items():
-        present = int((split.pixels[:, :-1].sum(0) > 0).sum())
+        present = int((split.class_pixels[:-1] > 0).sum())
         if len(split) > 1 and len(names) > 1 and present == 1:
             yield f"split '{split_name}': all its labels hold one and the same class"
         yield from _ignored(split_name, split)
@@ -57,33 +57,41 @@ def _same_pictures(splits: Mapping[str, ShardSplit]) -> Iterator[str]:
         for two, second in ordered[at + 1 :]:
             if not {one, two} & {"val", "test"}:
                 continue
-            known = _fingerprints(first)
-            common = [
-                (known[key], name) for name, keys in _keys(second) for key in keys if key in known
-            ]
-            pairs = {name: other for other, name in common}
-            if pairs:
-                shown = ", ".join(f"{other} = {name}" for name, other in list(pairs.items())[:FEW])
+            same = _same(first, second, 0)
+            if first.labeled and second.labeled:
+                same |= _same(first, second, 1)
+            if same:
+                some = sorted(same.items())[:FEW]
+                shown = ", ".join(f"{first.names[k]} = {second.names[i]}" for i, k in some)
                 yield (
-                    f"splits '{one}' and '{two}': {len(pairs)} pictures are the same ({shown}): "
+                    f"splits '{one}' and '{two}': {len(same)} pictures are the same ({shown}): "
                     "scores on them would be too high"
                 )
 
 
-def _fingerprints(split: ShardSplit) -> dict[tuple[Any, ...], str]:
-    return {key: name for name, keys in _keys(split) for key in keys}
+def _same(first: ShardSplit, second: ShardSplit, column: int) -> dict[int, int]:
+    """Return which samples of `second` have the image (column 0) or label (1) of one of `first`."""
+    (known, of), (keys, indices) = _keys(first, column), _keys(second, column)
+    if not len(known):
+        return {}
+    order = np.argsort(known, kind="stable")
+    last = np.searchsorted(known[order], keys, side="right") - 1
+    pairs = zip(indices.tolist(), order[last].tolist(), keys.tolist(), strict=True)
+    found = {index: int(of[k]) for index, k, key in pairs if known[k] == key}
+    return {i: k for i, k in found.items() if (first.sizes[k] == second.sizes[i]).all()}
 
 
-def _keys(split: ShardSplit) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
-    """Yield each sample's name, and what two samples of one picture share."""
-    several = (split.pixels[:, :-1] > 0).sum(1) >= 2  # a label of one class is like many others
-    for index, name in enumerate(split.names):
-        image, label = (int(value) for value in split.checksums[index])
-        size = tuple(int(side) for side in split.sizes[index])
-        keys: list[tuple[Any, ...]] = [("image", image, split.image_length(index), size)]
-        if split.labeled and several[index]:
-            keys.append(("label", label, split.label_length(index), size))
-        yield name, keys
+def _keys(split: ShardSplit, column: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Return a key, of checksum and length, of each image or label, and whose it is.
+
+    A label of one class is like many others, and is left out.
+    """
+    lengths = split.image_lengths if column == 0 else split.label_lengths
+    keys = split.checksums[:, column].astype(np.uint64) << np.uint64(32) | lengths.astype(np.uint64)
+    if column == 0:
+        return keys, np.arange(len(split))
+    several = np.concatenate([(h[:, :-1] > 0).sum(1) >= 2 for h in split.histograms()])
+    return keys[several], np.flatnonzero(several)
 
 
 def _unseen_classes(labeled: Mapping[str, ShardSplit], names: tuple[str, ...]) -> Iterator[str]:
@@ -91,11 +99,11 @@ def _unseen_classes(labeled: Mapping[str, ShardSplit], names: tuple[str, ...]) -
     training = [split for name, split in labeled.items() if name.startswith("train")]
     if not training:
         return
-    seen = sum((split.pixels[:, :-1].sum(0) for split in training), np.zeros(len(names), np.int64))
+    seen = sum((split.class_pixels[:-1] for split in training), np.zeros(len(names), np.int64))
     for split_name, split in labeled.items():
         if split in training:
             continue
-        new = [names[c] for c in np.flatnonzero((split.pixels[:, :-1].sum(0) > 0) & (seen == 0))]
+        new = [names[c] for c in np.flatnonzero((split.class_pixels[:-1] > 0) & (seen == 0))]
         if new:
             yield (
                 f"split '{split_name}' has classes that are never trained on: "
@@ -105,8 +113,8 @@ def _unseen_classes(labeled: Mapping[str, ShardSplit], names: tuple[str, ...]) -
 
 def _ignored(name: str, split: ShardSplit) -> Iterator[str]:
     """Say where labels, or nearly all of their pixels, are ignored: nothing is learned there."""
-    counts = split.pixels
-    empty = np.flatnonzero(counts[:, :-1].sum(1) == 0)
+    counts = split.class_pixels
+    empty = np.flatnonzero(np.concatenate([h[:, :-1].sum(1) == 0 for h in split.histograms()]))
     if len(empty):
         shown = ", ".join(split.names[index] for index in empty[:FEW].tolist())
         more = ", …" if len(empty) > FEW else ""
@@ -114,7 +122,7 @@ def _ignored(name: str, split: ShardSplit) -> Iterator[str]:
             f"split '{name}': {len(empty)} of {len(split)} labels hold no class, all of their "
             f"pixels are ignored ({shown}{more}): nothing can be learned or scored there"
         )
-    share = counts[:, -1].sum() / max(1, counts.sum())
+    share = counts[-1] / max(1, counts.sum())
     if len(empty) < len(split) and share > MOSTLY:
         yield (
             f"split '{name}': {share:.1%} of all pixels are ignored. Does 'ignore_from' of the "
@@ -124,7 +132,7 @@ def _ignored(name: str, split: ShardSplit) -> Iterator[str]:
 
 def _never(labeled: Mapping[str, ShardSplit], names: tuple[str, ...]) -> Iterator[str]:
     """Name the classes that no label holds, if others are there."""
-    counts = sum((split.pixels[:, :-1].sum(0) for split in labeled.values()), np.zeros(len(names)))
+    counts = sum((split.class_pixels[:-1] for split in labeled.values()), np.zeros(len(names)))
     absent = [names[index] for index in np.flatnonzero(counts == 0).tolist()]
     if absent and len(absent) < len(names):
         yield (

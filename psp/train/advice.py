@@ -51,7 +51,7 @@ def advice(data: ShardSplit, config: TrainConfig) -> list[str]:
             f"{_count(len(data), 'picture')} to train on: what is learned from so few holds for "
             "pictures like these only"
         )
-    card, pixels = data.card, data.pixels[:, :-1].sum(0)
+    card, pixels = data.card, data.class_pixels[:-1]
     shares = pixels / max(1, pixels.sum())
     absent = [name for name, count in zip(card.names, pixels, strict=True) if count == 0]
     own = not card.recipe and not card.recipes

@@ -33,7 +33,7 @@ def open_splits(shards: Path, config: TrainConfig) -> tuple[ShardSplit, ShardSpl
         raise PspError(f"limit={config.data.limit}: split '{data.split}' has {len(data)} pictures.")
     else:
         data = val_data = data.first(config.data.limit)
-    if data.pixels[:, :-1].sum() == 0:
+    if data.class_pixels[:-1].sum() == 0:
         raise PspError(f"{shards}: split '{data.split}' has no labeled pixel to train on.")
     return data, val_data
 
