@@ -94,6 +94,7 @@ class ShardSplit:
         self._handles: dict[tuple[int, int], int] = {}
         # Of raw samples: whether this process has checked image and label already.
         self._checked = np.zeros((self._count, 2), np.bool_)
+        self._shard_names: dict[int, NDArray[np.bytes_]] = {}  # of shards of which one was asked
 
     def __len__(self) -> int:
         return self._count
@@ -246,15 +247,14 @@ class ShardSplit:
         return f"{self.paths[self._shard[index]]}: sample '{self._name(index)}'"
 
     def _name(self, index: int) -> str:
-        """Return one name for a message. All of a million would be read for it otherwise."""
+        """Return one name, for a message. The names of its shard are read for it, once."""
         if "names" in self.__dict__:
             return self.names[index]
         shard = int(self._shard[index])
-        table = self._headers[shard].tables["name"]
+        if shard not in self._shard_names:
+            self._shard_names[shard] = self._headers[shard].tables["name"].read(checked=False)
         row = index - int(np.searchsorted(self._shard, shard))
-        start = table.start + row * table.dtype.itemsize
-        raw = os.pread(self._handle(shard), table.dtype.itemsize, start)
-        return raw.rstrip(b"\0").decode(errors="replace")
+        return bytes(self._shard_names[shard][row]).decode(errors="replace")
 
     def _read(self, index: int, extent: NDArray[np.int64], column: int) -> bytes:
         start, length = map(int, extent[index])

@@ -65,7 +65,8 @@ def start(root, weights, trees, repeats):
                 command += ["--write", "labels", "--no-gallery", "-q"]
             begin = time.perf_counter()
             environment = {**os.environ, "PYTHONPATH": str(trees.get(name, ""))}
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
+            run = {"check": True, "stdout": subprocess.DEVNULL, "env": environment}
+            subprocess.run(command, cwd=root, **run)  # not in a checkout: -m looks there first
             if turn:
                 seconds[name].append(time.perf_counter() - begin)
     for name, values in seconds.items():

@@ -27,10 +27,13 @@ def launcher(node, *arguments, name="none"):
 
 @pytest.mark.parametrize("name", ["none", "7"])
 def test_machines_that_count_their_restarts_differently_go_on_together(journey, tmp_path, name):
-    """A rank of the second machine is killed: that one counts a restart, the first counts none."""
+    """A rank of the second machine is killed: that one counts a restart, the first counts none.
+
+    They share a folder: its checkpoints, from which both resume, its validations and its weights.
+    """
     (tmp_path / "shards").symlink_to(journey.folder / "shards")
     start = journey.folder / "run/last.safetensors"
-    settings = ["eval_every=8", "save_every=2", "log_every=1", "freeze=stage5"]
+    settings = ["eval_every=4", "save_every=2", "log_every=1", "freeze=stage5"]
     options = [
         *("train", "shards", "--device", "cpu", "--steps", 8, "--init", start),
         *(part for text in settings for part in ("--set", text)),
@@ -45,6 +48,12 @@ def test_machines_that_count_their_restarts_differently_go_on_together(journey, 
     assert "resumed at step" in (run.folder / "log.txt").read_text()
     events = [json.loads(line) for line in run.metrics.read_text().splitlines()]
     assert [event["step"] for event in events if event["event"] == "step"] == list(range(1, 9))
+    scored = [event["step"] for event in events if "miou" in event]
+    assert scored[-1] == 8 and set(scored) == {4, 8}
+    assert {path.name for path in run.folder.glob("*.safetensors")} == {
+        "best.safetensors",
+        "last.safetensors",
+    }
 
 
 def children(process):
