@@ -40,9 +40,9 @@ def write_shards(
     """
     total, done = sum(len(shard.items) for shard in shards), 0
     finished = {shard.file for shard in shards if _is_sound(read_note(partial, shard))}
-    todo = [(s, item) for s in shards if s.file not in finished for item in s.items]
-    tasks = (((shard.stem, item.pair), plan.stored_bytes(item)) for shard, item in todo)
-    workers = min(workers, 1 + len(todo) // 16)
+    todo = [shard for shard in shards if shard.file not in finished]
+    tasks = (((s.stem, item.pair), plan.stored_bytes(item)) for s in todo for item in s.items)
+    workers = min(workers, 1 + sum(len(shard.items) for shard in todo) // 16)
     arguments = (plan.card, plan.conversion, partial)
 
     def staged_samples(

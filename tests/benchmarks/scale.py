@@ -1,18 +1,18 @@
 """Time and memory of large sets of tiny pictures: python tests/benchmarks/scale.py 10000 100000
 
 For each number of pictures a set is made of links to a few files, and every command runs in a
-process of its own: printed are its time, the time a picture, and its peak memory. With --million,
-what needs no million files is done for that many: shards of tiny pictures are written directly,
-opened, ordered for training, and a training is begun and resumed; `prepare` plans and `predict`
-lists names without files.
+process of its own: printed are its time, the time a picture, and its peak memory. The network of
+`predict` is left out, so that what is measured is everything else.
 
-The network of `predict` is left out, so that what is measured is everything else.
+--shards N does for N pictures what needs no files: shards of tiny pictures are written directly,
+opened, ordered for training, and a training is begun and resumed; `prepare` plans N pairs.
 """
 
 import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -57,14 +57,22 @@ def make_files(root, count):
     (root / "tiny.toml").write_text(CARD)
 
 
-def measured(title, count, *command):
-    """Run a command in a process of its own; print its time and its peak memory."""
+def measured(title, count, *command, until=None):
+    """Run a command in a process of its own; print its time and its peak memory.
+
+    It is interrupted once there is a file of the pattern `until`.
+    """
     begin = time.perf_counter()
     process = subprocess.Popen([sys.executable, *map(str, command)], stdout=sys.stderr)
+    while until and not list(until.parent.glob(until.name)):
+        time.sleep(0.05)
+        assert process.poll() is None, title
+    if until:
+        process.send_signal(signal.SIGINT)
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - begin
     process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, (title, process.returncode)
+    assert process.returncode in (0, 130 if until else 0), (title, process.returncode)
     each, memory = seconds / count * 1e6, usage.ru_maxrss / 1024
     print(f"{count:>9,}  {title:<28}{seconds:8.1f} s {each:9.0f} us {memory:8.0f} MB", flush=True)
 
@@ -184,6 +192,7 @@ def plan_names(folder, number):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("counts", nargs="*", type=int)
+    parser.add_argument("--shards", type=int, metavar="N")
     parser.add_argument("--only", nargs="+")
     options = parser.parse_args()
     if options.only:
@@ -204,6 +213,25 @@ def main():
             measured("the same again", count // 2, *here("predict_part", root))
         finally:
             shutil.rmtree(root)
+    if options.shards:
+        with tempfile.TemporaryDirectory(prefix="psp-scale-") as name:
+            without_files(Path(name), options.shards)
+
+
+def without_files(root, count):
+    """Measure what needs no files of pictures."""
+    (root / "tiny.toml").write_text(CARD)
+    (root / "shards").mkdir()
+    measured("plan of prepare", count, *here("plan_names", root, count))
+    measured("(writing shards)", count, *here("make_shards", root / "shards", count))
+    measured("open, order of an epoch", count, *here("open_set", root / "shards"))
+    train = ("-m", "psp", "train", root / "shards", "-o", root / "run", "--device", "cpu", "-q")
+    recipe = ("--backbone", "resnet18", "--crop", 57, "--batch", 2, "--init", "none")
+    settings = ("--set", "pictures=false", "--set", "save_every=1", "--workers", 2, "--steps", 4)
+    first = root / "run/checkpoints/*1.pt"
+    measured("training, to a checkpoint", count, *train, *recipe, *settings, until=first)
+    measured("resumed, 4 steps in all", count, *train, "--resume")
+    measured("verify", count, "-m", "psp", "verify", root / "shards", "-q", "--workers", 2)
 
 
 if __name__ == "__main__":
