@@ -23,6 +23,7 @@ from typing import IO, Any
 from psp.errors import PspError
 from psp.files import json_line, make_folder, write, write_json, writing
 from psp.images.kinds import LeftOut
+from psp.predict.lines import Lines
 from psp.predict.new_folder import make_whole, remove_left
 from psp.predict.packs import Packs, end_of
 from psp.predict.pictures import some_of
@@ -233,18 +234,11 @@ class PredictionFolder:
         """
         if self._file is not None:
             self._write_records()
-        lines: dict[str, tuple[Path, int, int]] = {}
-        states: dict[str, State] = {}
+        lines = Lines()
         for record, line in self._records():
-            name = record["name"]
-            if "error" in record:
-                if name not in states:
-                    lines[name] = line
-                continue
-            state, before = State.of(record), states.get(name)
-            if before is None or not before.includes(state):
-                lines[name], states[name] = line, state
-        if not all(name in lines for name in names):
+            written = None if "error" in record else State.of(record).written
+            lines.add(record, line, written)
+        if not lines.has(names):
             return False
         with contextlib.ExitStack() as stack:
             if self.share.total > 1 and not stack.enter_context(unused(self.out / RECORDS)):
@@ -252,8 +246,7 @@ class PredictionFolder:
             files: dict[Path, IO[bytes]] = {}
             temporary = stack.enter_context(writing(self.out / RECORDS, f".{self.share}"))
             merged = stack.enter_context(temporary.open("wb"))
-            for name in sorted(lines):
-                path, offset, length = lines[name]
+            for path, offset, length in lines:
                 if path not in files:
                     files[path] = stack.enter_context(path.open("rb"))
                 files[path].seek(offset)

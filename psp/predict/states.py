@@ -41,10 +41,6 @@ class State:
         written = self.written | before.written
         return State(self.source, self.content, written, earlier + self.packed)
 
-    def includes(self, other: "State") -> bool:
-        """Whether the other is of the same file, and fewer writers wrote for it."""
-        return self.content == other.content and self.written > other.written
-
 
 def source_state(source: Path) -> tuple[str, int, int]:
     """Return a file's absolute path, bytes, and time of change in ns; -1 if it is missing."""
