@@ -65,6 +65,7 @@ def test_parts_at_the_same_time(convert, whole, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"CamVid", "whole", "out"}
 
 
+@pytest.mark.slow
 def test_a_killed_part_continues(convert, whole, tmp_path, monkeypatch):
     written = []
     real = writing.write_shard
@@ -94,6 +95,7 @@ def test_a_killed_part_continues(convert, whole, tmp_path, monkeypatch):
     assert contents(tmp_path / "out") == whole[1]
 
 
+@pytest.mark.slow
 def test_a_last_step_that_was_killed_is_done_again_and_one_process_may_end_what_parts_began(
     convert, whole, tmp_path, monkeypatch
 ):
@@ -126,6 +128,7 @@ def test_parts_that_differ_are_refused(convert, camvid_raw, tmp_path):
     assert contents(tmp_path / "out.partial") == before
 
 
+@pytest.mark.slow
 def test_a_bad_pair_of_one_part_is_repaired_or_left_out(convert, camvid_raw, whole, tmp_path):
     mask = camvid_raw / "valannot/0001TP_val001.png"
     good, times = mask.read_bytes(), mask.stat()
@@ -149,6 +152,7 @@ def test_a_bad_pair_of_one_part_is_repaired_or_left_out(convert, camvid_raw, who
     assert [convert(share=Share(number, 2)) for number in (1, 2)] == [None, whole[0]]
 
 
+@pytest.mark.slow
 def test_own_photos_are_shared_too(psp, tmp_path):
     rng = np.random.default_rng(0)
     for name in map(str, range(12)):
