@@ -51,7 +51,8 @@ def recipe_diff_command(
     recipes: Annotated[
         list[str],
         typer.Argument(
-            help="DATA or DATA:RECIPE, two or more; or one DATA: all of its recipes.",
+            help="DATA or DATA:RECIPE, two or more (RECIPE alone: of the DATA before); or one "
+            "DATA: all of its recipes.",
             metavar="RECIPE…",
         ),
     ],
@@ -64,7 +65,7 @@ def recipe_diff_command(
     """Show the settings in which recipes differ: psp recipe diff voc2012
 
     A column for each recipe: of one card, all that it has, or those that are named, such as
-    psp recipe diff voc2012:paper ade20k:paper
+    psp recipe diff voc2012:semseg mmseg ade20k:mmseg
     """
     titles, columns = _columns(recipes)
     rows = [
@@ -83,9 +84,13 @@ def recipe_diff_command(
 def _columns(texts: list[str]) -> tuple[list[str], list[list["ResolvedSetting"]]]:
     """Return the recipes' titles and settings; of all recipes of a card where it alone is named."""
     titles, columns = [], []
+    card, data = None, ""
     for text in texts:
-        data, recipe = _split_recipe(text)
-        card = card_named(data)
+        if card is not None and text in (card.recipe_name, *card.recipes):
+            recipe: str | None = text  # of the data before
+        else:
+            data, recipe = _split_recipe(text)
+            card = card_named(data)
         several = len(texts) == 1 and recipe is None and len(card.recipes) > 0
         for wanted in [card.recipe_name, *card.recipes] if several else [recipe]:
             name, settings = _explain(data, card, wanted)

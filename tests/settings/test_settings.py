@@ -167,4 +167,6 @@ def test_all_recipes_of_a_card_are_shown_side_by_side(psp):
     assert set(found["settings"]) == set(SETTINGS)
     out = psp("recipe", "diff", "voc2012:mmseg", "ade20k:mmseg", "context:mmseg", check=0)[1]
     assert "context:mmseg" in out and "steps" in out and "class_limit" not in out
+    found = json.loads(psp("recipe", "diff", "ade20k", "mmseg", "--json", check=0)[1])
+    assert found["recipes"] == ["ade20k:paper", "ade20k:mmseg"]
     assert "scenes" in psp("recipe", "diff", "scenes", check=2)[2]
