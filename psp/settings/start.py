@@ -19,6 +19,14 @@ class StartSettings(Section):
             "second version; none: random; or a model"
         ),
     ] = "imagenet"
+    new_layers: Annotated[
+        str,
+        Setting(
+            "random values of pyramid and classifiers: torch's, or normal, as mmsegmentation has "
+            "them: a deviation of 0.01 in classifiers, He's in convolutions",
+            ("torch", "normal"),
+        ),
+    ] = "torch"
     freeze: Annotated[
         str,
         Setting("stem, stage2, ..., stage5: do not train the backbone up to there", FREEZABLE),

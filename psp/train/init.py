@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from psp.errors import PspError, nearest
 from psp.events import Report, ignore
@@ -110,6 +110,24 @@ def initialize(network: PSPNet, init: str, classes: tuple[str, ...]) -> Beginnin
     except PspError as error:
         raise PspError(f"--init {_to_import(path) or error}") from None
     return Beginning((said,))
+
+
+def draw_new_layers(network: PSPNet, rule: str) -> None:
+    """Draw the pyramid's and the classifiers' values anew by a rule: `StartSettings.new_layers`.
+
+    `normal` is what mmsegmentation's heads begin with: mmseg/models/decode_heads/decode_head.py
+    and the ConvModule of mmcv.
+    """
+    for head in (network.head, network.aux) if rule == "normal" else ():
+        for module in head.modules() if head is not None else ():
+            if not isinstance(module, nn.Conv2d):
+                continue
+            if head is not None and module is head.classifier:
+                nn.init.normal_(module.weight, std=0.01)
+            else:
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 def _to_import(path: Path) -> str:

@@ -22,7 +22,7 @@ from psp.train.distributed import Ranks
 from psp.train.ema import Ema
 from psp.train.finetune import Beginning
 from psp.train.freeze import freeze
-from psp.train.init import inherit, initialize
+from psp.train.init import draw_new_layers, inherit, initialize
 from psp.train.loss import Criterion, class_weights
 from psp.train.optim import parameter_groups
 from psp.train.state import TrainingState
@@ -67,6 +67,7 @@ def begin(
     else:
         spec, preprocessing = ranks.broadcast(lambda: inherit(spec, config.start.init))
         network = build(spec)
+        draw_new_layers(network, config.start.new_layers)
         names = data.card.names
         beginning = ranks.broadcast(lambda: initialize(network, config.start.init, names))
         remarks = list(beginning.remarks)

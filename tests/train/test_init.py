@@ -19,7 +19,7 @@ from psp.model.pspnet import build
 from psp.model.weights import Header, save_weights
 from psp.settings.config import train_config
 from psp.train.finetune import follow
-from psp.train.init import inherit, initialize
+from psp.train.init import draw_new_layers, inherit, initialize
 
 CLASSES = ("a", "b", "c")
 
@@ -352,6 +352,20 @@ def test_imagenet_for_the_deep_stem_is_fetched_once_pinned_or_named(monkeypatch,
     assert "timm's resnet50s.gluon_in1k" in " ".join(initialize(net, "imagenet", CLASSES).remarks)
     with pytest.raises(PspError, match="resnet18.*stem=7x7"):
         initialize(network(stem="deep"), "imagenet", CLASSES)
+
+
+def test_new_layers_can_begin_as_mmsegmentations():
+    torch.manual_seed(0)
+    net, same = network(), network()
+    same.load_state_dict(net.state_dict())
+    draw_new_layers(same, "torch")
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), same.parameters(), strict=True))
+    draw_new_layers(net, "normal")
+    for head in (net.head, net.aux):
+        assert 0.009 < head.classifier.weight.std() < 0.011 and not head.classifier.bias.any()
+    deviation = float(net.head.conv.conv.weight.detach().std())
+    assert deviation == pytest.approx((2 / (512 * 9)) ** 0.5, rel=0.01)
+    assert torch.equal(net.backbone.conv1.weight, same.backbone.conv1.weight)
 
 
 def test_open_mmlabs_file_fills_the_stem_of_32_channels(tmp_path):

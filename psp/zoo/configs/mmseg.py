@@ -120,6 +120,7 @@ def _preprocessing(config: ForeignConfig, values: Mapping[str, Any]) -> None:
 
 def _loss(config: ForeignConfig, head: Mapping[str, Any], name: str) -> None:
     config.take("loss_stride", 1)
+    config.take("new_layers", "normal")
     losses = head.get("loss_decode")
     for loss in losses if isinstance(losses, list) else [losses]:
         loss = table(loss)
