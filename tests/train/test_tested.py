@@ -30,6 +30,8 @@ def test_crops_of_any_side_are_windows_where_corners_are_not_aligned():
         ("voc2012", "whole", None, "2048x512", 512, 0.01),
         ("cityscapes", "769x769", "513x513", "2049x1025", 769, 0.01),
         ("context", "480x480", "320x320", "520x520", 480, 0.004),
+        ("bdd100k", "whole", None, "2048x1024", "1024x512", 0.01),
+        ("cityscapes:mmseg-512x1024", "whole", None, "2048x1024", "1024x512", 0.01),
         ("cocostuff10k", "whole", None, "2048x512", 512, 0.01),
         ("cocostuff164k", "whole", None, "2048x512", 512, 0.01),
         ("context60", "480x480", "320x320", "520x520", 480, 0.004),
@@ -38,7 +40,8 @@ def test_crops_of_any_side_are_windows_where_corners_are_not_aligned():
 def test_mmsegmentations_recipes_train_and_test_as_its_configs(
     card, windows, stride, resize, crop, rate
 ):
-    config = resolve(find_card(card).recipe_named("mmseg"), {}, "mmseg")
+    card, _, recipe = card.partition(":")
+    config = resolve(find_card(card).recipe_named(recipe or "mmseg"), {}, "mmseg")
     assert carried(config) == Published("mmseg", windows, stride, resize)
     assert validation(config).target(640) == tuple(map(int, resize.split("x")))
     assert (config.augmentation.crop, config.augmentation.train_resize) == (crop, resize)
