@@ -99,7 +99,10 @@ Flip = Annotated[
 ]
 Crop = Annotated[
     int | None,
-    typer.Option(help="Side of square windows. Default: the training crop.", metavar="N"),
+    typer.Option(
+        help="Side of square windows; others: --windows WxH. Default: the training crop.",
+        metavar="N",
+    ),
 ]
 BaseSize = Annotated[
     int | None,
