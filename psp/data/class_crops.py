@@ -1,7 +1,7 @@
 """Crops of rare classes: the class first, then a picture that has it, then one of its pixels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,17 +30,14 @@ class Draw:
 
 @dataclass(frozen=True)
 class ClassDraws:
-    """Draws for a `share` of the samples, each a function of the seed and the sample's number."""
+    """Draws for a `share` of the samples, each a function of the seed and the sample's number.
 
-    split: ShardSplit
+    `pictures` has each class that occurs, and the indices of the pictures that have it.
+    """
+
     share: float
     seed: int
-
-    @cached_property
-    def pictures(self) -> list[tuple[int, NDArray[np.int64]]]:
-        """Each class that occurs, and the pictures that have it."""
-        columns = map(np.flatnonzero, self.split.pixels[:, :-1].T)  # the last one is void
-        return [(number, found) for number, found in enumerate(columns) if len(found)]
+    pictures: Sequence[tuple[int, NDArray[np.int32]]] = ()
 
     def __call__(self, number: int) -> Draw | None:
         """Return what to look for in a sample; None for an ordinary one."""
@@ -52,3 +49,17 @@ class ClassDraws:
             return None
         class_id, found = self.pictures[int(which * len(self.pictures))]
         return Draw(class_id, int(found[int(picture * len(found))]), position)
+
+
+def class_draws(split: ShardSplit, share: float, seed: int) -> ClassDraws:
+    """Return the draws for a split; its histograms are read only where the share is not 0."""
+    if not share:
+        return ClassDraws(share, seed)
+    found: list[list[NDArray[np.int32]]] = [[] for _ in split.card.names]
+    start = 0
+    for table in split.histograms():
+        for places, column in zip(found, table[:, :-1].T, strict=True):  # the last one is void
+            places.append((start + np.flatnonzero(column)).astype(np.int32))
+        start += len(table)
+    joined = enumerate(map(np.concatenate, found))
+    return ClassDraws(share, seed, [(number, places) for number, places in joined if len(places)])

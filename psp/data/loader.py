@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from psp.data.augment import apply, choose, limited, matrix
-from psp.data.class_crops import ClassDraws
+from psp.data.class_crops import class_draws
 from psp.data.shards import ShardSplit
 from psp.data.warp import shown
 from psp.errors import PspError
@@ -70,7 +70,7 @@ class Crops(Dataset[Crop | PspError]):
         """`fill` is the (R, G, B) of `outside = "mean"`, ImageNet's mean if not given."""
         self.split, self.settings, self.seed = split, settings, seed
         self.fill = (0, 0, 0) if settings.outside == "black" else fill
-        self.draws = ClassDraws(split, settings.class_crops, seed)
+        self.draws = class_draws(split, settings.class_crops, seed)
 
     def index(self, number: int) -> int:
         """Return which picture of the split sample `number` shows."""
