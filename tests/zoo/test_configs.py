@@ -217,6 +217,25 @@ def test_files_that_are_included_are_merged_by_their_rules(tmp_path, mmseg):
     assert variables("a = 3\nb = [-a, a / 2, open('x')]\nc = b") != {}
 
 
+@pytest.mark.parametrize(
+    "odd", ["None", "[1, [2]]", "dict(type=[1])", "'x'", "-1", "10**3", "b'x'"]
+)
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("strides=(1, 2, 1, 1)", "strides="),
+        ("mean=[123.675, 116.28, 103.53]", "mean="),
+        ("pool_scales=(1, 2, 3, 6)", "pool_scales="),
+        ("type='CrossEntropyLoss', loss_weight=0.4", "type="),
+    ],
+)
+def test_odd_values_are_named_or_left_out(tmp_path, line, value, odd):
+    assert line in MODEL
+    path = tmp_path / "odd.py"
+    path.write_text(MODEL.replace(line, value + odd) + DATA + SCHEDULE)
+    tomllib.loads(find_config(path).toml("odd"))
+
+
 def test_other_files_are_refused_by_what_they_are(tmp_path, mmseg):
     def refused(name, text, *words):
         path = tmp_path / name
@@ -229,6 +248,8 @@ def test_other_files_are_refused_by_what_they_are(tmp_path, mmseg):
     refused("b.py", "model = dict(\n", "line 1", "Python")
     refused("c.py", MODEL.replace("PSPHead", "ASPPHead"), "ASPPHead", "PSPNet")
     refused("h.py", "model = dict(type='MaskRCNN')\ntrain_pipeline = []\n", "MaskRCNN", "PSPNet")
+    doubled = "".join(f"a{n + 1} = [a{n}, a{n}]\n" for n in range(40))
+    refused("i.py", MODEL + "a0 = [1]\n" + doubled + "train_pipeline = a40\n", "repeats")
     refused("d.yaml", "names: [a, b]\n", "DATA", "TRAIN")
     refused(
         "e.yaml", SEMSEG.replace("arch: psp", "arch: psa").replace("{", "").replace("}", ""), "psa"

@@ -1,12 +1,12 @@
 """What a configuration of another program says, as psp's settings."""
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from psp.errors import PspError
 from psp.settings.config import SETTINGS
-from psp.settings.section import show
 from psp.settings.sources import resolve
 from psp.zoo.configs.python_text import UNKNOWN
 
@@ -36,8 +36,10 @@ class ForeignConfig:
         """Set settings that belong together; values that psp's cannot have are noted."""
         said = {name: value for name, value in values.items() if value is not None}
         try:
-            if UNKNOWN in said.values():
-                raise PspError(f"{', '.join(said)}: computed")
+            for key, value in said.items():
+                items = value if isinstance(value, (list, tuple)) else [value]
+                if not all(isinstance(item, (int, float, str)) for item in items):
+                    raise PspError(f"{key}={shown(value)}: not understood")
             resolve({**self.settings, **said}, {}, self.name)
         except PspError as error:
             self.lack(str(error).removeprefix(f"recipe {self.name}: ").rstrip("."))
@@ -77,7 +79,8 @@ def shown(value: Any) -> str:
     """Return a value of a stranger's file for a message: one short line."""
     if value is None or value is UNKNOWN:
         return "something computed"
-    text = " ".join(show(dict(value) if isinstance(value, Mapping) else value).split())
+    text = value if isinstance(value, str) else reprlib.repr(value)
+    text = " ".join(text.split())
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -72,7 +72,7 @@ def _network(config: ForeignConfig, values: Mapping[str, Any]) -> None:
         if backbone.get("style", "pytorch") != "pytorch":
             config.lack("backbone: strides in the first 1x1 convolution (style='caffe')")
         for key, usual in (("strides", [1, 2, 1, 1]), ("dilations", [1, 1, 2, 4])):
-            if key in backbone and list(backbone[key] or []) != usual:
+            if backbone.get(key, usual) != usual:
                 config.lack(f"backbone: {key}={shown(backbone[key])}; psp's have {shown(usual)}")
         for key in UNKNOWN_PARTS:
             if backbone.get(key):
@@ -112,7 +112,7 @@ def _network(config: ForeignConfig, values: Mapping[str, Any]) -> None:
 def _preprocessing(config: ForeignConfig, values: Mapping[str, Any]) -> None:
     said = table(at(values, "model", "data_preprocessor")) or table(values.get("img_norm_cfg"))
     for key, usual in (("mean", MEAN), ("std", STD)):
-        if list(said.get(key) or usual) != usual:
+        if said.get(key, usual) != usual:
             config.lack(f"{key}={shown(said[key])}: psp normalizes as the initial weights were")
     if False in (said.get("bgr_to_rgb"), said.get("to_rgb")):
         config.lack("pictures in BGR; psp's are RGB")
@@ -172,13 +172,13 @@ def _optimizer(config: ForeignConfig, values: Mapping[str, Any]) -> None:
     if optimizer.get("nesterov"):
         config.lack("nesterov momentum")
     groups = table(wrapper.get("paramwise_cfg") or optimizer.get("paramwise_cfg"))
-    keys = {key: table(item) for key, item in table(groups.get("custom_keys")).items()}
-    heads = {item.get("lr_mult") for key, item in keys.items() if re.search("head", key)}
-    config.take("head_lr", heads.pop() if len(heads) == 1 else 1.0)
+    keys = {str(key): table(item) for key, item in table(groups.get("custom_keys")).items()}
+    heads = [item.get("lr_mult") for key, item in keys.items() if "head" in key]
+    config.take("head_lr", heads[0] if heads and heads.count(heads[0]) == len(heads) else 1.0)
     config.take("bias_lr", groups.get("bias_lr_mult", 1.0))
     config.take("norm_decay", groups.get("norm_decay_mult", 1.0) != 0)
     for key, item in keys.items():
-        if not re.search("head", key) or set(item) - {"lr_mult"}:
+        if "head" not in key or set(item) - {"lr_mult"}:
             config.lack(f"paramwise_cfg of {shown(key)}: {shown(dict(item))}")
 
 

@@ -96,7 +96,8 @@ def _colors(config: ForeignConfig, step: Mapping[str, Any]) -> None:
             config.take(name, step.get(f"{name}_delta", usual))
             continue
         ends = step.get(f"{name}_range", [1 - usual, 1 + usual])
-        if not isinstance(ends, list) or len(ends) != 2 or abs(ends[0] + ends[1] - 2) > 1e-9:
+        numbers = isinstance(ends, list) and [type(end) in (int, float) for end in ends]
+        if numbers != [True, True] or abs(ends[0] + ends[1] - 2) > 1e-9:
             config.lack(f"train_pipeline: {name}_range={shown(ends)}: not as far down as up")
         else:
             config.take(name, ends[1] - 1)

@@ -13,6 +13,7 @@ from typing import Any
 from psp.errors import PspError
 
 LONGEST = 1 << 20  # characters of a configuration
+LARGEST = 1e15  # number that is computed
 DEEPEST = 10  # files that include each other
 UNKNOWN = object()
 BASES = "_base_"
@@ -75,8 +76,12 @@ def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_text(values: Mapping[str, Any]) -> str:
-    """Return variables as the text of a configuration without `_base_`."""
-    return "".join(f"{name} = {_written(value)}\n" for name, value in values.items())
+    """Return variables as the text of a configuration without `_base_`.
+
+    Raises PspError where it would be longer than any configuration is: parts may be repeated.
+    """
+    budget = [LONGEST // 8]  # values
+    return "".join(f"{name} = {_written(value, budget)}\n" for name, value in values.items())
 
 
 def at(values: Any, *path: str) -> Any:
@@ -95,11 +100,15 @@ def whole_pair(value: Any) -> tuple[int, int] | None:
     return (value[0], value[1]) if min(value) > 0 else None
 
 
-def _written(value: Any) -> str:
+def _written(value: Any, budget: list[int]) -> str:
+    budget[0] -= 1
+    if budget[0] < 0:
+        raise PspError("the configuration repeats its parts too often.")
     if isinstance(value, Mapping):
-        return f"dict({', '.join(f'{key}={_written(item)}' for key, item in value.items())})"
+        pairs = (f"{key}={_written(item, budget)}" for key, item in value.items())
+        return f"dict({', '.join(pairs)})"
     if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_written, value))}]"
+        return f"[{', '.join(_written(item, budget) for item in value)}]"
     return "unknown" if value is UNKNOWN else repr(value)
 
 
@@ -113,11 +122,15 @@ def _read(text: str, *, strict: bool = False) -> tuple[dict[str, Any], list[str]
         return {}, ["not Python"]
     values: dict[str, Any] = {}
     unknown = []
+    seen: dict[int, bool] = {}
     for statement in tree.body:
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
             name = statement.targets[0].id
-            values[name] = _value(statement.value, values)
-            if _has_unknown(values[name]) and name not in ELSEWHERE:
+            try:
+                values[name] = _value(statement.value, values)
+            except RecursionError:
+                values[name] = UNKNOWN
+            if _has_unknown(values[name], seen) and name not in ELSEWHERE:
                 unknown.append(f"line {statement.lineno}: {name} is computed, or part of it")
         elif not isinstance(statement, (ast.Import, ast.ImportFrom, ast.Expr)):
             unknown.append(f"line {statement.lineno}: not an assignment")
@@ -157,16 +170,21 @@ def _items(node: ast.expr, known: Mapping[str, Any]) -> list[Any]:
     return several if isinstance(several, list) else [UNKNOWN]
 
 
-def _has_unknown(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    return value is UNKNOWN or (isinstance(value, list) and any(map(_has_unknown, value)))
+def _has_unknown(value: Any, seen: dict[int, bool]) -> bool:
+    """Whether a value or a part of it is unknown; `seen` has the parts that are shared."""
+    if not isinstance(value, (Mapping, list)):
+        return value is UNKNOWN
+    if id(value) not in seen:
+        parts = list(value.values()) if isinstance(value, Mapping) else value
+        seen[id(value)] = any(_has_unknown(part, seen) for part in parts)
+    return seen[id(value)]
 
 
 def _computed(operation: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
     if type(left) not in (int, float) or type(right) not in (int, float):
         return UNKNOWN
     try:
-        return operation(left, right)
+        result = operation(left, right)
     except (ZeroDivisionError, OverflowError):
         return UNKNOWN
+    return result if abs(result) < LARGEST else UNKNOWN

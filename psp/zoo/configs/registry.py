@@ -24,4 +24,7 @@ def find_config(path: Path) -> ForeignConfig:
     """Return what a configuration says. Raises PspError for one that psp cannot read."""
     if not path.is_file():
         raise PspError(f"{path}: {'a folder' if path.is_dir() else 'no such file'}.")
-    return READERS[path.suffix.lower()](path)
+    try:
+        return READERS[path.suffix.lower()](path)
+    except PspError as error:
+        raise error if str(error).startswith(str(path)) else PspError(f"{path}: {error}") from None

@@ -115,7 +115,7 @@ def _resize(steps: list[Any], remarks: list[str]) -> tuple[bool, str | None]:
         elif kind == "Resize":
             ratio = step.get("keep_ratio", False) is True
             scale = step.get("scale", step.get("img_scale", scale))
-        elif kind not in HARMLESS:
+        elif not isinstance(kind, str) or kind not in HARMLESS:
             name = kind if isinstance(kind, str) else "without a name"
             remarks.append(f"a step of its test is not done: {name[:80]}")
     size = whole_pair(scale)
