@@ -99,6 +99,7 @@ def test_with_repaired_files_a_run_continues_where_it_stopped(camvid_raw, tmp_pa
     assert len(after) == 11 and all(after[name] == time for name, time in kept.items())
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_and_any_run_write_the_same_bytes(camvid_raw, tmp_path):
     for extra in range(40):  # enough for several messages to the workers
         for kind in ("train", "trainannot"):
@@ -132,7 +133,7 @@ def test_a_shard_is_bounded(camvid_raw, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_killed_command_leaves_no_process_and_goes_on(camvid_raw, tmp_path, number):
     rng = np.random.default_rng(0)
-    for extra in range(300):
+    for extra in range(120):
         save_picture(
             camvid_raw / f"train/x{extra:03d}.png",
             rng.integers(0, 256, (200, 200, 3), dtype=np.uint8),
@@ -201,6 +202,7 @@ def group(session):
     return processes
 
 
+@pytest.mark.slow
 def test_max_side_shrinks_both_alike_and_says_so(tmp_path, camvid_raw, psp):
     rng = np.random.default_rng(0)
     label = rng.integers(0, 12, (10, 15), dtype=np.uint8).repeat(20, 0).repeat(20, 1)

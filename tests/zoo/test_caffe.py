@@ -77,7 +77,7 @@ def caffemodel(network, order, legacy=False):
         blobs = [state[f"{ours}.{kind}"].reshape(1, -1, 1, 1) for kind in kinds]
         return layer(f"{name}/bn", "BN", blobs=blobs, legacy=legacy)
 
-    net = b""
+    net = bytearray()
     for number, name in enumerate(("conv1_1_3x3_s2", "conv1_2_3x3", "conv1_3_3x3"), start=1):
         net += convolution(name, f"backbone.conv{number}", 2 if number == 1 else 1)
         net += norm(name, f"backbone.bn{number}")
@@ -104,7 +104,7 @@ def caffemodel(network, order, legacy=False):
     bottoms = ["conv5_3", *(f"conv5_3_pool{size}_interp" for size in order)]
     net += layer("conv5_3_concat", "Concat", bottoms=bottoms)
     net += convolution("conv5_4", "head.conv.conv") + norm("conv5_4", "head.bn")
-    return net + convolution("conv6", "head.classifier")
+    return bytes(net + convolution("conv6", "head.classifier"))
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +115,12 @@ def ade_net():
         classes=3, backbone="resnet50", stride_in="1x1", aux=False, norm_momentum=0.05, stem="deep"
     )
     return build(spec).eval()
+
+
+@pytest.fixture(scope="module")
+def whole(ade_net):
+    """Its file."""
+    return caffemodel(ade_net, (6, 3, 2, 1))
 
 
 @pytest.mark.parametrize(("order", "legacy"), [((6, 3, 2, 1), False), ((1, 2, 3, 6), True)])
@@ -129,17 +135,16 @@ def test_a_caffemodel_is_read_by_its_own_layers(ade_net, order, legacy):
     assert all(torch.equal(model.tensors[n].reshape(own[n].shape), own[n]) for n in own)
 
 
-def test_the_auxiliary_head_of_a_caffemodel_is_taken(ade_net):
+def test_the_auxiliary_head_of_a_caffemodel_is_taken(whole):
     rng = np.random.default_rng(0)
     weight = rng.normal(size=(256, 1024, 3, 3)).astype(np.float32)
     norm = [rng.normal(size=(1, 256, 1, 1)).astype(np.float32) for _ in range(4)]
     classifier = [rng.normal(size=(3, 256, 1, 1)).astype(np.float32), np.ones(3, np.float32)]
     one_by_one = chunk(106, integer(4, 1))
-    net = caffemodel(ade_net, (6, 3, 2, 1))
-    net += layer("conv4_7", "Convolution", blobs=[weight], extra=chunk(106, integer(4, 3)))
+    net = layer("conv4_7", "Convolution", blobs=[weight], extra=chunk(106, integer(4, 3)))
     net += layer("conv4_7/bn", "BN", blobs=norm)
     net += layer("conv6_1", "Convolution", blobs=classifier, extra=one_by_one)
-    model = read_caffemodel(net)
+    model = read_caffemodel(whole + net)
     assert model.unused == () and model.architecture.aux
     assert model.tensors.keys() == meta(model.architecture).state_dict().keys()
     assert torch.equal(model.tensors["aux.conv.weight"], torch.from_numpy(weight))
@@ -147,8 +152,7 @@ def test_the_auxiliary_head_of_a_caffemodel_is_taken(ade_net):
     assert torch.equal(model.tensors["aux.classifier.bias"], torch.ones(3))
 
 
-def test_what_a_caffemodel_computes_otherwise_is_refused(ade_net):
-    net = caffemodel(ade_net, (6, 3, 2, 1))
+def test_what_a_caffemodel_computes_otherwise_is_refused(whole):
     blob = [np.zeros((64, 64, 3, 3), np.float32)]
     for parameters, message in (
         (integer(4, 3) + integer(6, 2), "conv2_3_3x3 .*stride 2"),
@@ -157,15 +161,14 @@ def test_what_a_caffemodel_computes_otherwise_is_refused(ade_net):
     ):
         other = layer("conv2_3_3x3", "Convolution", blobs=blob, extra=chunk(106, parameters))
         with pytest.raises(PspError, match=message):
-            read_caffemodel(net + other)
+            read_caffemodel(whole + other)
     eps = chunk(152, varint(4 << 3 | 5) + struct.pack("<f", 1e-3))
     norm = [np.zeros((1, 64, 1, 1), np.float32)] * 4
     with pytest.raises(PspError, match="conv2_3_3x3/bn .*eps 0.001"):
-        read_caffemodel(net + layer("conv2_3_3x3/bn", "BN", blobs=norm, extra=eps))
+        read_caffemodel(whole + layer("conv2_3_3x3/bn", "BN", blobs=norm, extra=eps))
 
 
-def test_broken_caffemodels_are_one_line(ade_net, tmp_path):
-    whole = caffemodel(ade_net, (6, 3, 2, 1))
+def test_broken_caffemodels_are_one_line(whole, tmp_path):
     for part in (0.3, 0.9):
         path = tmp_path / "cut.caffemodel"
         path.write_bytes(whole[: int(len(whole) * part)])
@@ -203,13 +206,11 @@ def test_the_place_of_the_stride_changes_what_a_network_computes(ade_net):
         ("conv4_1_3x3", "Convolution", chunk(106, integer(18, 3)), "dilations"),
     ],
 )
-def test_a_caffemodel_that_contradicts_itself_is_refused(ade_net, name, kind, extra, message):
+def test_a_caffemodel_that_contradicts_itself_is_refused(whole, name, kind, extra, message):
     """A second layer of a name takes the place of the first, as it comes later in the file."""
     blobs = [np.zeros((1, 1), np.float32)] if name == "conv6/bn" else []
     with pytest.raises(PspError, match=message):
-        read_caffemodel(
-            caffemodel(ade_net, (6, 3, 2, 1)) + layer(name, kind, blobs=blobs, extra=extra)
-        )
+        read_caffemodel(whole + layer(name, kind, blobs=blobs, extra=extra))
 
 
 def test_a_small_file_takes_little_memory():
