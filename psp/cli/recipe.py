@@ -35,6 +35,8 @@ def recipe_show_command(
 ) -> None:
     """Show every setting and where its value comes from: psp recipe show voc2012"""
     data, suffix = _split_recipe(data)
+    if _is_config(data):
+        raise PspError(f"{data}: a configuration. To see the recipe in it: psp import {data}")
     card = card_named(data)
     name, settings = _explain(data, card, recipe or suffix)
     if as_json:
@@ -65,7 +67,8 @@ def recipe_diff_command(
     """Show the settings in which recipes differ: psp recipe diff voc2012
 
     A column for each recipe: of one card, all that it has, or those that are named, such as
-    psp recipe diff voc2012:semseg mmseg ade20k:mmseg
+    psp recipe diff voc2012:semseg mmseg ade20k:mmseg. A configuration of mmsegmentation or semseg
+    is a recipe, too: psp recipe diff ade20k:mmseg config.py
     """
     titles, columns = _columns(recipes)
     rows = [
@@ -86,6 +89,10 @@ def _columns(texts: list[str]) -> tuple[list[str], list[list["ResolvedSetting"]]
     titles, columns = [], []
     card, data = None, ""
     for text in texts:
+        if _is_config(text):
+            titles.append(Path(text).name)
+            columns.append(_configured(Path(text)))
+            continue
         if card is not None and text in (card.recipe_name, *card.recipes):
             recipe: str | None = text  # of the data before
         else:
@@ -101,6 +108,21 @@ def _columns(texts: list[str]) -> tuple[list[str], list[list["ResolvedSetting"]]
             f"{texts[0]}: one recipe, and nothing to compare it with. Name another, as DATA:RECIPE"
         )
     return titles, columns
+
+
+def _is_config(text: str) -> bool:
+    """Whether an argument is the file of another program's configuration."""
+    from psp.zoo.configs.registry import is_config
+
+    return is_config(Path(text)) and Path(text).is_file()
+
+
+def _configured(path: Path) -> list["ResolvedSetting"]:
+    """Return the settings that a configuration describes; what it does not say has its default."""
+    from psp.settings.sources import explain
+    from psp.zoo.configs.registry import find_config
+
+    return explain(find_config(path).settings, path.name)
 
 
 def _split_recipe(text: str) -> tuple[str, str | None]:

@@ -26,6 +26,11 @@ def find_shards(name: str | Path) -> Path:
     Raises ShardError if that is no folder of shards, naming what is near.
     """
     folder = shards_folder(name)
+    if folder.suffix.lower() in (".py", ".yaml", ".yml") and folder.is_file():
+        raise ShardError(
+            f"{name}: a file, not a folder of shards. To see the recipe in a configuration of "
+            f"mmsegmentation or semseg: psp import {name}"
+        )
     if folder.exists():
         try:
             read_manifest(folder)

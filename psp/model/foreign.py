@@ -9,6 +9,7 @@ from pathlib import Path
 from psp.files import placeholder
 
 CONVERT = "Convert it with: psp import {path} OUT --card CARD"
+CONFIGS = (".py", ".yaml", ".yml")  # of mmsegmentation and semseg
 _STARTS = (
     (b"\x89HDF", "an HDF5 file, as of Keras. psp imports networks of PyTorch and Caffe alone"),
     (b"\x1f\x8b", "a gzip archive. Unpack it, and give the file in it"),
@@ -48,6 +49,8 @@ def what_it_is(path: Path) -> str | None:
         size = path.stat().st_size
     except OSError:
         return None
+    if path.suffix.lower() in CONFIGS:
+        return f"a configuration, not weights. To see the recipe in it: psp import {path}"
     if not start:
         return "an empty file (0 bytes). Get it again"
     if what := placeholder(start):

@@ -128,6 +128,16 @@ def test_the_recipe_that_is_printed_can_be_pasted_into_a_card(mmseg, psp):
     assert "--card" in psp("import", "w.pth", check=2)[2]
 
 
+def test_a_configuration_stands_beside_recipes(mmseg, psp):
+    _, out, _ = psp("recipe", "diff", "ade20k:mmseg", mmseg, "--json", check=0)
+    assert json.loads(out) == {"recipes": ["ade20k:mmseg", mmseg.name], "settings": {}}
+    mmseg.write_text(mmseg.read_text() + "optim_wrapper = dict(optimizer=dict(lr=0.02))\n")
+    _, out, _ = psp("recipe", "diff", "ade20k:mmseg", mmseg, "--json", check=0)
+    assert json.loads(out)["settings"] == {"lr": [0.01, 0.02]}
+    for command in (("train", mmseg), ("recipe", "show", mmseg), ("inspect", mmseg)):
+        assert f"psp import {mmseg}" in psp(*command, check=2)[2]
+
+
 def test_what_has_no_counterpart_is_named(mmseg):
     mmseg.write_text(
         OURS

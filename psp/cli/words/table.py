@@ -24,7 +24,8 @@ EPOCHS, CROP = "epochs", "crop"  # answers that are computed, see answer.py
 CARD = "the classes come from the card of the data set. See: psp inspect SHARDS"
 NO_BOXES = "psp labels every pixel and finds no boxes, so there is nothing to set here"
 SETTINGS = "psp has no file for it: recipes come with the card (--recipe NAME), and any setting is "
-SETTINGS += "changed by --set KEY=VALUE. See: psp recipe show SHARDS"
+SETTINGS += "changed by --set KEY=VALUE. See: psp recipe show SHARDS, and for a configuration of "
+SETTINGS += "mmsegmentation or semseg: psp import CONFIG"
 OUT = "psp's option is -o {DIR}"
 
 ROWS = (
