@@ -145,6 +145,7 @@ def _offset(side: int, crop: int, position: float, placed: str) -> int:
     return int(position * (side - crop + 1))
 
 
+@lru_cache(maxsize=1)  # the crop, and what of the picture it needs, follow from the same one
 def matrix(choice: Choice, height: int, width: int) -> NDArray[np.float64]:
     """Return the (2, 3) matrix that maps the crop's pixel indices (x, y) to the picture's.
 
@@ -157,13 +158,16 @@ def matrix(choice: Choice, height: int, width: int) -> NDArray[np.float64]:
     steps = [
         _shift(0.5 + choice.left, 0.5 + choice.top),  # from crop indices to canvas points
         np.array([[-1, 0, canvas_w], [0, 1, 0], [0, 0, 1]]) if choice.flip else np.eye(3),
-        center @ np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]) @ np.linalg.inv(center),
+        center
+        @ np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+        @ _shift(-canvas_w / 2, -canvas_h / 2),
         np.diag([1 / choice.scale, 1 / choice.scale, 1]),
         _shift(-0.5, -0.5),  # from picture points to picture indices
     ]
-    total = np.eye(3)
-    for step in steps:
+    total: NDArray[np.float64] = steps[0]
+    for step in steps[1:]:
         total = step @ total
+    total.flags.writeable = False
     return total[:2]
 
 
@@ -194,7 +198,7 @@ def apply(
         picture = distort(picture, choice.distortion)
     if not _inside(to_picture, size, height, width):
         outside = cv2.warpAffine(
-            np.zeros_like(label),
+            _zeros(height, width),
             to_picture,
             size,
             flags=_NEAREST,
@@ -217,6 +221,11 @@ def _warped(
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=IGNORE,
     )
+
+
+@lru_cache(maxsize=1)
+def _zeros(height: int, width: int) -> NDArray[np.uint8]:
+    return np.zeros((height, width), np.uint8)
 
 
 @lru_cache(maxsize=1)

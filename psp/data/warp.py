@@ -51,12 +51,17 @@ def shown(
     `matrix` (2, 3) maps the rectangle's indices (x, y), height x width, to those of the rows and
     columns. There is at least one of each.
     """
-    right, bottom = width - 1, height - 1
-    corners = np.array([[0, right, right, 0], [0, 0, bottom, bottom], [1, 1, 1, 1]])
-    x, y = (matrix @ corners).tolist()
-    return _clipped(min(y), max(y), rows, margin), _clipped(min(x), max(x), columns, margin)
+    across, down = matrix.tolist()
+    return (
+        _clipped(down, height - 1, width - 1, rows, margin),
+        _clipped(across, height - 1, width - 1, columns, margin),
+    )
 
 
-def _clipped(low: float, high: float, side: int, margin: int) -> slice:
+def _clipped(row: list[float], bottom: int, right: int, side: int, margin: int) -> slice:
+    """Return what one row of the matrix makes of the corners (0, 0) to (right, bottom)."""
+    by_x, by_y, shift = row
+    low = shift + min(by_x * right, 0) + min(by_y * bottom, 0)
+    high = shift + max(by_x * right, 0) + max(by_y * bottom, 0)
     start = min(max(math.floor(low) - margin, 0), side - 1)
     return slice(start, max(min(math.ceil(high) + margin + 1, side), start + 1))

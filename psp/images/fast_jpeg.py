@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from psp.images.jpeg import JPEG, JPEG_END, is_plain
-from psp.images.opencv import opencv_pixels
+from psp.images.opencv import quiet_pixels
 
 _RGB: int | None = getattr(cv2, "IMREAD_COLOR_RGB", None)  # since OpenCV 4.10
 _SIDES = (67, 45)  # no multiple of a block of any kind
@@ -24,17 +24,32 @@ _SIDES = (67, 45)  # no multiple of a block of any kind
 def fast_jpeg(data: bytes) -> NDArray[np.uint8] | None:
     """Return a JPEG's pixels, uint8 (H, W, 3) RGB, as they are stored (not turned by EXIF data).
 
-    None for what is no whole JPEG of three colors in 8 bits, or where OpenCV and Pillow differ:
-    then Pillow has to decode it.
+    None for what is no whole JPEG of three colors in 8 bits, where OpenCV and Pillow differ, or
+    where what OpenCV prints cannot be hidden: then Pillow has to decode it.
     """
-    if not data.startswith(JPEG) or not data.endswith(JPEG_END) or not is_plain(data):
+    if not _is_whole(data):
         return None
-    return _decoded(data) if _agree() else None
+    pixels = _decoded(data)
+    return pixels if pixels is not None and _agree() else None
+
+
+def fast_check(data: bytes) -> bool:
+    """Whether a JPEG is one that `fast_jpeg` decodes, and its bits could be decoded to the end.
+
+    The inverse transform, which cannot fail, is done at 1/8 of the size. If it is not, Pillow has
+    to say what is wrong.
+    """
+    flags = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION
+    return _is_whole(data) and quiet_pixels(data, flags) is not None
+
+
+def _is_whole(data: bytes) -> bool:
+    return data.startswith(JPEG) and data.endswith(JPEG_END) and is_plain(data)
 
 
 def _decoded(data: bytes) -> NDArray[np.uint8] | None:
     flags = cv2.IMREAD_COLOR if _RGB is None else _RGB
-    pixels = opencv_pixels(data, flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    pixels = quiet_pixels(data, flags | cv2.IMREAD_IGNORE_ORIENTATION)
     if pixels is not None and _RGB is None:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, pixels)
     return pixels

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
+from psp.images.fast_png import fast_gray_png
 from psp.images.headers import PNG, gif_frame_fills_the_screen, webp_is_lossless
 from psp.images.netpbm import is_pam, maximum, read_pam, read_pgm
 from psp.images.orientation import orientation_of
@@ -32,6 +33,8 @@ def decode_label(data: bytes, where: str) -> NDArray[np.uint8] | NDArray[np.uint
 
     Raises PictureError for a broken file and for a color picture, whose values are not labels.
     """
+    if (values := fast_gray_png(data)) is not None:
+        return values
     if (numbers := _netpbm_values(data, where)) is not None:
         return numbers
     picture = _open_label(data, where)
@@ -44,8 +47,8 @@ def decode_label(data: bytes, where: str) -> NDArray[np.uint8] | NDArray[np.uint
         return np.asarray(picture).astype(np.uint8)
     if picture.mode.startswith("I") or picture.mode == "F":
         return _whole_numbers(_stored(picture), where)
-    values = np.unique(_packed(np.asarray(picture.convert("RGB"))))
-    shown = ", ".join(f"#{value:06x}" for value in values[:6])
+    colors = np.unique(_packed(np.asarray(picture.convert("RGB"))))
+    shown = ", ".join(f"#{value:06x}" for value in colors[:6])
     raise PictureError(
         f"{where}: a label must be a palette or gray PNG, this one has mode {picture.mode} "
         f"(colors {shown}, …): colors are not class ids. Take the official files, or a card with "

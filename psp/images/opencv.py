@@ -1,5 +1,10 @@
 """OpenCV's decoder, without what it prints: the library never does."""
 
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from multiprocessing import parent_process
 from typing import Any
 
 import cv2
@@ -27,6 +32,44 @@ def opencv_pixels(data: bytes, flags: int) -> NDArray[Any] | None:
         return None
     finally:
         log.setLogLevel(level)
+
+
+def quiet_pixels(data: bytes, flags: int) -> NDArray[Any] | None:
+    """Return what `opencv_pixels` does, without what libjpeg and libpng print of broken files.
+
+    None also where that cannot be done: for its time nothing is printed, so in the main process no
+    other thread may be there that prints.
+    """
+    if parent_process() is None and threading.active_count() > 1:
+        return None
+    if not _one_at_a_time.acquire(blocking=False):
+        return None
+    try:
+        with _without_stderr():
+            return opencv_pixels(data, flags)
+    finally:
+        _one_at_a_time.release()
+
+
+_one_at_a_time = threading.Lock()
+
+
+@contextlib.contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Send what C libraries write to file 2 to nowhere, in the block."""
+    try:
+        before = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nowhere)
 
 
 def _with_end(data: bytes) -> bytes:

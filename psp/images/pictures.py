@@ -9,13 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
-from psp.images.fast_jpeg import fast_jpeg
+from psp.images.fast_jpeg import fast_check, fast_jpeg
 from psp.images.headers import PNG, png_bits
 from psp.images.heif import has_avif, is_heif, open_heif
 from psp.images.jpeg import has_transform
 from psp.images.opencv import opencv_pixels
 from psp.images.orientation import orientation_of, swaps_sides, upright
-from psp.images.reading import FORMATS, PictureError, ignore_warnings, open_picture
+from psp.images.reading import (
+    FORMATS,
+    PictureError,
+    check_memory,
+    ignore_warnings,
+    open_picture,
+)
+from psp.images.remarks import remarks
 from psp.images.tiff import largest_sample
 
 MAX_16 = np.iinfo(np.uint16).max
@@ -42,9 +49,17 @@ def decode_checked(data: bytes, where: str, *, turn: bool = False) -> NDArray[np
     pixels = fast_jpeg(data)
     if pixels is None:
         return decode_image(data, where, turn=turn)
-    if not turn:
-        return pixels
-    return upright(pixels, orientation_of(Image.open(io.BytesIO(data), formats=("JPEG",))))
+    header = _jpeg_header(data) if turn else None
+    return pixels if header is None else upright(pixels, orientation_of(header))
+
+
+def _jpeg_header(data: bytes) -> Image.Image | None:
+    """Return a JPEG of which only the header is read; None if Pillow cannot read it."""
+    try:
+        with ignore_warnings():
+            return Image.open(io.BytesIO(data), formats=("JPEG",))
+    except Exception:  # Pillow raises many types; open_picture says which
+        return None
 
 
 def as_rgb(picture: object) -> NDArray[np.uint8]:
@@ -81,6 +96,11 @@ def check_image(data: bytes, where: str, notes: list[str] | None = None) -> tupl
             # Not of a HEIC, whose thumbnail alone would be decoded.
             picture.draft("L", (max(1, width // 8), max(1, height // 8)))
 
+    if fast_check(data) and (header := _jpeg_header(data)) is not None:
+        check_memory(header, where)
+        if notes is not None:
+            notes += remarks(header, data)
+        return header.height, header.width, orientation_of(header)
     picture = open_picture(data, where, before_loading=shrink, notes=notes)
     if picture.mode not in ("RGB", "L", "CMYK") or _may_be_deep(picture, data):
         to_rgb(picture, where, data, notes)

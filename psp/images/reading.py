@@ -51,7 +51,7 @@ BYTES_PER_PIXEL = 12  # Pillow's own 4, and two copies as RGB with some room
 MOST_PIXELS = {"PNG": 8 * 1032, "GIF": 4096, "BMP": 128, "PPM": 8}
 # The same by a TIFF's compression: none, LZW, deflate, run lengths. Of others nothing is known.
 MOST_IN_TIFF = {1: 8, 5: 8 * 2731, 8: 8 * 1032, 32946: 8 * 1032, 32773: 8 * 64}
-# Memory decides how large a picture may be (`_check_memory`), not a number of the library's.
+# Memory decides how large a picture may be (`check_memory`), not a number of the library's.
 Image.MAX_IMAGE_PIXELS = None
 
 
@@ -85,7 +85,7 @@ def open_picture(
         with ignore_warnings():
             original, data = data, _checked(data, where, formats)
             picture = _opened(data, where, formats, label)
-            _check_memory(picture, where)
+            check_memory(picture, where)
             _check_length(picture, len(data), where)
             if picture.format == "BMP":
                 picture = palette_bmp(data) or picture
@@ -169,7 +169,7 @@ def _check_length(picture: Image.Image, length: int, where: str) -> None:
         )
 
 
-def _check_memory(picture: Image.Image, where: str) -> None:
+def check_memory(picture: Image.Image, where: str) -> None:
     """Raise PictureError for a picture that needs more memory than there is."""
     need, free = picture.width * picture.height * BYTES_PER_PIXEL, available_memory()
     if free is not None and need > free:

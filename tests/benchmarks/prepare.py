@@ -1,13 +1,15 @@
-"""psp prepare against a plain loop that decodes every pair: python tests/benchmarks/prepare.py
+"""psp prepare against plain loops over the same pairs: python tests/benchmarks/prepare.py
 
-Prints, from one run: pairs per second of both on the same number of processes, alternating, each
-ratio and their median; the peak memory of a worker on pictures of 5 megapixels; and that of the
-whole command over few and over many small pairs. Pictures and labels are drawn, of the sizes and
-file sizes of ADE20K.
+Prints, from one run: pairs per second of all three on the same number of processes, alternating,
+and the medians of the ratios. One loop decodes every pair with Pillow, one with OpenCV, and both
+append the files' bytes to one file a process. Then the peak memory of a worker on pictures of 5
+megapixels, and that of the whole command over few and over many small pairs. Pictures and labels
+are drawn, of the sizes and file sizes of ADE20K.
 """
 
 import argparse
 import contextlib
+import io
 import os
 import statistics
 import subprocess
@@ -19,28 +21,56 @@ from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
 
+import cv2
 import numpy as np
 from drawn import draw
 from PIL import Image
 
 
-def decode(pair: tuple[str, str]) -> bool:
-    """Decode a pair into arrays, as any program must that looks at it once."""
-    image = np.asarray(Image.open(pair[0]).convert("RGB"))
-    label = np.asarray(Image.open(pair[1]))
-    return image.shape[:2] == label.shape
+def by_pillow(data: bytes) -> np.ndarray:
+    """Decode a picture or a label file."""
+    picture = Image.open(io.BytesIO(data))
+    return np.asarray(picture if picture.format == "PNG" else picture.convert("RGB"))
 
 
-def plain_loop(folder: Path, workers: int) -> float:
-    """Return the seconds that decoding every pair takes in a pool of processes."""
+def by_opencv(data: bytes) -> np.ndarray:
+    """Decode a picture or a label file."""
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+DECODERS = {"Pillow": by_pillow, "OpenCV": by_opencv}
+
+
+def copy(task: tuple[str, str, str, str]) -> bool:
+    """Decode a pair into arrays, as any program must that looks at it once, and copy its files."""
+    decoder, image, label, folder = task
+    files = [Path(image).read_bytes(), Path(label).read_bytes()]
+    with (Path(folder) / str(os.getpid())).open("ab") as file:
+        file.write(files[0] + files[1])
+    shapes = [DECODERS[decoder](data).shape[:2] for data in files]
+    return shapes[0] == shapes[1]
+
+
+def plain_loop(decoder: str, folder: Path, workers: int) -> float:
+    """Return the seconds that decoding and copying every pair takes in a pool of processes."""
+    cv2.setNumThreads(1)
     images = sorted(str(path) for path in (folder / "images/train").iterdir())
-    pairs = [(path, path.replace("/images/", "/masks/")[:-3] + "png") for path in images]
-    begin = time.perf_counter()
-    # Freed memory stays with the process, as in psp's workers: a third faster, so it is fair.
-    with get_context("fork").Pool(workers, bytes, (31 << 20,)) as pool:
-        for _ in pool.imap(decode, pairs, chunksize=16):
-            pass
-    return time.perf_counter() - begin
+    masks = [path.replace("/images/", "/masks/")[:-3] + "png" for path in images]
+    with tempfile.TemporaryDirectory(dir=folder.parent) as out:
+        pairs = [(decoder, image, mask, out) for image, mask in zip(images, masks, strict=True)]
+        begin = time.perf_counter()
+        # Freed memory stays with the process, as in psp's workers: a third faster, so it is fair.
+        with get_context("fork").Pool(workers, bytes, (31 << 20,)) as pool:
+            assert all(pool.imap(copy, pairs, chunksize=16))
+        return time.perf_counter() - begin
+
+
+def linked(folder: Path, times: int) -> None:
+    """Give every drawn pair more names, so that a set is large without being drawn for minutes."""
+    for part in ("images/train", "masks/train"):
+        for path in list((folder / part).iterdir()):
+            for number in range(1, times):
+                (path.with_name(f"{path.stem}-{number}{path.suffix}")).hardlink_to(path)
 
 
 def psp_prepare(card: Path, folder: Path, workers: int) -> float:
@@ -129,32 +159,48 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=20_000, help="as many as ADE20K has")
+    parser.add_argument("--drawn", type=int, default=2000, help="others are links to these")
+    parser.add_argument("--only", choices=("speed", "memory"))
     parser.add_argument("--small", type=int, default=20_000, help="small pairs for the memory")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=None, help="where to draw; default: /tmp")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
-        place = Path(name)
-        card = draw(place / "speed", {"train": options.pairs})
-        os.sync()  # or the disk is still busy with the drawings
-        print(f"{options.pairs} pairs of 683x512, {options.workers} processes")
-        ratios = []
-        for _ in range(options.runs):
-            loop = plain_loop(place / "speed", options.workers)
-            whole = psp_prepare(card, place / "speed", options.workers)
-            ratios.append(loop / whole)
-            print(
-                f"plain loop {options.pairs / loop:.0f} pairs/s, psp prepare "
-                f"{options.pairs / whole:.0f} pairs/s, ratio {ratios[-1]:.2f}"
-            )
-        print(f"median of the ratios: {statistics.median(ratios):.2f}")
-        card = draw(place / "large", {"train": 48}, 1936, 2592)
-        print(f"5 megapixels, peak MB: {peak(place / 'large', card, options.workers)}")
-        for count in (options.small // 10, options.small):
-            card = draw(place / f"small{count}", {"train": count}, 32, 48)
-            found = peak(place / f"small{count}", card, options.workers)
-            print(f"{count} pairs of 48x32, peak MB: {found}")
+        if options.only != "memory":
+            measure_speed(Path(name), options)
+        if options.only != "speed":
+            measure_memory(Path(name), options)
+
+
+def measure_speed(place: Path, options: argparse.Namespace) -> None:
+    """Print pairs a second, and psp's ratio to each loop."""
+    card = draw(place / "speed", {"train": min(options.drawn, options.pairs)})
+    linked(place / "speed", max(1, options.pairs // options.drawn))
+    os.sync()  # or the disk is still busy with the drawings
+    count = len(list((place / "speed/images/train").iterdir()))
+    print(f"{count} pairs of 683x512, {options.workers} processes")
+    seconds: dict[str, list[float]] = {name: [] for name in ("psp prepare", *DECODERS)}
+    for _ in range(options.runs):
+        for name in DECODERS:
+            seconds[name].append(plain_loop(name, place / "speed", options.workers))
+        seconds["psp prepare"].append(psp_prepare(card, place / "speed", options.workers))
+    for name, values in seconds.items():
+        ratios = [a / b for a, b in zip(values, seconds["psp prepare"], strict=True)]
+        print(
+            f"{name}: {count / statistics.median(values):.0f} pairs/s, psp prepare "
+            f"{statistics.median(ratios):.2f} times as fast"
+        )
+
+
+def measure_memory(place: Path, options: argparse.Namespace) -> None:
+    """Print the peak memory of processes on large pictures, and on few and many small ones."""
+    card = draw(place / "large", {"train": 48}, 1936, 2592)
+    print(f"5 megapixels, peak MB: {peak(place / 'large', card, options.workers)}")
+    for count in (options.small // 10, options.small):
+        card = draw(place / f"small{count}", {"train": count}, 32, 48)
+        found = peak(place / f"small{count}", card, options.workers)
+        print(f"{count} pairs of 48x32, peak MB: {found}")
 
 
 if __name__ == "__main__":

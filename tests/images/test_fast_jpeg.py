@@ -1,6 +1,7 @@
 """JPEGs of shards are decoded faster, into the very pixels that Pillow gives, or by Pillow."""
 
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from PIL import Image
 
 from psp.images import fast_jpeg as module
 from psp.images.fast_jpeg import fast_jpeg
-from psp.images.pictures import decode_checked, decode_image
+from psp.images.pictures import check_image, decode_checked, decode_image
 from psp.images.reading import PictureError
 
 
@@ -55,9 +56,42 @@ def test_photos_are_turned_by_their_exif_data_where_it_counts(rng, orientation):
         )
 
 
+def test_damage_that_decoders_bear_is_not_printed(rng, capfd):
+    """The pixels are still those of Pillow, which prints nothing."""
+    data = jpeg(rng, size=(300, 200))
+    for broken in (data[:-2] + b"abc" + data[-2:], data[:9000] + data[-2:]):
+        found = fast_jpeg(broken)
+        assert found is None or np.array_equal(found, decode_image(broken, "x"))
+        assert check_image(broken, "x") == (200, 300, 1)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_beside_threads_that_may_print_pillow_decodes(rng):
+    data, done = jpeg(rng), threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    try:
+        assert fast_jpeg(data) is None
+        assert np.array_equal(decode_checked(data, "x"), decode_image(data, "x"))
+    finally:
+        done.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_check_says_what_pillow_says(rng, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for options in ({}, {"progressive": True}):
+        data, notes = jpeg(rng, exif=exif, **options), []
+        assert check_image(data, "x", notes) == (45, 67, orientation) and not notes
+    with pytest.raises(PictureError, match="ends early"):
+        check_image(data[:-300], "x")
+
+
 def test_where_the_libraries_differ_pillow_decodes(rng, monkeypatch):
-    data, real = jpeg(rng), module.opencv_pixels
+    data, real = jpeg(rng), module.quiet_pixels
     module._agree.cache_clear()
-    monkeypatch.setattr(module, "opencv_pixels", lambda *given: real(*given) ^ 1)
+    monkeypatch.setattr(module, "quiet_pixels", lambda *given: real(*given) ^ 1)
     assert fast_jpeg(data) is None
     module._agree.cache_clear()
