@@ -25,17 +25,28 @@ def load(
     device: str = "auto",
     precision: str = "auto",
     *,
+    engine: str | None = None,
+    window_batch: int | None = None,
     compiled: bool = False,
     report: "Report" = lambda event: None,
 ) -> "Predictor":
-    """Load a model: a run's best weights, a weights file, or published weights by name.
+    """Load a model: a run's best weights, a weights file, published weights by name, or ONNX.
 
     The names are those of `psp models`; such weights are fetched and kept at their first use, and
     `report` receives what happens, first the terms (`psp.events.Notice` and `Progress`). `device`:
     auto, cpu, cuda, cuda:N or mps. `precision`: auto, fp32 or bf16. `compiled`: use torch.compile,
-    which makes the first picture slow. Raises `psp.errors.PspError` if there are no such weights,
-    or they are damaged.
+    which makes the first picture slow. `engine`: torch, onnxruntime or openvino; None: by the kind
+    of file. `window_batch`: windows that go through the network at a time. Raises
+    `psp.errors.PspError` if there are no such weights, or they are damaged.
     """
     from psp.predict import predictor
 
-    return predictor.load(path, device, precision, compiled=compiled, report=report)
+    return predictor.load(
+        path,
+        device,
+        precision,
+        engine=engine,
+        window_batch=window_batch,
+        compiled=compiled,
+        report=report,
+    )

@@ -36,7 +36,8 @@ NEEDED |= {"matplotlib": "matplotlib", "zstandard": "zstandard"}
 # What it can: the module, and the command that installs it with what it is for.
 EXTRAS = {
     "onnx": ("onnx onnxruntime", "psp export"),
-    "onnxruntime": ("onnx onnxruntime", "the check of what psp export wrote"),
+    "onnxruntime": ("onnx onnxruntime", "psp export, and -m model.onnx"),
+    "openvino": ("openvino", "--engine openvino"),
     "tensorboard": ("tensorboard", "--set tensorboard=true"),
     "pillow_heif": ("pillow-heif", "HEIC photos of phones"),
 }

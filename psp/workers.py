@@ -105,8 +105,8 @@ def map_in_processes(
     """Yield make(*arguments)(item) for each (item, size in bytes), in order.
 
     One worker means this process. Otherwise each process makes its own function once, and has at
-    most a few megabytes of items under way. Raises PspError when a worker dies; an error of the
-    function itself is raised as it is.
+    most a few megabytes of items under way. Raises PspError when a worker dies or none can be
+    started; an error of the function itself is raised as it is.
     """
     if workers <= 1:
         _keep_freed_memory()
@@ -116,7 +116,13 @@ def map_in_processes(
         return
     warm_up(make)
     context = get_context("forkserver")  # a fork of this process would take its threads' locks
-    pool = ProcessPoolExecutor(workers, context, _begin, (make, arguments))
+    try:
+        pool = ProcessPoolExecutor(workers, context, _begin, (make, arguments))
+    except OSError as error:  # their locks are files
+        raise PspError(
+            f"worker processes cannot be started: /dev/shm: {error.strerror or error}. Make it "
+            "writable, or run without them: --workers 1"
+        ) from None
     under_way: deque[Future[list[Result]]] = deque()
     try:
         for chunk in _chunks(items):

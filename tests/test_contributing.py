@@ -159,6 +159,13 @@ def output(use, place):
     assert all(file.read_text().strip() for file in files)
 
 
+def engine(use, place):
+    photo = sorted((place / "raw/images/val").iterdir())[0]
+    use("predict", photo, "-m", "run", "-o", "out", "--engine", "reference")  # as torch, or refused
+    assert len(list((place / "out/labels").iterdir())) == 1
+    assert "reference" in (place / "out/settings.json").read_text()
+
+
 def importer(use, place):
     import torch
 
@@ -199,6 +206,7 @@ USES = {
     "Add a score": score,
     "Add an output of predict": output,
     "Add an importer": importer,
+    "Add an engine": engine,
 }
 
 

@@ -12,8 +12,8 @@ from psp.doctor import BAD, NOTE, OK, examine, lock_problem
 from psp.workers import cgroup_limit
 
 SUBJECTS = {
-    "psp", "Python", "torch", "numpy", "cv2", "h5py", "onnx", "tensorboard", "pillow_heif",
-    "cores", "memory", "runs/", "data/", "cache", "file locks", "locale",
+    "psp", "Python", "torch", "numpy", "cv2", "h5py", "onnx", "openvino", "tensorboard",
+    "pillow_heif", "cores", "memory", "runs/", "data/", "cache", "file locks", "locale",
 }  # fmt: skip
 
 

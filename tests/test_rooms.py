@@ -78,8 +78,9 @@ ONLY = {
     "torchvision": set(),  # the tests compare with it
     "jinja2": {"pages"},
     "matplotlib": {"pages"},
-    "onnx": {"zoo.onnx_graph"},
-    "onnxruntime": {"zoo.export"},
+    "onnx": {"model.onnx_graph", "zoo.int8"},
+    "onnxruntime": {"zoo.export", "zoo.int8", "model.engines.onnxruntime"},
+    "openvino": {"model.engines.openvino"},
 }
 MAY_IMPORT_TORCH = {
     "device",

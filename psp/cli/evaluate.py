@@ -16,15 +16,16 @@ from psp.cli.options import (
     Crop,
     Debug,
     Device,
+    EngineName,
     Flip,
     Json,
-    ModelName,
     MultiScale,
     Precision,
     ProcedureName,
     Quiet,
     Resize,
     Scales,
+    ScorableModel,
     Stride,
     WhichWeights,
     WindowBatch,
@@ -51,7 +52,7 @@ _FIXED = (
 
 
 def evaluate_command(
-    model: ModelName,
+    model: ScorableModel,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -131,6 +132,7 @@ def evaluate_command(
         ),
     ] = 5,
     precision: Precision = "auto",
+    engine: EngineName = None,
     window_batch: WindowBatch = None,
     compiled: Compile = False,
     device: Device = "auto",
@@ -147,8 +149,7 @@ def evaluate_command(
     from psp.evaluate.evaluate import EvaluateRequest, evaluate
     from psp.ranks import local_device, rank_share
 
-    rank = rank_share()
-    how = _how(locals(), model, check)
+    how, rank = _how(locals(), model, check), rank_share()
     request = EvaluateRequest(
         model=_source(model, data, how.weights, quiet or not rank.first),
         data=data,
@@ -156,6 +157,7 @@ def evaluate_command(
         procedure=how.procedure,
         device=pick_device(local_device(device)),
         precision=how.precision,
+        engine=how.engine,
         window_batch=window_batch,
         compiled=compiled,
         save_labels=save_labels,
@@ -177,6 +179,7 @@ class _How:
     split: str | None
     procedure: "Callable[[Header], Procedure]"
     precision: str
+    engine: str | None = None
     against: "EvaluationRecord | None" = None
     min_miou: float | None = None
 
@@ -193,9 +196,11 @@ def _how(options: dict[str, Any], model: Path, check: Path | None) -> _How:
     check_goal(goal)
     if check is None:
         procedure = choice_of(options, predicting=options["as_predict"])
-        return _How(weights, options["split"], procedure, precision, min_miou=goal)
+        engine = options["engine"]
+        return _How(weights, options["split"], procedure, precision, engine, min_miou=goal)
     from psp.evaluate.recheck import same_procedure
     from psp.evaluate.record import read_record
+    from psp.model.onnx_metadata import is_onnx
     from psp.zoo.find import is_run
 
     if given := [name for name in _FIXED if _given(options, name)]:
@@ -204,11 +209,15 @@ def _how(options: dict[str, Any], model: Path, check: Path | None) -> _How:
             f"--{given[0].replace('_', '-')}"
         )
     record = read_record(check)
+    # An ONNX file is compared with what torch measured, and another engine with the first.
+    engine = options["engine"]
+    same = engine in (None, record.engine) and not (record.engine == "torch" and is_onnx(model))
     return _How(
         weights or (record.weights if is_run(model) and record.weights == "last" else None),
         record.split,
         same_procedure(record),
-        record.precision if precision == "auto" else precision,
+        record.arithmetic if precision == "auto" and same else precision,
+        record.engine if same else engine,
         record,
         goal,
     )

@@ -56,6 +56,10 @@ ModelOption = Annotated[
         "-m", "--model", help="A run or its name, a weights file, or a name from psp models."
     ),
 ]
+ScorableModel = Annotated[
+    Path,
+    typer.Argument(help="A run or its name, a weights or .onnx file, or a name from psp models."),
+]
 Debug = Annotated[
     bool,
     typer.Option(
@@ -161,6 +165,18 @@ Compile = Annotated[
     typer.Option(
         "--compile",
         help="Compile the network first. Takes a minute; pays off for many pictures on a GPU.",
+        rich_help_panel=ADVANCED,
+    ),
+]
+
+
+EngineName = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        help="What runs the network: torch, onnxruntime or openvino. Default: onnxruntime for an "
+        ".onnx file, else torch.",
+        metavar="NAME",
         rich_help_panel=ADVANCED,
     ),
 ]

@@ -16,6 +16,7 @@ from psp.cli.options import (
     Crop,
     Debug,
     Device,
+    EngineName,
     Flip,
     Json,
     MultiScale,
@@ -60,8 +61,8 @@ def predict_command(
         typer.Option(
             "-m",
             "--model",
-            help="A run or its name, a weights file, or a name from psp models. Default, on a "
-            "terminal: the newest finished run.",
+            help="A run or its name, a weights or .onnx file, or a name from psp models. Default, "
+            "on a terminal: the newest finished run.",
         ),
     ] = None,
     out: Annotated[
@@ -154,6 +155,7 @@ def predict_command(
         ),
     ] = None,
     precision: Precision = "auto",
+    engine: EngineName = None,
     window_batch: WindowBatch = None,
     compiled: Compile = False,
     device: Device = "auto",
@@ -176,8 +178,7 @@ def predict_command(
     (images, model), rank = pictures_and_model(images, model), rank_share()
     silent = quiet or not rank.first
     named, pictures, left_out = find_inputs(images, rank, silent)
-    source = _find_model(model, weights, silent)
-    outputs = outputs_of(locals(), rank.total)
+    source, outputs = _find_model(model, weights, silent), outputs_of(locals(), rank.total)
     request = PredictRequest(
         pictures=pictures,
         weights=source.path,
@@ -192,6 +193,7 @@ def predict_command(
         procedure=choice_of(locals(), predicting=True),
         device=_pick_device(device),
         precision=one_of("--precision", precision, PRECISIONS),
+        engine=engine,
         window_batch=window_batch,
         compiled=compiled,
     )
@@ -226,7 +228,7 @@ def _predict(
     Returns this rank's result, and how many pictures all ranks have predicted, skipped and failed.
     """
     from psp.cli.console import progress, say
-    from psp.events import Progress
+    from psp.events import Notice, Progress
     from psp.predict.one_file import predict_to_file
     from psp.predict.pipeline import Predicted, predict
 
@@ -236,8 +238,12 @@ def _predict(
     done, total = 0, 0
     with progress("predicting", silent) as advance:
 
-        def report(event: Predicted | Progress) -> None:
+        def report(event: Predicted | Progress | Notice) -> None:
             nonlocal done, total
+            if isinstance(event, Notice):
+                if verbose:
+                    say(event.text)
+                return
             if isinstance(event, Progress):
                 advance(done, total or len(request.pictures), (event.done, event.total or 1))
                 return

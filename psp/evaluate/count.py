@@ -121,8 +121,10 @@ def check_labeled(split: ShardSplit) -> None:
         )
 
 
-def check_classes(split: ShardSplit, classes: tuple[str, ...], owner: str) -> None:
-    """Raise PspError unless the shards have exactly these classes in this order."""
+def check_classes(
+    split: ShardSplit, classes: tuple[str, ...], owner: str, option: str = "--data"
+) -> None:
+    """Raise PspError unless the shards, named by an option, have these classes in this order."""
     names = split.card.names
     if names == classes:
         return
@@ -133,5 +135,5 @@ def check_classes(split: ShardSplit, classes: tuple[str, ...], owner: str) -> No
         reason = f"class {index} is '{names[index]}', for the model it is '{classes[index]}'"
     raise PspError(
         f"{split.folder}: shards of {split.card.name} do not fit {owner}: {reason}. "
-        "Name shards of the data set it was trained on: --data SHARDS"
+        f"Name shards of the data set it was trained on: {option} SHARDS"
     )

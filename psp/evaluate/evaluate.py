@@ -12,7 +12,6 @@ from torch import distributed
 
 from psp.data.find import find_shards
 from psp.data.shards import ShardSplit
-from psp.device import pick_inference_precision, precision_name
 from psp.errors import PspError
 from psp.evaluate.boundary import boundary_counts
 from psp.evaluate.count import (
@@ -34,7 +33,9 @@ from psp.files import file_sha256, is_free, make_folder, write_json
 from psp.images.resize import shrunk_labels
 from psp.locks import one_at_a_time, only_writer
 from psp.model.choice import Choice
-from psp.model.inference import SlidingWindow, load_sliding_window
+from psp.model.engines.registry import choose_engine
+from psp.model.inference import SlidingWindow
+from psp.model.load import load_sliding_window
 from psp.model.procedure import Procedure, other_scale
 from psp.model.weights import Header
 from psp.ranks import Share, connect, others_there
@@ -63,6 +64,7 @@ class EvaluateRequest:
     data: Path | None = None
     split: str | None = None
     precision: str = "auto"
+    engine: str | None = None  # what runs the network; None: by the kind of file
     window_batch: int | None = None
     compiled: bool = False
     save_labels: Path | None = None
@@ -90,13 +92,15 @@ def _evaluate(request: EvaluateRequest, report: Report) -> Evaluation | None:
     model, share = request.model, request.share
     shards = _open_shards(request)
     leaderboard = _leaderboard(request, shards)
-    precision = pick_inference_precision(request.precision, request.device)
+    chosen = choose_engine(model.path, request.engine, request.precision, request.device)
     sliding_window, header = load_sliding_window(
         model.path,
         request.device,
-        precision,
+        chosen.precision,
+        engine=chosen.name,
         window_batch=request.window_batch,
         compiled=request.compiled,
+        report=report,
     )
     check_classes(shards, header.classes, str(model.path))
     procedure = request.procedure(header)
@@ -113,7 +117,7 @@ def _evaluate(request: EvaluateRequest, report: Report) -> Evaluation | None:
             weights_sha256=weights_sha256,
             classes=header.classes,
             procedure=procedure,
-            precision=precision_name(precision),
+            precision=chosen.text,
         )
         for text in unlike_stored(request.against, new):
             report(Notice(text))
@@ -140,7 +144,7 @@ def _evaluate(request: EvaluateRequest, report: Report) -> Evaluation | None:
         dataset=shards.card.name,
         split=shards.split,
         images=len(shards),
-        precision=precision_name(precision),
+        precision=chosen.text,
         saved=saved,
         page=page_of(saved) if saved and request.report else None,
         labels=request.save_labels,
@@ -299,6 +303,8 @@ def _file_name(request: EvaluateRequest, header: Header, procedure: Procedure, s
         name += f"-{(procedure.resize or 'own').replace(':', '')}"
     if request.precision != "auto" and not request.against:
         name += f"-{request.precision}"
+    if request.engine not in (None, "torch") and not request.against:
+        name += f"-{request.engine}"
     if request.model.which != "best":
         name += f"-{request.model.which}"
     return name

@@ -75,6 +75,16 @@ class EvaluationRecord:
         return procedure_fingerprint(self.procedure, self.precision)
 
     @property
+    def arithmetic(self) -> str:
+        """fp32 or bf16, without the engine that computed in it."""
+        return self.precision.partition(" ")[0]
+
+    @property
+    def engine(self) -> str:
+        """What ran the network; it stands behind the precision, but for torch."""
+        return self.precision.partition(" ")[2] or "torch"
+
+    @property
     def data(self) -> object:
         """What is equal for evaluations on the same pictures and labels: the split's shards."""
         return sorted(self.shards.values()) if self.shards else self.data_fingerprint

@@ -18,13 +18,15 @@ from numpy.typing import NDArray
 from psp.data.card import IGNORE
 from psp.data.find import find_shards
 from psp.data.shards import ShardSplit
-from psp.device import pick_inference_precision, picture_fits
+from psp.device import picture_fits
 from psp.errors import PspError
 from psp.evaluate.alignment import Offset, best_offset, grid, in_words
 from psp.evaluate.count import check_classes
 from psp.events import Progress, Report, ignore
 from psp.model.constants import on_device
-from psp.model.inference import SlidingWindow, load_sliding_window
+from psp.model.engines.registry import choose_engine
+from psp.model.inference import SlidingWindow
+from psp.model.load import load_sliding_window
 from psp.model.procedure import Procedure
 from psp.runs import Model
 
@@ -70,9 +72,15 @@ def find_suspects(
     PspError if there are no such shards, or their classes are not the model's.
     """
     folder = _folder(model, data)
+    chosen = choose_engine(model.path, None, precision, device)
     sliding_window, header = load_sliding_window(
-        model.path, device, pick_inference_precision(precision, device)
+        model.path, device, chosen.precision, engine=chosen.name
     )
+    if sliding_window.votes:
+        raise PspError(
+            f"{model.path}: gives class ids, and doubt is in probabilities. Export the "
+            "model without --include argmax"
+        )
     opened = [split for split in _open(folder, splits) if split.labeled]
     if not opened:
         raise PspError(f"{folder}: no split in it has labels")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from psp.errors import PspError
-from psp.model.procedure import Procedure, Published
+from psp.model.procedure import Procedure, Published, parse_windows
 from psp.model.weights import Header
 from psp.settings.resize import parse_resize
 from psp.settings.size import Sides, size_of
@@ -58,6 +58,8 @@ class Choice:
             chosen = replace(chosen, blend="taper")
         if self.flip is not None:
             chosen = replace(chosen, flip=self.flip)
+        if header.windows is not None:
+            _check_only(header.windows, chosen, header.architecture.align_corners)
         chosen.check_sides(header.architecture.align_corners)
         if self.named or carried:
             chosen = replace(chosen, changed=tuple(_changes(fixed, chosen)))
@@ -90,6 +92,8 @@ class Choice:
     def _windowed(self, fixed: Procedure, header: Header) -> Procedure:
         """Return the procedure with the windows and the stride that are asked for."""
         windows = self.windows or ("square" if self.crop is not None else None)
+        if windows is None and header.windows and not _is_only(header.windows, fixed):
+            fixed = replace(fixed, windows=header.windows, stride=None)
         if windows is None:
             return replace(fixed, stride=self.stride) if self.stride else fixed
         crop = _side(header.crop) if self.crop is None else self.crop
@@ -132,6 +136,26 @@ def _square(crop: Sides, windows: str, align_corners: bool) -> str:
     if windows == "square" and size_of(crop).width % 8 != 1 and not align_corners:
         return f"{crop}x{crop}"
     return windows
+
+
+def _is_only(windows: str, procedure: Procedure) -> bool:
+    """Whether a procedure has the only windows that an ONNX file takes."""
+    return procedure.window == parse_windows(windows)
+
+
+def _check_only(windows: str, chosen: Procedure, align_corners: bool) -> None:
+    """Raise PspError for windows that an ONNX file, which takes `windows` alone, does not."""
+    if not _is_only(windows, chosen):
+        raise PspError(
+            f"{chosen.windows_text}: this ONNX file takes windows of {windows} alone. Leave the "
+            "option out, or export another file: psp export MODEL OUT.onnx --size"
+        )
+    sides = parse_windows(windows) or ()
+    if align_corners and any(side % 8 != 1 for side in sides):
+        raise PspError(
+            f"this ONNX file takes windows of {windows} alone, and its network needs sides of 8n+1 "
+            "to put windows side by side. Export another: psp export MODEL OUT.onnx --size 473"
+        )
 
 
 def _family(name: str) -> str:

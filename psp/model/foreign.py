@@ -26,7 +26,10 @@ _STARTS = (
 )
 _TENSORFLOW = "weights of TensorFlow. psp imports networks of PyTorch and Caffe alone"
 _KERAS = "weights of Keras. psp imports networks of PyTorch and Caffe alone"
-_ONNX = "an ONNX network. psp reads the weights that it was exported from, not the export"
+_ONNX = (
+    "an ONNX network, which psp predict and psp evaluate run if its name ends in .onnx. Here, name "
+    "the weights that it was exported from"
+)
 _SCRIPT = (
     "a TorchScript program, which psp does not run. In Python, save its weights alone: "
     "torch.save(torch.jit.load('{name}').state_dict(), 'weights.pth')"

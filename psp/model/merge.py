@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from psp.model.constants import on_device
+from psp.model.constants import on_device, taken
 
 Lines = tuple[NDArray[np.float32], NDArray[np.float32]]  # weights of rows and of columns
 
@@ -19,6 +20,21 @@ def upsampled(logits: Tensor, down: Tensor, across: Tensor, *, probabilities: bo
     views, h, w, classes = logits.shape
     rows = (down @ logits.view(views, h, w * classes)).view(views * len(down), w, classes)
     scores = across @ rows  # (V * H, W, classes)
+    return _summed(scores, views, probabilities)
+
+
+def selected(
+    logits: Tensor, rows: NDArray[np.int64], columns: NDArray[np.int64], *, probabilities: bool
+) -> Tensor:
+    """Return `upsampled` for logits of the full size: some of their rows and columns, copied."""
+    some = taken(logits.transpose(0, 1), rows)  # (H, V, w, classes)
+    some = taken(some.transpose(0, 2), columns)  # (W, V, H, classes)
+    scores = some.permute(1, 2, 0, 3).flatten(0, 1).clone(memory_format=torch.contiguous_format)
+    return _summed(scores, len(logits), probabilities)
+
+
+def _summed(scores: Tensor, views: int, probabilities: bool) -> Tensor:
+    """Return the sum of the softmax of (views * H, W, classes) over the views."""
     if not probabilities:
         return scores
     scores = scores.softmax(2)

@@ -19,13 +19,17 @@ from psp.files import atomic_write
 from psp.headers import Fields, NewerError, is_label, is_whole, parse, shown
 from psp.model.architecture import Architecture, architecture_from
 from psp.model.foreign import CONVERT, is_torch, what_it_is
+from psp.model.onnx_metadata import is_onnx, read_metadata
 from psp.model.preprocessing import IMAGENET, Preprocessing, preprocessing_from
-from psp.model.procedure import Published
+from psp.model.procedure import Published, parse_windows
 from psp.model.pspnet import PSPNet, build_shapes
 from psp.settings.size import Sides, is_sides, size_of
 
 FORMAT = "psp-weights"
 VERSION = 1
+HEADER = "psp"  # the key of the metadata that has all of it
+# What an ONNX file of psp export has, each as JSON, for programs that know nothing of psp's header.
+ONNX_KEYS = ("classes", "palette", "preprocessing", "procedure", "windows", HEADER)
 CROPS = (9, 8193)  # sides of windows; psp's own are 4097 at most
 LARGEST_SIDE = 32768
 
@@ -46,14 +50,14 @@ class Header:
     max_side: int | None = None  # of the pictures trained on, where longer ones were shrunk to it
     source: str = ""  # of imported weights: what they were, the file's name and its SHA-256
     procedure: Published | None = None  # of imported weights: the one that their scores are from
+    windows: str | None = None  # of an ONNX file: the only ones that it takes, WIDTHxHEIGHT
 
     def to_json(self) -> str:
         """Return one line of sorted JSON; `_header_from` is its inverse."""
         value = asdict(self)
-        if self.max_side is None:
-            del value["max_side"]
-        if self.procedure is None:
-            del value["procedure"]
+        for later in ("max_side", "procedure", "windows"):
+            if value[later] is None:
+                del value[later]
         value |= {"format": FORMAT, "version": VERSION, "architecture": self.architecture.to_dict()}
         return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
@@ -113,8 +117,20 @@ def is_weights(path: Path) -> bool:
 
 
 def read_header(path: Path) -> Header:
-    """Return a weights file's header. Raises PspError as `read_weights`."""
-    return _read(path, tensors=False)[0]
+    """Return the header of a weights file or of an ONNX file of psp export.
+
+    Raises PspError as `read_weights`, and for an ONNX file of another program.
+    """
+    if not is_onnx(path):
+        return _read(path, tensors=False)[0]
+    metadata = read_metadata(path)
+    missing = [key for key in ONNX_KEYS if key not in metadata]
+    if HEADER not in metadata:
+        raise PspError(
+            f"{path}: an ONNX file that psp did not write: its metadata lack {', '.join(missing)}. "
+            f"Write one from the weights: psp export MODEL {path.name}"
+        )
+    return _header_from(Fields(parse(metadata[HEADER], str(path)), str(path)))
 
 
 def read_weights(path: Path) -> tuple[Header, dict[str, Tensor]]:
@@ -127,7 +143,7 @@ def _read(path: Path, tensors: bool) -> tuple[Header, dict[str, Tensor]]:
         raise PspError(f"{path}: not a regular file (a folder, device or pipe).")
     try:
         with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get("psp")
+            text = (file.metadata() or {}).get(HEADER)
             if text is None:
                 raise PspError(
                     f"{path}: a safetensors file, but not psp's own (it has no header of psp). "
@@ -189,6 +205,7 @@ def _header_from(value: Fields) -> Header:
         max_side=value.whole("max_side", 1, default=None),
         source=value.text("source", ""),
         procedure=_procedure_from(value),
+        windows=_windows_from(value),
     )
 
 
@@ -201,6 +218,20 @@ def _crop_from(value: Fields) -> Sides:
         return crop
     side: int = value.whole("crop", *CROPS)
     return side
+
+
+def _windows_from(value: Fields) -> str | None:
+    """Return the windows of a header, if it has any. Raises DamagedError for what are none."""
+    if "windows" not in value:
+        return None
+    windows: str = value.text("windows")
+    try:
+        whole = parse_windows(windows) is None
+    except PspError:
+        whole = True
+    if whole:
+        raise value.error("windows", "must be WIDTHxHEIGHT")
+    return windows
 
 
 def _procedure_from(value: Fields) -> Published | None:

@@ -220,3 +220,12 @@ def windows(views: Sequence[ScaledView], columns: slice) -> list[Window]:
                 first, last = int(rows[0]), int(rows[-1])
                 needed += [Window(first, last, index, top, left) for left in lefts]
     return sorted(needed)
+
+
+def pieces(whole: slice, size: int) -> Iterator[slice]:
+    """Cut a range into pieces of almost equal length, `size` at most."""
+    length = whole.stop - whole.start
+    count = -(-length // size)
+    for index in range(count):
+        first, stop = (length * n // count for n in (index, index + 1))
+        yield slice(whole.start + first, whole.start + stop)

@@ -14,8 +14,8 @@ from psp.files import read_bytes, write
 from psp.images.encoding import encode_jpeg, encode_label
 from psp.images.resize import shrunk, shrunk_labels
 from psp.model.choice import Choice
-from psp.model.inference import load_sliding_window
 from psp.model.levels import Levels
+from psp.model.load import load_sliding_window
 from psp.pages.explain import ExplainPage, Level, explain_page
 from psp.predict.photos import decode_photo
 

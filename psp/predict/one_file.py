@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from psp.device import pick_inference_precision, precision_name
 from psp.errors import PspError
 from psp.files import read_bytes, write
 from psp.images.encoding import encode_jpeg, encode_png
@@ -52,6 +51,6 @@ def predict_to_file(request: PredictRequest) -> PredictResult:
         failed=(),
         header=header,
         procedure=procedure,
-        precision=precision_name(pick_inference_precision(request.precision, request.device)),
+        precision=request.chosen.text,
         remarks=dict.fromkeys(item.notes, 1),
     )

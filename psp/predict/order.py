@@ -11,7 +11,7 @@ from psp.runs import CONFIG, RUNS, Run
 from psp.zoo.catalog import entries
 from psp.zoo.find import is_published, is_run
 
-WEIGHTS_SUFFIXES = frozenset({".safetensors", ".pt", ".pth", ".ckpt", ".caffemodel"})
+WEIGHTS_SUFFIXES = frozenset({".safetensors", ".pt", ".pth", ".ckpt", ".caffemodel", ".onnx"})
 STANDARD_INPUT = Path("-")
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import torch
 
-from psp.device import pick_inference_precision, precision_name
 from psp.errors import PspError
-from psp.events import Progress, ignore
+from psp.events import Notice, Progress, ignore
 from psp.files import file_sha256, numbered_names
 from psp.images.kinds import LeftOut
 from psp.model.choice import Choice
-from psp.model.inference import load_sliding_window
+from psp.model.engines.registry import Chosen, choose_engine
+from psp.model.load import load_sliding_window
 from psp.model.procedure import BLENDS, Procedure
 from psp.model.weights import Header, read_header
 from psp.predict.folder import PredictionFolder, choose_folder
@@ -48,8 +48,14 @@ class PredictRequest:
     procedure: Callable[[Header], Procedure]  # the test procedure for weights with this header
     device: torch.device
     precision: str = "auto"
+    engine: str | None = None  # what runs the network; None: by the kind of `weights`
     window_batch: int | None = None  # windows per network pass; None: by device
     compiled: bool = False
+
+    @property
+    def chosen(self) -> Chosen:
+        """The engine, and what it computes in. Raises PspError if it cannot."""
+        return choose_engine(self.weights, self.engine, self.precision, self.device)
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ class PredictResult:
 
 
 def predict(
-    request: PredictRequest, report: Callable[[Predicted | Progress], None] = ignore
+    request: PredictRequest, report: Callable[[Predicted | Progress | Notice], None] = ignore
 ) -> PredictResult:
     """Write the chosen writers' files for every picture of the request.
 
@@ -157,12 +163,11 @@ def _as_begun(
 
 def settings_of(request: PredictRequest, header: Header, procedure: Procedure) -> Settings:
     """Return what decides the label maps. The writers do not, so any may be added later."""
-    dtype = pick_inference_precision(request.precision, request.device)
     return Settings(
         weights=str(request.weights),
         sha256=file_sha256(request.weights),
         procedure=asdict(procedure),
-        precision=precision_name(dtype),
+        precision=request.chosen.text,
         dataset=header.dataset,
         step=header.step,
         classes=header.classes,
@@ -195,16 +200,21 @@ def _candidates(request: PredictRequest) -> Iterable[Path]:
 
 
 def load_network(
-    request: PredictRequest, procedure: Procedure, report: Callable[[Progress], None] = ignore
+    request: PredictRequest,
+    procedure: Procedure,
+    report: Callable[[Progress | Notice], None] = ignore,
 ) -> Network:
     """Return the stage that predicts, with all that the request's writers need.
 
-    `report` gets the progress inside a large picture.
+    `report` gets what the engine has to say, and the progress inside a large picture.
     """
+    chosen = request.chosen
     sliding_window, _ = load_sliding_window(
         request.weights,
         request.device,
-        pick_inference_precision(request.precision, request.device),
+        chosen.precision,
+        engine=chosen.name,
+        report=report,
         window_batch=request.window_batch,
         compiled=request.compiled,
     )
@@ -218,7 +228,7 @@ def _run(
     stages: Stages,
     pictures: Mapping[str, Path],
     network: Network,
-    report: Callable[[Predicted | Progress], None],
+    report: Callable[[Predicted | Progress | Notice], None],
     alone: bool,
 ) -> None:
     """Predict the pictures and report each. If there is only one, `alone`, its error is raised."""

@@ -7,14 +7,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from psp.device import pick_device, pick_inference_precision
+from psp.device import pick_device
 from psp.errors import PspError
 from psp.events import Report, ignore
 from psp.files import read_bytes
 from psp.images.pictures import as_rgb
 from psp.model.choice import Choice
-from psp.model.inference import SlidingWindow, load_sliding_window
+from psp.model.engines.registry import choose_engine
+from psp.model.inference import SlidingWindow
+from psp.model.load import load_sliding_window
 from psp.model.pspnet import PSPNet
+from psp.model.together import label_maps
 from psp.model.weights import Header, load_network
 from psp.predict.photos import decode_photo
 from psp.zoo.find import find_model
@@ -25,6 +28,11 @@ class Predictor:
 
     An image is a path, a Pillow picture, or a uint8 (H, W, 3) RGB array. A file is turned upright
     by its EXIF orientation.
+
+    On a CPU, several threads may use one Predictor at the same time: calls share the network, which
+    they do not change, and the results are those of one thread. On a GPU use it from one thread:
+    cuDNN's choice of float32 or TF32 belongs to the whole process. A `stream` or `many` that was
+    begun belongs to one thread.
     """
 
     def __init__(self, sliding_window: SlidingWindow, header: Header, path: Path) -> None:
@@ -57,6 +65,19 @@ class Predictor:
         procedure = Choice(predicting=True)(self.header)
         label = self._sliding_window.label_map(_pixels(image), procedure)
         return np.asarray(label.cpu().numpy(), np.uint8)
+
+    def many(self, images: Iterable[object]) -> Iterator[NDArray[np.uint8]]:
+        """Yield the label map of each image, uint8 (H, W), in order.
+
+        They are those of single calls, up to rounding, but the windows of images go through the
+        network together if they have the same size: faster on a GPU, where a small image alone
+        leaves it idle. Only as many images are held as fill one batch (`window_batch` of load), so
+        that any number may come from a generator. Raises PspError for an image that cannot be read,
+        after the label maps of those before it.
+        """
+        procedure = Choice(predicting=True)(self.header)
+        for label in label_maps(self._sliding_window, map(_pixels, images), procedure):
+            yield np.asarray(label.cpu().numpy(), np.uint8)
 
     def stream(
         self, frames: Iterable[object]
@@ -112,21 +133,35 @@ def load(
     device: str = "auto",
     precision: str = "auto",
     *,
+    engine: str | None = None,
+    window_batch: int | None = None,
     compiled: bool = False,
     report: Report = ignore,
 ) -> Predictor:
-    """Load a run's best weights, a weights file, or published weights by name (psp models).
+    """Load a run's best weights, a weights file, published weights by name, or an ONNX file.
 
     `device`: auto, cpu, cuda, cuda:N or mps. `precision`: auto, fp32 or bf16. `compiled`: use
-    torch.compile, which makes the first picture slow. `report` gets what happens when published
-    weights are downloaded at their first use. Raises PspError if there are no such weights.
+    torch.compile, which makes the first picture slow. `engine`: torch, onnxruntime or openvino; of
+    None, onnxruntime for an ONNX file, and else torch. `window_batch` windows go through the
+    network at a time, mirrored ones counted; None: 2 on a CPU, 16 elsewhere. `report` gets what
+    happens when published weights are downloaded at their first use. Raises PspError if there are
+    no such weights.
     """
     if precision not in ("auto", "fp32", "bf16"):
         raise PspError(f"precision '{precision}': must be one of auto, fp32, bf16.")
     chosen = pick_device(device)
     weights = find_model(path, report=report).path
-    dtype = pick_inference_precision(precision, chosen)
-    return Predictor(*load_sliding_window(weights, chosen, dtype, compiled=compiled), weights)
+    how = choose_engine(weights, engine, precision, chosen)
+    loaded = load_sliding_window(
+        weights,
+        chosen,
+        how.precision,
+        engine=how.name,
+        window_batch=window_batch,
+        compiled=compiled,
+        report=report,
+    )
+    return Predictor(*loaded, weights)
 
 
 def _pixels(image: object) -> NDArray[np.uint8]:

@@ -88,7 +88,7 @@ def test_what_the_answers_name_is_there():
     for row in ROWS:
         for command, text in row.answers.items():
             own = re.sub(r"torchrun.*|psp (train|predict|inspect) .*", "", text)
-            named = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", own))
+            named = set(re.findall(r"(?<![\w-])--?[a-z][a-z0-9-]*", own))
             possible = OPTIONS[command] if command != ANY else set().union(*OPTIONS.values())
             assert named <= possible, text
     assert set(MEANT).isdisjoint(COMMANDS)

@@ -396,7 +396,7 @@ import torch
 from pathlib import Path
 from psp.evaluate.evaluate import tally_samples
 from psp.evaluate.shown import Candidates
-from psp.model.inference import load_sliding_window
+from psp.model.load import load_sliding_window
 from psp.model.procedure import Procedure
 from psp.data.shards import ShardSplit
 torch.set_num_threads(1)

@@ -1,11 +1,18 @@
 """psp.load: a trained network as a function of pictures."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
+from helpers.plain_nets import randomize
 from PIL import Image
 
 import psp as package
 from psp.errors import PspError
+from psp.model.architecture import Architecture
+from psp.model.inference import SlidingWindow
+from psp.model.pspnet import build
+from psp.model.weights import Header, save_weights
 
 
 def test_load_takes_a_run_and_any_kind_of_picture(journey, tmp_path):
@@ -46,3 +53,81 @@ def test_load_of_nothing_is_said(tmp_path):
         package.load(tmp_path / "nowhere")
     with pytest.raises(PspError, match=r"'half': .*auto, fp32, bf16"):
         package.load(tmp_path, precision="half")
+
+
+def net(tmp_path):
+    """The path of a network of random weights, whose windows have a side of 41."""
+    architecture = Architecture(
+        backbone="resnet18", classes=9, stem="deep", bins=(1, 2), head_width=32
+    )
+    header = Header(
+        architecture=architecture,
+        classes=tuple("abcdefghi"),
+        palette=((0, 0, 0),) * 9,
+        dataset="d",
+        data="",
+        crop=41,
+        base_size=None,
+        step=0,
+    )
+    save_weights(tmp_path / "net.safetensors", randomize(build(architecture)).state_dict(), header)
+    return tmp_path / "net.safetensors"
+
+
+SIZES = [(41, 41), (30, 41), (20, 20), (60, 90), (41, 40), (41, 60), (1, 1), (41, 41), (41, 41)]
+
+
+def test_many_pictures_come_in_order_and_few_are_held(tmp_path, rng, one_thread):
+    pictures = [rng.integers(0, 256, (*size, 3), np.uint8) for size in SIZES]
+    predictor = package.load(net(tmp_path), "cpu", "fp32", window_batch=3)
+    alone = [predictor(picture) for picture in pictures]
+    asked = []
+
+    def source():
+        for index, picture in enumerate(pictures):
+            asked.append(index)
+            yield picture
+
+    for index, label in enumerate(predictor.many(source())):
+        assert label.shape == SIZES[index]
+        assert np.mean(label == alone[index]) > 0.999  # a batch may be rounded otherwise
+        assert asked[-1] <= index + 3
+    assert index == len(SIZES) - 1
+    assert list(predictor.many([])) == []
+
+
+def test_windows_of_several_pictures_go_through_the_network_together(tmp_path, rng, monkeypatch):
+    pictures = [rng.integers(0, 256, (41, 33, 3), np.uint8) for _ in range(7)]
+    predictor = package.load(net(tmp_path), "cpu", "fp32", window_batch=4)
+    batches = []
+    plain = SlidingWindow.logits
+    monkeypatch.setattr(
+        SlidingWindow,
+        "logits",
+        lambda self, images, procedure: (
+            batches.append(len(images)) or plain(self, images, procedure)
+        ),
+    )
+    assert len(list(predictor.many(pictures))) == 7
+    assert batches == [4, 3]
+
+
+def test_a_picture_that_cannot_be_read_comes_after_those_before_it(tmp_path, rng):
+    picture = rng.integers(0, 256, (41, 41, 3), np.uint8)
+    results = package.load(net(tmp_path), "cpu", window_batch=8).many(
+        [picture, picture, "none.png"]
+    )
+    assert next(results).shape == next(results).shape == (41, 41)
+    with pytest.raises(PspError, match="none.png"):
+        next(results)
+
+
+@pytest.mark.parametrize("engine", ["torch", "onnxruntime", "openvino"])
+def test_two_threads_get_the_results_of_one(tmp_path, rng, engine, one_thread):
+    pytest.importorskip(engine)
+    pictures = [rng.integers(0, 256, (57, 41 + 7 * n, 3), np.uint8) for n in range(6)]
+    predictor = package.load(net(tmp_path), "cpu", "fp32", engine=engine)
+    expected = [predictor(picture) for picture in pictures]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(predictor, pictures * 2))
+    assert all(map(np.array_equal, found, expected * 2))

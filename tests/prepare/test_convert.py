@@ -1,5 +1,6 @@
 """Converting pairs: problems are collected, other storage, workers, continuing a stopped run."""
 
+import errno
 import io
 import json
 import os
@@ -296,3 +297,12 @@ def test_results_come_in_order_and_errors_come_through(workers):
 def test_a_worker_that_dies_is_one_line():
     with error_naming(PspError, "worker", "--workers"):
         list(map_in_processes(Double, (), [(17, 1)], 2))
+
+
+def test_workers_that_cannot_be_started_are_one_line(monkeypatch):
+    def no_locks(*arguments):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("psp.workers.ProcessPoolExecutor", no_locks)
+    with error_naming(PspError, "/dev/shm", "--workers 1"):
+        list(map_in_processes(Double, (), [(1, 1)], 2))

@@ -160,6 +160,7 @@ ROWS = (
     Row(
         "half fp16 amp bf16 mixed-precision use-amp autocast float16 fp32",
         {TRAIN: "psp's option is --set precision=bf16 (or fp32); auto: bf16 where a GPU has it",
+         EXPORT: "psp's option is --fp16; without it, the file computes in float32",
          ANY: "psp's option is --precision bf16 (or fp32); auto takes bf16 where it is fast"},
     ),
     Row(
@@ -200,8 +201,10 @@ ROWS = (
     Row("val no-val noval no-validate skip-val evaluate test-only eval-only do-eval",
         {TRAIN: "a training validates by itself, every --set eval_every=N steps. To score: psp "
          "evaluate MODEL"}),
-    Row("format include opset to dynamic simplify",
+    Row("format to dynamic simplify",
         {EXPORT: "psp writes ONNX, as the name of OUT says: psp export MODEL OUT.onnx"}),
+    Row("backend runtime provider execution-provider",
+        {ANY: "psp's option is --engine NAME: torch, onnxruntime or openvino"}),
     Row("manual-seed random-seed", {TRAIN: "psp's option is --seed {N}"}),
     Row("sync-bn syncbn", {TRAIN: "batch norm always counts over all GPUs of a training"}),
     Row("task mode", {ANY: "psp does one thing, semantic segmentation; what to do is its command: "

@@ -1,10 +1,11 @@
 """A network as an ONNX graph for inference.
 
 Input `images`: float32 (batch, 3, H, W), normalized; `batch` is free, H and W are fixed. Output
-`logits`: float32 (batch, classes, H, W). The network comes with its batch norms folded into the
-convolutions (psp.model.fold), so there are plain convolutions only; the pyramid's convolution is
-factored as in psp.model.pyramid. Pooling is an ONNX operator if the bins divide the map; else it is
-a product with two matrices, as ONNX has no adaptive pooling. So is every upsampling.
+`logits`: float32 (batch, classes, H, W). `Form` says what else it may be. The network comes with
+its batch norms folded into the convolutions (psp.model.fold), so there are plain convolutions only;
+the pyramid's convolution is factored as in psp.model.pyramid. Pooling is an ONNX operator if the
+bins divide the map; else it is a product with two matrices, as ONNX has no adaptive pooling. So is
+every upsampling.
 
 Pyramid, head and ResNets are written node by node. Any other backbone goes through torch's
 exporter, and what that gives is put in front.
@@ -12,6 +13,7 @@ exporter, and what that gives is put in front.
 
 import io
 import warnings
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -25,24 +27,24 @@ from torch.nn import functional as F
 from psp.errors import PspError
 from psp.model.backbones.backbone import Backbone
 from psp.model.backbones.resnet import BasicBlock, Bottleneck, DilatedResNet
+from psp.model.onnx_form import PLAIN, Form
 from psp.model.pspnet import PSPNet
 from psp.model.pyramid import PyramidConv, PyramidLevel
 
-OPSET, IR = 17, 8  # of 2022, so that any runtime since then can read the file
 
-
-def onnx_graph(network: PSPNet, size: tuple[int, int]) -> onnx.ModelProto:
+def onnx_graph(network: PSPNet, size: tuple[int, int], form: Form = PLAIN) -> onnx.ModelProto:
     """Return the graph of a folded network for pictures of `size` (H, W).
 
     Raises PspError for max pooling to bins that do not divide the map, which ONNX cannot express,
     and for a backbone that torch cannot export.
     """
-    return _Writer(network, size).model()
+    return _Writer(network, size, form).model()
 
 
 class _Writer:
-    def __init__(self, network: PSPNet, size: tuple[int, int]) -> None:
-        self.network, self.size = network, size
+    def __init__(self, network: PSPNet, size: tuple[int, int], form: Form) -> None:
+        self.network, self.size, self.form = network, size, form
+        self.half = form.half  # of the constants that are written next
         height, width = size
         side = network.backbone.map_side
         self.map = (side(height), side(width))  # h, w of stages 4 and 5
@@ -50,30 +52,54 @@ class _Writer:
         self.constants: list[Any] = []
 
     def model(self) -> onnx.ModelProto:
-        backbone, head = self.network.backbone, self.network.head
+        backbone, head, form = self.network.backbone, self.network.head, self.form
+        x = self.input()
         if isinstance(backbone, DilatedResNet):
-            x = self.resnet(backbone)
+            x = self.resnet(x, backbone)
         else:
-            x = self.exported(backbone)
+            x = self.exported(x, backbone)
         assert isinstance(head.conv, PyramidConv)
         x = self.relu(self.pyramid(x, head.conv))
+        if self.half:  # scores of three digits would be too few
+            self.half = False
+            x = self.cast(x, TensorProto.FLOAT)
         x = self.conv(x, head.classifier)
-        x = self.resize(x, self.map, self.size)
-        self.nodes[-1].output[0] = "logits"
+        (height, width), classes = self.map, self.network.spec.classes
+        if form.upsample:
+            x = self.resize(x, self.map, self.size)
+            height, width = self.size
+        output = _value("logits", ["batch", classes, height, width])
+        if form.argmax:
+            x = self.node("ArgMax", x, axis=1, keepdims=0)
+            x = self.cast(x, TensorProto.UINT8)
+            output = _value("labels", ["batch", height, width], TensorProto.UINT8)
+        self.nodes[-1].output[0] = output.name
         height, width = self.size
-        graph = helper.make_graph(
-            self.nodes,
-            "pspnet",
-            [_value("images", ["batch", 3, height, width])],
-            [_value("logits", ["batch", self.network.spec.classes, height, width])],
-            self.constants,
-        )
-        opset = [helper.make_opsetid("", OPSET)]
-        return helper.make_model(graph, opset_imports=opset, ir_version=IR, producer_name="psp")
+        images = _value("images", ["batch", 3, height, width])
+        if form.preprocess:
+            images = _value("images", ["batch", height, width, 3], TensorProto.UINT8)
+        graph = helper.make_graph(self.nodes, "pspnet", [images], [output], self.constants)
+        opset = [helper.make_opsetid("", form.opset)]
+        ir = helper.find_min_ir_version_for(opset)
+        return helper.make_model(graph, opset_imports=opset, ir_version=ir, producer_name="psp")
 
-    def resnet(self, backbone: DilatedResNet) -> str:
-        """Map the pictures to stage 5, (B, channels, h, w)."""
+    def input(self) -> str:
+        """Return the normalized pictures, (B, 3, H, W), in the type of the backbone."""
         x = "images"
+        if self.form.preprocess:
+            self.half = False
+            x = self.node("Transpose", x, perm=[0, 3, 1, 2])
+            x = self.cast(x, TensorProto.FLOAT)
+            for kind, values in (
+                ("Sub", self.form.preprocess.mean),
+                ("Div", self.form.preprocess.std),
+            ):
+                x = self.node(kind, x, self.constant(torch.tensor(values).view(3, 1, 1)))
+            self.half = self.form.half
+        return self.cast(x, TensorProto.FLOAT16) if self.half else x
+
+    def resnet(self, x: str, backbone: DilatedResNet) -> str:
+        """Map the pictures to stage 5, (B, channels, h, w)."""
         for number in (1, 2, 3) if backbone.deep else (1,):
             x = self.relu(self.conv(x, getattr(backbone, f"conv{number}")))
         x = self.node("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
@@ -83,9 +109,9 @@ class _Writer:
                 x = self.block(x, block)
         return x
 
-    def exported(self, backbone: Backbone) -> str:
+    def exported(self, x: str, backbone: Backbone) -> str:
         """Map the pictures to stage 5, (B, channels, h, w), by what torch's exporter writes."""
-        graph = _exported(backbone, self.size)
+        graph = _exported(backbone, self.size, x, self.form)
         self.nodes += graph.node
         self.constants += graph.initializer
         return "stage5"
@@ -97,9 +123,14 @@ class _Writer:
 
     def constant(self, value: Tensor | NDArray[np.int64]) -> str:
         array = value if isinstance(value, np.ndarray) else value.detach().float().cpu().numpy()
+        if self.half and array.dtype == np.float32:
+            array = array.astype(np.float16)
         name = f"c{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
+
+    def cast(self, x: str, to: int) -> str:
+        return self.node("Cast", x, to=to)
 
     def relu(self, x: str) -> str:
         return self.node("Relu", x)
@@ -204,22 +235,26 @@ class _Deepest(nn.Module):
         return stage5
 
 
-def _exported(backbone: Backbone, size: tuple[int, int]) -> onnx.GraphProto:
+def _exported(
+    backbone: Backbone, size: tuple[int, int], images: str, form: Form
+) -> onnx.GraphProto:
     """Return torch's graph of a backbone, from `images` to `stage5`, for any batch."""
     file = io.BytesIO()
+    kind = torch.float16 if form.half else torch.float32
+    network = _Deepest(deepcopy(backbone).to(kind)).eval()
     batch = {0: "batch"}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch prefers its other exporter, which needs more
             torch.onnx.export(
-                _Deepest(backbone).eval(),
-                (torch.zeros(2, 3, *size),),
+                network,
+                (torch.zeros(2, 3, *size, dtype=kind),),
                 file,  # type: ignore[arg-type]  # without dynamo, memory is as good as a path
                 dynamo=False,
-                opset_version=OPSET,
-                input_names=["images"],
+                opset_version=form.opset,
+                input_names=[images],
                 output_names=["stage5"],
-                dynamic_axes={"images": batch, "stage5": batch},
+                dynamic_axes={images: batch, "stage5": batch},
             )
     except Exception as error:  # of many kinds, one for each thing that it cannot express
         reason = str(error).partition("\n")[0]
@@ -236,5 +271,5 @@ def _averages(length: int, bins: int) -> Tensor:
     return F.adaptive_avg_pool1d(identity, bins)[0].T
 
 
-def _value(name: str, shape: list[Any]) -> Any:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+def _value(name: str, shape: list[Any], kind: int = TensorProto.FLOAT) -> Any:
+    return helper.make_tensor_value_info(name, kind, shape)
