@@ -44,10 +44,10 @@ def test_a_run_says_its_rectangle_and_validates_in_such_windows(wide, journey, p
     assert "57x41" in (wide / "log.txt").read_text()  # how many fit the memory
     lines = (wide / "metrics.jsonl").read_text().splitlines()
     validation = json.loads(lines[-1])
-    found = json.loads(psp("evaluate", wide, "--no-flip", "--json", "--no-report", check=0)[1])
+    found = json.loads(psp("evaluate", wide, "--no-flip", "--json", check=0)[1])
     assert (found["procedure"]["windows"], found["procedure"]["crop"]) == ("57x41", None)
     assert found["miou"] == validation["miou"]
-    assert (wide / "evaluations/val-ss.json").is_file()
+    assert "windows of 57x41" in (wide / "evaluations/val-ss.html").read_text()
 
 
 def test_weights_of_a_rectangle_are_applied_in_such_windows(wide, rng, psp):
