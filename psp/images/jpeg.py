@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 JPEG = b"\xff\xd8\xff"
 JPEG_END = b"\xff\xd9"
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # not a stuffed byte, a restart or fill
-_SCAN, _END = 0xDA, 0xD9
+_SCAN, _END, _NOTES = 0xDA, 0xD9, 0xE1
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # SOF: not DHT, JPG, DAC
 _SEQUENTIAL, _PROGRESSIVE = frozenset({0xC0, 0xC1}), frozenset({0xC2})
 _JPEG_LS = 0xF7
@@ -17,13 +17,16 @@ _JPEG_LS = 0xF7
 
 @dataclass
 class _Frame:
-    """The frame's marker and depth, what its scans have brought, and whether an end mark follows.
+    """The frame's marker, depth and size, what its scans have brought, what else there is.
 
+    `noted` says whether there are EXIF data or XMP, `ended` whether an end mark follows.
     `bits` has the lowest bit that is known of each coefficient 0 to 63 of each component.
     """
 
     marker: int = 0
     depth: int = 8
+    size: tuple[int, int] = (0, 0)  # height, width
+    noted: bool = False
     bits: dict[int, list[int]] = field(default_factory=dict)
     ended: bool = False
 
@@ -54,7 +57,10 @@ def _read(data: bytes, *, scans: bool = True) -> _Frame:
         content = data[at + 2 : at + length]
         if marker in _FRAMES or marker == _JPEG_LS:
             frame.marker, frame.depth = marker, content[0] if content else 8
+            frame.size = (int.from_bytes(content[1:3], "big"), int.from_bytes(content[3:5], "big"))
             frame.bits = {content[6 + 3 * i]: [99] * 64 for i in range(len(content[6:]) // 3)}
+        elif marker == _NOTES:
+            frame.noted = True
         elif marker == _SCAN and not scans:
             break
         elif marker == _SCAN and len(content) >= 6:
@@ -83,6 +89,12 @@ def is_plain(data: bytes) -> bool:
     frame = _read(data, scans=False)
     usual = frame.marker in _SEQUENTIAL | _PROGRESSIVE
     return usual and frame.depth == 8 and len(frame.bits) == 3
+
+
+def upright_size(data: bytes) -> tuple[int, int] | None:
+    """Return height and width of a JPEG without EXIF data and XMP; None for others."""
+    frame = _read(data, scans=False)
+    return None if frame.noted or not all(frame.size) else frame.size
 
 
 def jpeg_lacks_end(data: bytes) -> bool:

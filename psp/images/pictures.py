@@ -12,9 +12,9 @@ from PIL import Image, TiffImagePlugin
 from psp.images.fast_jpeg import fast_check, fast_jpeg
 from psp.images.headers import PNG, png_bits
 from psp.images.heif import has_avif, is_heif, open_heif
-from psp.images.jpeg import has_transform
+from psp.images.jpeg import has_transform, upright_size
 from psp.images.opencv import opencv_pixels
-from psp.images.orientation import orientation_of, swaps_sides, upright
+from psp.images.orientation import UPRIGHT, orientation_of, swaps_sides, upright
 from psp.images.reading import (
     FORMATS,
     PictureError,
@@ -25,6 +25,7 @@ from psp.images.reading import (
 from psp.images.remarks import remarks
 from psp.images.tiff import largest_sample
 
+ORDINARY = 1 << 24  # pixels; of larger pictures the free memory is compared
 MAX_16 = np.iinfo(np.uint16).max
 _WHITES = {(1 << bits) - 1: bits for bits in (8, 10, 12, 14)}
 
@@ -96,7 +97,10 @@ def check_image(data: bytes, where: str, notes: list[str] | None = None) -> tupl
             # Not of a HEIC, whose thumbnail alone would be decoded.
             picture.draft("L", (max(1, width // 8), max(1, height // 8)))
 
-    if fast_check(data) and (header := _jpeg_header(data)) is not None:
+    quick = fast_check(data)
+    if quick and (size := upright_size(data)) and size[0] * size[1] <= ORDINARY:
+        return *size, UPRIGHT
+    if quick and (header := _jpeg_header(data)) is not None:
         check_memory(header, where)
         if notes is not None:
             notes += remarks(header, data)
