@@ -1,10 +1,14 @@
 """Small data sets in official layouts, and one training whose results many tests use.
 
+What several processes of pytest-xdist need is made by the first; each of the others gets a copy.
+
 The suite tests the installed package. Tests on real files find them through PSP_TEST_DATA.
 """
 
+import fcntl
 import json
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -26,10 +30,26 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
-    """What needs the training below is slow, too: it takes 15 seconds in each process."""
+    """What needs the training below is slow, too: it takes 15 seconds.
+
+    Files of long tests come first, so that no process is left with one at the end.
+    """
     for item in items:
         if "journey" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
+    long = {item.path for item in items if item.get_closest_marker("ranks")}
+    items.sort(key=lambda item: item.path not in long)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def disks_are_not_waited_for():
+    """Nothing here is read after the power has failed, which is all that fsync is for.
+
+    Commands in processes of their own still wait, those of tests/faults among them.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
 
 
 @pytest.fixture
@@ -117,15 +137,10 @@ def no_plugin(tmp_path_factory, monkeypatch):
     monkeypatch.syspath_prepend(site)
 
 
-@pytest.fixture(scope="session")
-def journey(tmp_path_factory):
-    """The four commands, run one after the other on a few painted scenes.
-
-    journey.folder has raw/, tiny.toml, shards/, run/, predicted/; journey.says has the outputs.
-    """
+def travel(folder):
+    """Run the four commands one after the other; return what they say."""
     from psp.data.scenes import SceneSpec, paint_set
 
-    folder = tmp_path_factory.mktemp("journey")
     spec = SceneSpec(height=48, width=64)
     for _ in paint_set(folder / "raw", {"train": 12, "val": 4}, spec=spec):
         pass
@@ -138,6 +153,34 @@ def journey(tmp_path_factory):
         ["predict", "raw/images/val", "-m", "run", "-o", "predicted"],
     ):
         says[command[0]] = run_psp(*command, cwd=folder, check=0)
+    return says
+
+
+@pytest.fixture(scope="session")
+def journey(tmp_path_factory):
+    """The four commands, run one after the other on a few painted scenes.
+
+    journey.folder has raw/, tiny.toml, shards/, run/, predicted/; journey.says has the outputs.
+    """
+    folder = tmp_path_factory.mktemp("journey")
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        says = travel(folder)
+    else:
+        original = tmp_path_factory.getbasetemp().parent / "journey"
+        with (original.parent / "journey.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            said = original / "says.json"
+            if not said.exists():
+                shutil.rmtree(original, ignore_errors=True)
+                original.mkdir()
+                said.write_text(json.dumps(travel(original)))
+        shutil.copytree(original, folder, dirs_exist_ok=True)
+        for path in folder.rglob("*.json*"):  # some say where things are
+            if str(original) in (text := path.read_text()):
+                path.write_text(text.replace(str(original), str(folder)))
+        said = folder / "says.json"
+        says = json.loads(said.read_text())
+        said.unlink()
 
     class Journey:
         pass
@@ -146,6 +189,19 @@ def journey(tmp_path_factory):
     result.folder, result.says = folder, says
     result.evaluation = json.loads((folder / "run/evaluations/val-ss-flip.json").read_text())
     return result
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory):
+    """A process that has imported torch, and runs commands in children: see faults/victims.py."""
+    from faults.victims import Warm
+
+    folder = tmp_path_factory.mktemp("warm")
+    (folder / "site").mkdir()
+    write_metadata(folder / "site")
+    made = Warm(folder)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -23,9 +23,7 @@ class Architecture(NetworkSettings):
     classes: int
     stride_in: str = "3x3"  # which convolution of a bottleneck strides; the Caffe ADE20K net: "1x1"
     level_width: int | None = None  # channels of a reduced level; None: 1/len(bins) of the map's
-    head_width: int = 512
     aux: bool = True  # an auxiliary head on stage 4, used while training
-    aux_width: int = 256
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -87,6 +87,24 @@ class NetworkSettings(Section):
             ("both", "first"),
         ),
     ] = "both"
+    head_width: Annotated[
+        int,
+        Setting(
+            "channels before the classifier (mmsegmentation's ResNet-18: 128)",
+            low=1,
+            high=16384,
+            source="Caffe release",
+        ),
+    ] = 512
+    aux_width: Annotated[
+        int,
+        Setting(
+            "channels before the auxiliary classifier (mmsegmentation's ResNet-18: 64)",
+            low=1,
+            high=16384,
+            source="Caffe release",
+        ),
+    ] = 256
     align_corners: Annotated[
         bool,
         Setting(

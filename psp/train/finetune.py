@@ -39,7 +39,14 @@ PARTS = {
     "aux": ("backbone", "aux", "aux_width"),
 }
 # Settings in which networks of the same tensors differ: a run takes them from its model.
-DETAILS = ("stem_widths", "first_dilation", "basic_dilation", "align_corners")
+DETAILS = (
+    "stem_widths",
+    "first_dilation",
+    "basic_dilation",
+    "head_width",
+    "aux_width",
+    "align_corners",
+)
 # The heads' layers before the classifiers, in words; as tensors they are PART.conv and PART.bn.
 HEADS = {"head": "pyramid with its convolution", "aux": "auxiliary convolution"}
 NAMED = 8  # classes that a remark names

@@ -31,8 +31,8 @@ from psp.zoo.tensors import first_of, mismatches, read_tensors
 WAYS_OUT = "give a weights file with --init PATH, or start from random weights with --init none"
 
 
-# What no setting names, and published weights differ in: a run takes these from the model that it
-# starts from, as tensors of the same shapes would mean something else without them.
+# What published weights differ in: a run takes these from the model that it starts from, as tensors
+# of the same shapes would mean something else without them.
 DETAILS = (
     "stem_widths",
     "stride_in",

@@ -1,11 +1,10 @@
-"""A warm process, tiny inputs, and what each command does when nothing disturbs it."""
+"""Tiny inputs, and what each command does when nothing disturbs it."""
 
 import shutil
 
 import pytest
 from faults.commands import commands, make_inputs, outcome
-from faults.victims import FULL, Warm
-from helpers.plugin import write_metadata
+from faults.victims import FULL
 
 
 def pytest_collection_modifyitems(items):
@@ -14,16 +13,6 @@ def pytest_collection_modifyitems(items):
         if "faults" in item.path.parts:
             item.add_marker(pytest.mark.faults)
             item.add_marker(pytest.mark.slow)
-
-
-@pytest.fixture(scope="session")
-def warm(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("warm")
-    (folder / "site").mkdir()
-    write_metadata(folder / "site")
-    made = Warm(folder)
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="session")

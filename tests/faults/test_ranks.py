@@ -5,10 +5,10 @@ torchrun ends all ranks as soon as one has ended with another exit code than 0.
 
 import json
 import shutil
-import socket
 
 import pytest
 from faults.commands import difference, outcome
+from helpers.ranks import ends, forked
 
 pytestmark = pytest.mark.ranks
 
@@ -18,16 +18,7 @@ def two_ranks(warm):
     """two_ranks(arguments..., cwd=...) are the ends of rank 0 and rank 1."""
 
     def run(*args, cwd):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        here = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-        ranks = [
-            warm.start(*args, cwd=cwd, env={**here, "RANK": str(k), "LOCAL_RANK": str(k)})
-            for k in (1, 0)
-        ]
-        other, first = [rank.end() for rank in ranks]
-        return first, other
+        return ends(forked(warm, 2, *args, cwd=cwd))
 
     return run
 
@@ -91,11 +82,11 @@ def test_a_rank_that_fails_leaves_the_other_one_line(two_ranks, inputs, place):
     data = bytearray(path.read_bytes())
     data[data.index(b"\x89PNG") + 200] ^= 1  # in the first picture
     path.write_bytes(data)
-    ends = two_ranks("evaluate", "run", "--data", "shards", cwd=folder)
-    for end in ends:
+    first, other = two_ranks("evaluate", "run", "--data", "shards", cwd=folder)
+    for end in (first, other):
         assert end.code == 2 and "Traceback" not in end.err, str(end)
-    assert "val-00000.h5" in ends[0].err
-    assert "another rank" in ends[1].err
+    assert "val-00000.h5" in first.err
+    assert "another rank" in other.err
 
 
 def test_ranks_that_cannot_find_each_other_say_so(warm, inputs, place):

@@ -6,10 +6,11 @@ import torch
 from psp.evaluate.boundary import boundary_counts
 from psp.evaluate.count import count
 from psp.evaluate.evaluation import Evaluation
-from psp.evaluate.shown import Candidates, ShownPicture, shrunk
+from psp.evaluate.shown import SIDES, Candidates, ShownPicture
 from psp.evaluate.tally import Tally
 from psp.files import write_json
 from psp.images.encoding import encode_jpeg, encode_label
+from psp.images.resize import shrunk_labels
 from psp.model.architecture import Architecture
 from psp.model.procedure import Procedure
 from psp.model.weights import Header
@@ -50,7 +51,7 @@ def evaluation(
         target[:, :2] = 255
         confusion = count(torch.from_numpy(target), torch.from_numpy(prediction), classes)
         tally.add(index, name, confusion.numpy(), boundary_counts(target, prediction, classes))
-        candidates.add(tally.pictures[-1], shrunk(prediction))
+        candidates.add(tally.pictures[-1], shrunk_labels(prediction, SIDES[0]))
         photo = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
         files.append((encode_jpeg(photo), encode_label(target), encode_label(prediction)))
     shown = [

@@ -30,6 +30,26 @@ def torchrun(ranks, *arguments, restarts=0):
     ]
 
 
+def forked(warm, ranks, *arguments, cwd):
+    """Start `psp` on so many ranks as torchrun does, where nobody need import torch first."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free = probe.getsockname()[1]
+    here = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free), "WORLD_SIZE": str(ranks)}
+    return [
+        warm.start(*arguments, cwd=cwd, env={**here, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in range(ranks)
+    ]
+
+
+def ends(started, check=None):
+    """Return how ranks have ended, the first one's end first."""
+    found = [rank.end() for rank in started]
+    if check is not None:
+        assert {end.code for end in found} == {check}, "".join(map(str, found))
+    return found
+
+
 def launched(ranks, *arguments):
     """The command that `psp train --gpus N` starts, on CPUs."""
     program = "import sys; from psp.train.launch import launch; sys.exit(launch(int(sys.argv[1]), sys.argv[2:]))"  # noqa: E501

@@ -14,8 +14,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.ranks import ENV, begin, launched, port, rank_process, run, torchrun, wait_for
-from helpers.trees import run_psp
+from helpers.ranks import (
+    ENV,
+    begin,
+    ends,
+    forked,
+    launched,
+    port,
+    rank_process,
+    run,
+    torchrun,
+    wait_for,
+)
 
 from psp.data.loader import Crops, batches
 from psp.data.shards import ShardSplit
@@ -32,7 +42,6 @@ from psp.train.loop import train
 from psp.train.loss import Criterion
 from psp.train.step import step_seed
 
-ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 # Little steps: rounding errors grow tenfold in a few steps of a network that learns fast.
 CALM = [
     "--device",
@@ -81,27 +90,30 @@ def place(journey, tmp_path):
 
 @pytest.mark.ranks
 @pytest.mark.slow
-def test_two_and_four_ranks_learn_what_one_process_learns(place):
-    """Ten steps with class weights and an average, void spread unevenly over the ranks.
+def test_two_and_four_ranks_learn_what_one_process_learns(place, psp, warm, one_thread):
+    """Five steps with class weights and an average, void spread unevenly over the ranks.
 
     Four ranks learn the head alone, which spares two cores most of the work.
     """
     options = [
         *CALM,
         "--steps",
-        10,
+        5,
         "--batch",
         8,
         "--set",
         "scale_min=0.3",
         "--set",
-        "eval_every=10",
+        "eval_every=5",
         "--set",
         "class_weights=median",
         "--set",
         "dice=0.5",
+        "--set",
         "lovasz=0.5",
+        "--set",
         "label_smoothing=0.1",
+        "--set",
         "class_crops=0.5",
         "--set",
         "ema=0.9",
@@ -111,8 +123,8 @@ def test_two_and_four_ranks_learn_what_one_process_learns(place):
     light = [*options, *LIGHT, "--init", "start"]
     for ranks, chosen in ((2, options), (4, light)):
         name = f"1-of-{ranks}"
-        run_psp("train", "shards", "-o", name, *chosen, cwd=place, check=0, env=ONE_THREAD)
-        run(torchrun(ranks, "train", "shards", "-o", ranks, *chosen), place, check=0)
+        psp("train", "shards", "-o", name, *chosen, cwd=place, check=0)
+        ends(forked(warm, ranks, "train", "shards", "-o", ranks, *chosen, cwd=place), check=0)
     config = Run(place / "1-of-2").training_config()
     assert uneven(place / "shards", config)
     train(place / "shards", Run(place / "0"), config, device=torch.device("cpu"), stop=lambda: True)
@@ -202,7 +214,7 @@ def test_more_gpus_than_there_are_is_one_line(psp, place, monkeypatch):
 
 @pytest.mark.ranks
 @pytest.mark.slow
-def test_a_stop_of_one_rank_stops_all_and_any_number_goes_on(place):
+def test_a_stop_of_one_rank_stops_all_and_any_number_goes_on(place, psp, warm, one_thread):
     """2 ranks, stopped by a signal to the second; then one process, stopped; then 2 again."""
     options = [
         *CALM,
@@ -210,21 +222,21 @@ def test_a_stop_of_one_rank_stops_all_and_any_number_goes_on(place):
         "--init",
         "start",
         "--steps",
-        30,
+        20,
         "--set",
-        "eval_every=30",
+        "eval_every=20",
         "--batch",
         4,
     ]
     again = ["train", "shards", "-o", "run", "--resume"]
-    run_psp("train", "shards", "-o", "whole", *options, cwd=place, check=0, env=ONE_THREAD)
+    psp("train", "shards", "-o", "whole", *options, cwd=place, check=0)
     first = begin(torchrun(2, "train", "shards", "-o", "run", *options), place)
     wait_for(lambda: logged(place / "run") >= 2, first)
     os.kill(rank_process(first.pid, 1), signal.SIGTERM)
     said = first.communicate(timeout=100)[0]
     assert said.count("stopped; the checkpoint is written") == 1, said
     reached = max(int(path.stem) for path in (place / "run/checkpoints").iterdir())
-    assert logged(place / "run") == reached < 30 - 5
+    assert logged(place / "run") == reached < 20 - 5
 
     stops = iter([False] * 5)
     config = Run(place / "run").training_config()
@@ -239,14 +251,14 @@ def test_a_stop_of_one_rank_stops_all_and_any_number_goes_on(place):
         report=events.append,
     )
     assert any("it began on 2 ranks and continues on 1" in getattr(e, "text", "") for e in events)
-    last = run(torchrun(2, *again, "--device", "cpu"), place, check=0)
-    assert f"resumed at step {reached + 5} of 30" in last.stderr
+    last = ends(forked(warm, 2, *again, "--device", "cpu", cwd=place), check=0)[0]
+    assert f"resumed at step {reached + 5} of 20" in last.err
     assert losses(place / "run") == pytest.approx(losses(place / "whole"), rel=3e-3)
 
 
 @pytest.mark.ranks
 @pytest.mark.slow
-def test_a_killed_rank_is_replaced_and_the_end_is_the_same(place):
+def test_a_killed_rank_is_replaced_and_the_end_is_the_same(place, warm):
     """Two ranks, dropout on, one gets SIGKILL; both start again and find their run."""
     options = [
         *LIGHT,
@@ -265,7 +277,7 @@ def test_a_killed_rank_is_replaced_and_the_end_is_the_same(place):
     ]
     (place / "calm").mkdir()
     (place / "killed").mkdir()
-    run(torchrun(2, "train", "../shards", *options), place / "calm", check=0)
+    ends(forked(warm, 2, "train", "../shards", *options, cwd=place / "calm"), check=0)
     work = begin(torchrun(2, "train", "../shards", *options, restarts=1), place / "killed")
     name = "runs/tiny-resnet18"
     wait_for(lambda: logged(place / "killed" / name) >= 4, work)
@@ -370,7 +382,7 @@ def slow(self, classes):
         time.sleep(500)
     if os.environ["RANK"] in os.environ.get("BUG", ""):
         raise ZeroDivisionError("a bug")
-    time.sleep(1.5)
+    time.sleep(0.5)
     return confusion(self, classes)
 PredictedSample.confusion = slow
 main()

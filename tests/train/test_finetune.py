@@ -1,13 +1,11 @@
 """A training that starts from a model of other classes resumes exactly, and says what it took."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
 from helpers.errors import error_naming
+from helpers.ranks import ends, forked
 from helpers.trees import run_psp, small_card
 
 from psp.data.shards import ShardSplit
@@ -63,31 +61,24 @@ def test_a_trained_network_learns_at_a_lower_rate_unless_another_is_given(others
 
 @pytest.mark.ranks
 @pytest.mark.slow
-def test_two_ranks_begin_and_learn_as_one_process_does(others, journey, tmp_path):
+def test_two_ranks_begin_and_learn_as_one_process_does(
+    others, journey, tmp_path, psp, warm, one_thread
+):
     """Rows for ships are drawn at random: every rank has those of the first."""
     options = ["--init", journey.folder / "run", "--crop", 49, "--batch", 4, "--steps", 4]
     calm = ["--device", "cpu", "--lr", "0.00003", "--quiet"]
     for text in ("dropout=0", "log_every=1", "save_every=99", "eval_every=4", "workers=0"):
         calm += ["--set", text]
     command = [*map(str, ("train", others, *options, *calm)), "-o"]
-    one_thread = {"OMP_NUM_THREADS": "1"}
-    run_psp(*command, "one", cwd=tmp_path, check=0, env=one_thread)
-    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "psp"]
-    subprocess.run(
-        [sys.executable, "-m", *torchrun, *command, "two"],
-        cwd=tmp_path,
-        env={**os.environ, **one_thread},
-        check=True,
-        capture_output=True,
-        timeout=200,
-    )
-    logged, ends = [], []
+    psp(*command, "one", cwd=tmp_path, check=0)
+    ends(forked(warm, 2, *command, "two", cwd=tmp_path), check=0)
+    logged, finals = [], []
     for name in ("one", "two"):
         lines = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
         logged.append([e["loss"] for e in map(json.loads, lines) if e["event"] == "step"])
-        ends.append(read_weights(tmp_path / name / "last.safetensors")[1])
+        finals.append(read_weights(tmp_path / name / "last.safetensors")[1])
     assert len(logged[0]) == 4 and logged[1] == pytest.approx(logged[0], rel=2e-4)
-    one, two = (end["head.classifier.weight"].double() for end in ends)
+    one, two = (end["head.classifier.weight"].double() for end in finals)
     start = read_weights(journey.folder / "run/best.safetensors")[1]["head.classifier.weight"]
     moved = one - start.double()
     fresh = ShardSplit(others, "train").card.names.index("ship")

@@ -184,7 +184,7 @@ for step in extra:
 def test_a_configuration_of_a_version_before_1(tmp_path):
     path = tmp_path / "pspnet_r18-d8_512x1024_80k_cityscapes.py"
     path.write_text(
-        MODEL.replace("depth=50", "depth=18")
+        MODEL.replace("depth=50", "depth=18").replace("channels=512", "channels=128")
         + """
 img_norm_cfg = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
 train_pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'),
@@ -203,6 +203,7 @@ runner = dict(type='IterBasedRunner', max_iters=80000)
     found = find_config(path)
     expected = {
         "backbone": "resnet18",
+        "head_width": 128,
         "batch": 8,
         "steps": 80000,
         "lr_min": 1e-4,

@@ -94,8 +94,10 @@ def _network(config: ForeignConfig, values: Mapping[str, Any]) -> None:
     config.take("norm_momentum", norm.get("momentum", 0.1))
     if norm.get("eps", 1e-5) != 1e-5:
         config.lack(f"norm_cfg: eps={shown(norm['eps'])}; psp's is 1e-05")
-    if head.get("channels", 512) != 512:
-        config.lack(f"decode_head: channels={shown(head['channels'])}; psp's has 512")
+    deepest = 512 if depth in (18, 34) else 2048
+    if (width := head.get("channels")) not in (None, deepest // 4):
+        config.lack(f"decode_head: channels={shown(width)}; psp's levels have {deepest // 4}")
+    config.take("head_width", width)
     classes = head.get("num_classes")
     config.classes = classes if type(classes) is int else None
     other = table(model.get("auxiliary_head")).get("dropout_ratio", head.get("dropout_ratio"))
@@ -151,8 +153,7 @@ def _optimizer(config: ForeignConfig, values: Mapping[str, Any]) -> None:
         config.lack(f"{len(aux)} auxiliary heads; psp has one")
         aux = aux[0] if aux else None
     if aux:
-        if table(aux).get("channels", 256) != 256:
-            config.lack(f"auxiliary_head: channels={shown(table(aux)['channels'])}; psp's has 256")
+        config.take("aux_width", table(aux).get("channels"))
         _loss(config, table(aux), "auxiliary_head")
     elif "model" in values:
         config.take("aux_weight", 0.0)
