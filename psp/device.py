@@ -127,6 +127,27 @@ def kernels(*, deterministic: bool) -> Iterator[None]:
         torch.backends.cudnn.benchmark = before[2]
 
 
+def convolutions(
+    device: torch.device, precision: torch.dtype, *, repeats: bool
+) -> AbstractContextManager[object]:
+    """Return the context of cuDNN's settings in which a network runs.
+
+    float32 is float32 there: cuDNN rounds to TF32 by default. If training has it search for the
+    fastest kernel of each shape (`kernels`), it goes on for windows, whose shape
+    `repeats`, but not for whole pictures, each of another size. Nothing else begins a search: it
+    picks by time, and a picture's result is not to depend on who else computes there.
+    """
+    if device.type != "cuda":
+        return nullcontext()
+    cudnn, exact = torch.backends.cudnn, precision == torch.float32
+    return cudnn.flags(
+        enabled=True,
+        benchmark=cudnn.benchmark and repeats and not exact,
+        deterministic=cudnn.deterministic,
+        allow_tf32=cudnn.allow_tf32 and not exact,
+    )
+
+
 def compiled(
     network: Callable[[Tensor], Output], device: torch.device
 ) -> Callable[[Tensor], Output]:

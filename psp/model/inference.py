@@ -13,7 +13,7 @@ the scaled picture nor the result's probabilities exist as a whole unless they a
 import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from psp.device import convolutions
 from psp.errors import PspError
 from psp.events import WINDOWS, Progress, ignore
 from psp.model.backbones.backbone import Backbone
@@ -218,7 +219,7 @@ class SlidingWindow:
         if self.constant and count < self.window_batch and procedure.window is not None:
             images = F.pad(images, (0, 0) * 3 + (0, self.window_batch - count))
         images = images.to(self.precision).contiguous(memory_format=torch.channels_last)
-        with _exact(self.device, self.precision):
+        with convolutions(self.device, self.precision, repeats=procedure.window is not None):
             logits = self.network(images).main[:count]
         logits = logits.float().permute(0, 2, 3, 1).contiguous()  # (B, h, w, classes)
         if not twice:
@@ -289,26 +290,21 @@ def _mirrors(procedure: Procedure) -> bool:
     return procedure.flip and procedure.rules.mirrors == "window"
 
 
-def _exact(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:
-    """Return the context in which float32 is float32: cuDNN rounds to TF32 by default."""
-    if device.type != "cuda" or precision != torch.float32:
-        return nullcontext()
-    return torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False)
-
-
 def sliding_window(
     network: PSPNet, preprocessing: Preprocessing, device: torch.device, precision: torch.dtype
 ) -> SlidingWindow:
     """Return a SlidingWindow of a network as it is now; the network itself stays as it is."""
-    return _sliding_window(deepcopy(network), preprocessing, device, precision)
+    folded = fold(deepcopy(network), precision).to(device)
+    return folded_window(folded, preprocessing, device, precision)
 
 
-def _sliding_window(
+def folded_window(
     network: PSPNet, preprocessing: Preprocessing, device: torch.device, precision: torch.dtype
 ) -> SlidingWindow:
+    """Return a SlidingWindow of a network on the device, folded to `precision` already."""
     spec = network.spec
     return SlidingWindow(
-        fold(network, precision).to(device),
+        network,
         spec.classes,
         preprocessing,
         device,

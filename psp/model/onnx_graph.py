@@ -29,7 +29,7 @@ from psp.model.backbones.backbone import Backbone
 from psp.model.backbones.resnet import BasicBlock, Bottleneck, DilatedResNet
 from psp.model.onnx_form import PLAIN, Form
 from psp.model.pspnet import PSPNet
-from psp.model.pyramid import PyramidConv, PyramidLevel
+from psp.model.pyramid import PyramidConv, PyramidLevel, spread
 
 
 def onnx_graph(network: PSPNet, size: tuple[int, int], form: Form = PLAIN) -> onnx.ModelProto:
@@ -186,7 +186,10 @@ class _Writer:
             p = self.node("Transpose", p, perm=[0, 1, 2, 4, 3, 5])
             p = self.reshape(p, -1, out_channels, 3 * bins, 3 * bins)
             # ... are spread over the map by one matrix for each axis.
-            down, across = (pyramid.spread(length, bins, like) for length in self.map)
+            down, across = (
+                spread(length, bins, like.dtype, like.device, align_corners=pyramid.align_corners)
+                for length in self.map
+            )
             y = self.node("Add", y, self.between(down, p, across.T))
         return y
 

@@ -12,6 +12,7 @@ stays one (512, 4096, 3, 3) tensor, and `plain=True` computes the paper's formul
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -111,8 +112,11 @@ class PyramidConv(nn.Module):
         )  # (out_channels, width, 3, 3) each
         if not level_weights:
             return y
-        columns, down = [], []
-        for level, weight in zip(levels, level_weights, strict=True):
+        sizes = [level.shape[-1] for level in levels]
+        across, _ = self._spreads(y.shape[3], sizes, y)  # (w, 3 * bin) each
+        _, down = self._spreads(y.shape[2], sizes, y)  # (h, 3 * sum of bins)
+        columns = []
+        for level, weight, lines in zip(levels, level_weights, across, strict=True):
             size = level.shape[-1]
             # With weights channels last this is the weight itself, not a copy.
             matrix = weight.permute(0, 2, 3, 1).reshape(
@@ -120,19 +124,46 @@ class PyramidConv(nn.Module):
             )  # (out_channels * 9, width)
             taps = (matrix @ level.flatten(2)).view(len(y), -1, 3, 3, size, size)
             taps = taps.transpose(3, 4).reshape(len(y), -1, 3 * size, 3 * size)
-            across = self.spread(y.shape[3], size, y)  # (w, 3 * bin)
-            columns.append(taps @ across.T)  # (B, out_channels, 3 * bin, w)
-            down.append(self.spread(y.shape[2], size, y))  # (h, 3 * bin)
-        return y + torch.cat(down, dim=1) @ torch.cat(columns, dim=2)
+            columns.append(taps @ lines.T)  # (B, out_channels, 3 * bin, w)
+        return y + down @ torch.cat(columns, dim=2)
 
-    def spread(self, length: int, bins: int, like: Tensor) -> Tensor:
-        """Return the (length, 3 * bins) matrix of upsampling `bins` pixels and taking three taps.
+    def _spreads(self, length: int, bins: list[int], like: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return `spread` of each number of bins, and all of them side by side."""
+        # What is compiled makes them itself, as part of its own kernels.
+        make = spreads.__wrapped__ if torch.compiler.is_compiling() else spreads
+        return make(length, tuple(bins), like.dtype, like.device, align_corners=self.align_corners)
 
-        Column t * bins + i is the weight of pixel i in the upsampled line shifted by t - 1, with
-        zeros outside, as a convolution with padding 1 sees it.
-        """
-        kind = torch.promote_types(like.dtype, torch.float32)
-        identity = torch.eye(bins, dtype=kind, device=like.device)[None]  # (1, bins, bins)
-        up = F.interpolate(identity, length, mode="linear", align_corners=self.align_corners)
-        padded = F.pad(up[0].T, (0, 0, 1, 1))  # (length + 2, bins)
-        return torch.cat([padded[tap : tap + length] for tap in range(3)], dim=1).to(like.dtype)
+
+def spread(
+    length: int, bins: int, dtype: torch.dtype, device: torch.device, *, align_corners: bool
+) -> Tensor:
+    """Return the (length, 3 * bins) matrix of upsampling `bins` pixels and taking three taps.
+
+    Column t * bins + i is the weight of pixel i in the upsampled line shifted by t - 1, with zeros
+    outside, as a convolution with padding 1 sees it.
+    """
+    kind = torch.promote_types(dtype, torch.float32)
+    identity = torch.eye(bins, dtype=kind, device=device)[None]  # (1, bins, bins)
+    up = F.interpolate(identity, length, mode="linear", align_corners=align_corners)
+    padded = F.pad(up[0].T, (0, 0, 1, 1))  # (length + 2, bins)
+    return torch.cat([padded[tap : tap + length] for tap in range(3)], dim=1).to(dtype)
+
+
+@lru_cache(256)
+def spreads(
+    length: int,
+    bins: tuple[int, ...],
+    dtype: torch.dtype,
+    device: torch.device,
+    *,
+    align_corners: bool,
+) -> tuple[list[Tensor], Tensor]:
+    """Return `spread` of each number of bins, and all of them side by side: always the same ones.
+
+    Each takes half a dozen kernels, and a step of training needs eight.
+    """
+    with torch.inference_mode(False):
+        matrices = [
+            spread(length, size, dtype, device, align_corners=align_corners) for size in bins
+        ]
+        return matrices, torch.cat(matrices, dim=1)

@@ -15,16 +15,15 @@ from psp.data.loader import Crops
 from psp.data.shards import ShardSplit
 from psp.errors import PspError
 from psp.evaluate.count import score_split
-from psp.model.inference import sliding_window
 from psp.model.windows import starts
 from psp.settings.config import TrainConfig
-from psp.train.distributed import plain_copy
 from psp.train.freeze import training_mode
 from psp.train.memory import out_of_memory
 from psp.train.run_log import duration
 from psp.train.state import TrainingState
 from psp.train.step import stream, try_step
 from psp.train.tested import validation
+from psp.train.validate import current_model
 
 MOST = 10  # validations of a run
 SHARE = 0.2  # of a run's time that validations may take, where there is more than one
@@ -136,8 +135,7 @@ def seconds_a_validation(state: TrainingState) -> float:
     total = len(state.val_data)
     spread = {number * total // TIMED_PICTURES for number in range(TIMED_PICTURES)}
     chosen = sorted(spread)
-    network = plain_copy(state.kept).eval()
-    model = sliding_window(network, state.preprocessing, state.device, state.precision)
+    model = current_model(state)
     procedure = validation(state.config)
     score_split(model, state.val_data, procedure, indices=chosen[:1])  # to warm up
     begin = time.perf_counter()

@@ -51,6 +51,7 @@ class TrainingState:
     sources: dict[str, str] = field(default_factory=dict)  # of settings that psp has found
     log: Callable[[Event], None] = field(default=lambda event: None)  # until the run log begins
     pictures: RunPictures | None = None  # on the first rank, if the run draws any
+    folded: PSPNet | None = None  # for validations; the first one makes it, others write into it
     start: int = 0
     best: dict[str, Any] = field(default_factory=lambda: {"miou": -1.0, "step": 0, "validated": 0})
 

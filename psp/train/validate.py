@@ -8,7 +8,8 @@ from torch import Tensor
 from psp.evaluate.count import predict_samples, score_split
 from psp.evaluate.metrics import Counts, scores_of
 from psp.events import Progress
-from psp.model.inference import sliding_window
+from psp.model.fold import fold, refold
+from psp.model.inference import SlidingWindow, folded_window
 from psp.model.weights import Header, save_weights
 from psp.train.distributed import plain_copy
 from psp.train.freeze import training_mode
@@ -70,8 +71,7 @@ def _own_counts(state: TrainingState) -> Tensor | None:
         if state.ranks.flags.stop_asked(state.stop()):
             raise _Stopped
 
-    network = state.kept if state.ranks.alone else plain_copy(state.kept)
-    model = sliding_window(network, state.preprocessing, state.device, state.precision)
+    model = current_model(state)
     procedure = validation(state.config)
     share = state.ranks.share.of(range(total))
     pictures = state.pictures
@@ -85,6 +85,15 @@ def _own_counts(state: TrainingState) -> Tensor | None:
         for sample in predict_samples(model, state.val_data, procedure, others):
             watch(sample)
     return torch.from_numpy(confusion)
+
+
+def current_model(state: TrainingState) -> SlidingWindow:
+    """Return the network as it is now, ready to run on pictures, until the next call."""
+    if state.folded is None:
+        state.folded = fold(plain_copy(state.kept), state.precision)
+    else:
+        refold(state.folded, state.kept)
+    return folded_window(state.folded, state.preprocessing, state.device, state.precision)
 
 
 def _save(state: TrainingState, which: str, step: int) -> None:

@@ -6,9 +6,9 @@ devices raises, and `Copies` lists what goes between host and device. Not seen: 
 kernels that a GPU lacks, streams, NCCL, and the backward pass, for which torch asks the driver.
 """
 
+import sys
 from functools import cache
 from pathlib import Path
-from traceback import extract_stack
 
 import pytest
 import torch
@@ -17,10 +17,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from psp.model import constants, resample
+from psp.model import constants, pyramid, resample
 
 CUDA = torch.device("cuda:0")
-CACHES = (resample.upsampling, constants.kept_on_device)
+CACHES = (resample.upsampling, constants.kept_on_device, pyramid.spreads)
 GPU = {
     "is_available": lambda: True,
     "device_count": lambda: 1,
@@ -31,6 +31,14 @@ GPU = {
     "synchronize": lambda device=None: None,
 }
 _META = torch.library.Library("aten", "IMPL", "Meta")
+
+
+def frame_of_psp():
+    """Return the innermost frame that is in psp's own code, or None."""
+    frame = sys._getframe(1)
+    while frame is not None and "/psp/" not in frame.f_code.co_filename:
+        frame = frame.f_back
+    return frame
 
 
 class Copies(TorchDispatchMode):
@@ -46,10 +54,26 @@ class Copies(TorchDispatchMode):
         tensors = [t for t in tree_leaves((args, kwargs, out)) if isinstance(t, torch.Tensor)]
         name = str(func)
         if len({t.device.type for t in tensors}) > 1 and ("copy" in name or ".to." in name):
-            frames = [f for f in extract_stack() if "/psp/" in f.filename]
-            line = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "test"
+            frame = frame_of_psp()
+            line = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}" if frame else "test"
             waits = not (kwargs.get("non_blocking") or any(arg is True for arg in args))
             self.found.append((name, line, waits))
+        return out
+
+
+class Launches(TorchDispatchMode):
+    """Lists what is computed on a GPU: (operation, function of psp that asked for it)."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        tensors = [t for t in tree_leaves((args, out)) if isinstance(t, torch.Tensor)]
+        if any(t.device.type == "cuda" for t in tensors) and not func.is_view:
+            frame = frame_of_psp()
+            self.found.append((str(func), frame.f_code.co_name if frame else "test"))
         return out
 
 

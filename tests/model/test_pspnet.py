@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from psp.errors import PspError
 from psp.model.architecture import Architecture, architecture_from
-from psp.model.fold import fold
+from psp.model.fold import fold, refold
 from psp.model.pspnet import build, build_shapes, upsample
 from psp.model.pyramid import PyramidConv
 
@@ -201,6 +201,21 @@ def test_a_folded_network_gives_the_same_logits(fields):
     assert (found - expected).abs().max() <= 1e-5 * scale
     assert fast.dtype == torch.float32  # the classifier's own
     assert (fast - expected).abs().max() <= 0.05 * scale
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16], ids=str)
+def test_a_folded_network_follows_the_weights_to_the_bit(precision):
+    torch.manual_seed(0)
+    network = build(Architecture(classes=7, backbone="resnet18", stem="7x7"))
+    folded = fold(deepcopy(network), precision)
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.is_floating_point():
+            tensor.data.uniform_(0.1, 2)
+    refold(folded, network)
+    expected = fold(network, precision).state_dict()
+    found = folded.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 def test_upsampling_by_eight_keeps_the_grid():

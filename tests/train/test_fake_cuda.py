@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from helpers.fake_cuda import Copies, fake_cuda  # noqa: F401 - a fixture
+from helpers.fake_cuda import Copies, Launches, fake_cuda  # noqa: F401 - a fixture
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from psp.model.architecture import Architecture
+from psp.model.fold import fold
 from psp.model.preprocessing import IMAGENET
 from psp.model.pspnet import build
 from psp.settings.sources import resolve
@@ -17,6 +18,7 @@ from psp.train.loss import Criterion, class_weights
 from psp.train.optim import parameter_groups
 from psp.train.state import TrainingState
 from psp.train.step import try_step
+from psp.train.validate import current_model
 
 
 def state_on(device, config):
@@ -73,8 +75,34 @@ def test_a_step_copies_its_batch_and_waits_for_nothing(fake_cuda, monkeypatch, c
     batch = [
         (torch.zeros(*size, 3, dtype=torch.uint8), torch.zeros(size, dtype=torch.uint8))
     ] * parts
-    try_step(state, batch, 0, 0.01)  # constants are made in the first one
-    with Copies() as copies:
+    with Launches() as first:  # constants are made in the first one
+        try_step(state, batch, 0, 0.01)
+    with Copies() as copies, Launches() as second:
         losses = try_step(state, batch, 1, 0.01)
     assert losses.device == fake_cuda and losses.dtype == torch.float32
     assert len(copies.found) == 2 * parts and not any(waits for *_, waits in copies.found)
+    # The head's matrices, once for every shape; and averaged weights, all in one kernel.
+    assert len(made_by("spread", first)) > 20 and not made_by("spread", second)
+    assert len(made_by("update", second)) == (2 if state.ema else 0)
+
+
+def made_by(function, launches):
+    return [operation for operation, asked in launches.found if asked == function]
+
+
+def test_a_validation_writes_into_the_network_of_the_last_one(fake_cuda):  # noqa: F811 - the fixture
+    config = resolve({"init": "none", "crop": 89, "batch": 4, "steps": 9}, {}, "test")
+    state = state_on(fake_cuda, config)
+    with unset_fake_temporarily():
+        folded = fold(build(state.network.spec), torch.bfloat16)
+    state.folded = folded.to(fake_cuda)
+    before = tensor_ids(state.folded)
+    with Copies() as copies, Launches() as launches:
+        model = current_model(state)
+    assert not copies.found  # and so nobody waits for the device
+    assert len(made_by("refold", launches)) > 40
+    assert tensor_ids(model.network) == before
+
+
+def tensor_ids(network):
+    return [id(tensor) for tensor in (*network.parameters(), *network.buffers())]
