@@ -160,7 +160,7 @@ def spreads(
 ) -> tuple[list[Tensor], Tensor]:
     """Return `spread` of each number of bins, and all of them side by side: always the same ones.
 
-    Each takes half a dozen kernels, and a step of training needs eight.
+    Each takes five kernels, and a training step needs eight of them.
     """
     with torch.inference_mode(False):
         matrices = [

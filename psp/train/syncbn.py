@@ -1,6 +1,6 @@
 """Batch norm over the pictures of all ranks, as if they were one batch.
 
-Between GPUs it is torch's own SyncBatchNorm, which refuses tensors on a CPU; for those it is
+Between GPUs it is `CudaSyncNorm`, of torch's kernels, which there are for GPUs alone; on CPUs it is
 `SyncNorm`. Names and shapes of tensors stay those of a plain batch norm, so weights are the same
 files for any number of ranks.
 """
@@ -12,6 +12,8 @@ from torch import Tensor, distributed, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from psp.train.syncbn_cuda import CudaSyncNorm
+
 Group = distributed.ProcessGroup
 
 
@@ -20,13 +22,11 @@ def synchronize(network: nn.Module, group: Group, device: torch.device) -> None:
 
     Parameters stay the same objects, so that an optimizer's references stay valid.
     """
-    if device.type == "cuda":
-        nn.SyncBatchNorm.convert_sync_batchnorm(network, group)  # type: ignore[no-untyped-call]
-        return
+    kind = CudaSyncNorm if device.type == "cuda" else SyncNorm
     for parent in list(network.modules()):
         for name, norm in list(parent.named_children()):
             if isinstance(norm, nn.BatchNorm2d):
-                setattr(parent, name, SyncNorm(norm, group))
+                setattr(parent, name, kind(norm, group))
 
 
 class SyncNorm(nn.BatchNorm2d):

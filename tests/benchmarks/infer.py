@@ -58,10 +58,11 @@ def plain_procedure(network):
     return window, None
 
 
-def authors_procedure(folder, network):
-    """Their code on the CPU: `net_process` and `scale_process` of tool/test.py."""
+def authors_procedure(folder, network, device=CPU):
+    """Their code on a device: `net_process` and `scale_process` of tool/test.py."""
     sys.path.insert(0, str(folder))
-    torch.Tensor.cuda = lambda self, *_: self  # theirs knows GPUs alone
+    if device.type == "cpu":
+        torch.Tensor.cuda = lambda self, *_: self  # theirs knows GPUs alone
     from tool import test as theirs
 
     resize = theirs.cv2.resize

@@ -71,7 +71,8 @@ class Launches(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         tensors = [t for t in tree_leaves((args, out)) if isinstance(t, torch.Tensor)]
-        if any(t.device.type == "cuda" for t in tensors) and not func.is_view:
+        kernel = func.namespace == "aten" and not func.is_view and "empty" not in str(func)
+        if kernel and any(t.device.type == "cuda" for t in tensors):
             frame = frame_of_psp()
             self.found.append((str(func), frame.f_code.co_name if frame else "test"))
         return out
@@ -84,7 +85,7 @@ def fake_cuda(monkeypatch):
         monkeypatch.setattr(torch.cuda, name, value)
     monkeypatch.setattr(FakeTensorMode, "avoid_device_init", property(lambda self: True))
     monkeypatch.setattr(fake_tensor, "init_gpu_context", lambda device: None)
-    _teach_fused_sgd()
+    _teach_kernels()
     for kept in CACHES:
         kept.cache_clear()
     mode = FakeTensorMode(allow_non_fake_inputs=True)
@@ -96,7 +97,21 @@ def fake_cuda(monkeypatch):
 
 
 @cache
-def _teach_fused_sgd():
-    """torch has no fused step for tensors without numbers."""
-    if not torch._C._dispatch_has_kernel_for_dispatch_key("aten::_fused_sgd_", "Meta"):
-        _META.impl("_fused_sgd_", lambda params, grads, momenta, **settings: None)
+def _teach_kernels():
+    """torch knows no shapes of the results of kernels that GPUs alone have."""
+
+    def shapes(x):
+        kind = torch.promote_types(x.dtype, torch.float32)
+        return [torch.empty(x.shape[1], dtype=kind, device=x.device) for _ in range(4)]
+
+    kernels = {
+        "_fused_sgd_": lambda params, grads, momenta, **settings: None,
+        "batch_norm_stats": lambda x, eps: tuple(shapes(x)[:2]),
+        "batch_norm_gather_stats_with_counts": lambda x, *rest: tuple(shapes(x)[:2]),
+        "batch_norm_elemt": lambda x, *rest: torch.empty_like(x),
+        "batch_norm_backward_reduce": lambda gradient, x, *rest: tuple(shapes(x)),
+        "batch_norm_backward_elemt": lambda gradient, x, *rest: torch.empty_like(x),
+    }
+    for name, kernel in kernels.items():
+        if not torch._C._dispatch_has_kernel_for_dispatch_key(f"aten::{name}", "Meta"):
+            _META.impl(name, kernel)

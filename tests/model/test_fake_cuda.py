@@ -1,7 +1,5 @@
 """What a picture costs between host and device, seen on a device of fake tensors."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -10,16 +8,16 @@ from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from psp.model.architecture import Architecture
 from psp.model.backbones.backbone import Backbone
-from psp.model.inference import SlidingWindow, sliding_window
+from psp.model.fold import fold
+from psp.model.inference import SlidingWindow, folded_window
 from psp.model.preprocessing import IMAGENET
 from psp.model.procedure import Procedure
 from psp.model.pspnet import Logits, build
 
-SCALES = (0.5, 1.0, 1.5)
 PROCEDURES = {
     "one scale": Procedure(crop=57, flip=True),
-    "scales": Procedure(crop=57, scales=SCALES, flip=True),
-    "taper": Procedure(crop=57, scales=SCALES, flip=True, blend="taper"),
+    "scales": Procedure(crop=57, scales=(0.5, 1.0), flip=True),
+    "taper": Procedure(crop=57, flip=True, blend="taper"),
     "whole": Procedure(crop=57, flip=True, windows="whole"),
 }
 
@@ -29,9 +27,9 @@ PROCEDURES = {
 def test_a_picture_goes_to_the_device_once(fake_cuda, procedure):  # noqa: F811 - the fixture
     with unset_fake_temporarily():
         network = build(Architecture(classes=5, backbone="resnet18", stem="7x7"))
-        folded = sliding_window(network, IMAGENET, torch.device("cpu"), torch.bfloat16)
-    model = replace(folded, network=folded.network.to(fake_cuda), device=fake_cuda, window_batch=16)
-    image = np.zeros((90, 130, 3), np.uint8)
+        folded = fold(network, torch.bfloat16)
+    model = folded_window(folded.to(fake_cuda), IMAGENET, fake_cuda, torch.bfloat16)
+    image = np.zeros((80, 90, 3), np.uint8)
     model.label_map(image, procedure)  # constants are made for the first one
     with Copies() as copies, Launches() as launches:
         labels = model.label_map(image, procedure)

@@ -1,7 +1,6 @@
 """Training on several ranks: what one process computes, stopped, resumed and killed together.
 
-Real processes under torchrun, on the CPU. What runs on GPUs alone (NCCL, torch's SyncBatchNorm) is
-not seen here.
+Real processes under torchrun, on the CPU. What runs on GPUs alone (NCCL) is not seen here.
 """
 
 import json
