@@ -50,7 +50,9 @@ def decode_checked(data: bytes, where: str, *, turn: bool = False) -> NDArray[np
     pixels = fast_jpeg(data)
     if pixels is None:
         return decode_image(data, where, turn=turn)
-    header = _jpeg_header(data) if turn else None
+    if not turn or upright_size(data):
+        return pixels
+    header = _jpeg_header(data)
     return pixels if header is None else upright(pixels, orientation_of(header))
 
 
