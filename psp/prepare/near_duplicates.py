@@ -49,6 +49,14 @@ def difference_hash(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.packbits(small[:, 1:] > small[:, :-1])
 
 
+def _bits(words: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """Return how many bits are set in each word."""
+    if hasattr(np, "bitwise_count"):  # since numpy 2.0; ten times as fast
+        return np.asarray(np.bitwise_count(words), np.uint8)
+    bits: NDArray[np.uint8] = _ONES[words.view(np.uint8)].reshape(*words.shape, 8).sum(-1, np.uint8)
+    return bits
+
+
 def _hashes(split: ShardSplit) -> NDArray[np.uint8]:
     """Return the hash of each picture, uint8 (n, 32); zeros for a plain one."""
 
@@ -69,11 +77,13 @@ def _hashes(split: ShardSplit) -> NDArray[np.uint8]:
 def _remark(
     name: str, splits: Mapping[str, ShardSplit], hashes: Mapping[str, NDArray[np.uint8]]
 ) -> Iterator[str]:
-    train, other = hashes["train"], hashes[name]
+    train, other = hashes["train"].view(np.uint64), hashes[name].view(np.uint64)  # (n, 4)
     pairs: list[tuple[int, int]] = []
     for start in range(0, len(other), _TOGETHER):
         some = other[start : start + _TOGETHER]
-        differ = _ONES[some[:, None] ^ train[None]].sum(2, dtype=np.int16)
+        differ = np.zeros((len(some), len(train)), np.int16)
+        for one, two in zip(some.T, train.T, strict=True):
+            differ += _bits(one[:, None] ^ two[None])
         differ[~some.any(1)] = SIDE * SIDE
         nearest = differ.argmin(1)
         for row in np.flatnonzero(differ.min(1) <= NEAR).tolist():

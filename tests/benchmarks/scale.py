@@ -222,7 +222,6 @@ def without_files(root, count):
     """Measure what needs no files of pictures."""
     (root / "tiny.toml").write_text(CARD)
     (root / "shards").mkdir()
-    measured("plan of prepare", count, *here("plan_names", root, count))
     measured("(writing shards)", count, *here("make_shards", root / "shards", count))
     measured("open, order of an epoch", count, *here("open_set", root / "shards"))
     train = ("-m", "psp", "train", root / "shards", "-o", root / "run", "--device", "cpu", "-q")
@@ -231,6 +230,7 @@ def without_files(root, count):
     first = root / "run/checkpoints/*1.pt"
     measured("training, to a checkpoint", count, *train, *recipe, *settings, until=first)
     measured("resumed, 4 steps in all", count, *train, "--resume")
+    measured("plan of prepare", count, *here("plan_names", root, count))
     measured("verify", count, "-m", "psp", "verify", root / "shards", "-q", "--workers", 2)
 
 
