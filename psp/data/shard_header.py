@@ -5,6 +5,7 @@ links to them, virtual and compressed data, filters of plugins. All of it is ref
 is read. What remains are arrays at known places of the file, which are read without HDF5.
 """
 
+import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,7 @@ class Table:
 
     def read(self, checked: bool = True) -> NDArray[Any]:
         """Return the array. Raises ShardError if it is not the one that was written."""
-        count = int(np.prod(self.shape))
+        count = math.prod(self.shape)
         with open_regular(self.path) as file:
             file.seek(self.start)
             data = file.read(count * self.dtype.itemsize)
@@ -139,7 +140,8 @@ def _one_line(error: Exception) -> str:
 
 
 def _read(path: Path, file: Any, entry: dict[str, Any], checked: bool) -> ShardHeader:
-    texts = {key: _attribute(path, file, key) for key in file.attrs}
+    attributes = file.attrs
+    texts = {key: _attribute(path, attributes, key) for key in attributes}
     where = str(path)
     for key in ATTRIBUTES[:-1]:
         if key not in texts:
@@ -202,12 +204,14 @@ def _check_members(path: Path, keys: Any, known: tuple[str, ...], inside: str) -
         raise newer_error(path, f"unknown key '{inside}{unknown[0][:100]}'")
 
 
-def _attribute(path: Path, file: Any, key: str) -> bytes:
+def _attribute(path: Path, attributes: Any, key: str) -> bytes:
     """Return a text among the attributes; its size is known before it is read."""
-    attribute = file.attrs.get_id(key)
+    attribute = attributes.get_id(key)
     if attribute.dtype.kind != "S" or attribute.shape != () or attribute.dtype.itemsize > LONGEST:
         raise DamagedError(f"{path}: damaged: the attribute '{key[:100]}' is not a short text.")
-    return bytes(file.attrs[key])
+    value = np.zeros((), attribute.dtype)
+    attribute.read(value)
+    return bytes(value[()])
 
 
 def own_dataset(file: Any, name: str) -> Any:
@@ -251,9 +255,8 @@ def _contiguous(path: Path, file: Any, name: str) -> tuple[Any, int]:
     ):
         raise DamagedError(f"{path}: damaged: '/{name}' is not stored as psp stores it.")
     start = data.id.get_offset()
-    if data.size and (
-        start is None or start + data.size * data.dtype.itemsize > path.stat().st_size
-    ):
+    size = math.prod(data.shape) * data.dtype.itemsize
+    if size and (start is None or start + size > path.stat().st_size):
         raise DamagedError(f"{path}: damaged: '/{name}' is larger than the file.")
     return data, start or 0
 
