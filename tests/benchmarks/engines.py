@@ -28,7 +28,7 @@ def windows(options, header):
     """Yield noise of the size of windows, coarse and fine."""
     rng = np.random.default_rng(0)
     side = options.crop
-    for step in (1, 4, 16, 60) * 2:
+    for step in (1, 4, 16, 60):
         coarse = rng.normal(size=(3, -(-side // step), -(-side // step))).astype(np.float32)
         yield np.kron(coarse, np.ones((1, step, step), np.float32))[:, :side, :side]
 
