@@ -220,6 +220,16 @@ def load_network(
     )
     probabilities = any(writer.probabilities for writer in request.writers)
     confidence = any(writer.confidence for writer in request.writers)
+    if sliding_window.votes:  # the gallery shows uncertainty where it is known
+        needing = [
+            writer for writer in request.writers if writer.probabilities or writer.confidence
+        ]
+        if asked := [writer.name for writer in needing if not writer.optional]:
+            raise PspError(
+                f"{request.weights}: gives class ids, so nothing is known of probabilities. Export "
+                f"it without --include argmax, or leave out what needs them: {', '.join(asked)}"
+            )
+        confidence = False
     sliding_window = replace(sliding_window, report=report)
     return Network(sliding_window, procedure, probabilities, confidence)
 

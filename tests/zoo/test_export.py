@@ -281,6 +281,7 @@ def test_weights_are_asked_for_where_an_export_will_not_do(journey, psp):
     photos = journey.folder / "raw/images/val"
     code, _, err = psp("predict", photos, "-m", "net.onnx", "--probabilities")
     assert code == 2 and "class ids" in err and "argmax" in err
+    psp("predict", photos, "-m", "net.onnx", "-o", "out", check=0)
     code, _, err = psp("predict", photos, "-m", "net.onnx", "--windows", "whole")
     assert code == 2 and "41x41" in err
     out = psp("inspect", "net.onnx", check=0)[1]
