@@ -96,7 +96,7 @@ def test_a_deterministic_run_repeats_bit_for_bit(journey, tmp_path, config):
 
 def test_auto_finds_a_batch(journey, tmp_path, config):
     go(journey, tmp_path / "run", config.changed(accumulate=None))
-    assert Run(tmp_path / "run").training_config().accumulate == 1
+    assert Run(tmp_path / "run").training_config().optimizer.accumulate == 1
 
 
 def test_label_maps_are_those_of_a_cpu(rng):
