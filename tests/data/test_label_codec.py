@@ -114,9 +114,9 @@ def test_the_shards_say_which_codec_wrote_the_labels(camvid_raw, tmp_path, psp):
 
 def test_another_version_of_zstd_does_not_continue_half_a_set(camvid_raw, tmp_path, monkeypatch):
     """Its shards are made again, so that one version wrote all; a finished set stays as it is."""
-    from psp.prepare import pipeline
+    from psp.prepare import writing
 
-    real, out = pipeline.write_shard, tmp_path / "out"
+    real, out = writing.write_shard, tmp_path / "out"
 
     def dies(path, split, *arguments, **options):
         if split == "test":
@@ -126,7 +126,7 @@ def test_another_version_of_zstd_does_not_continue_half_a_set(camvid_raw, tmp_pa
     other = {**label_codec(), "version": "1.0.0"}
     with monkeypatch.context() as patch:
         patch.setattr("psp.prepare.conversion.label_codec", lambda: other)
-        patch.setattr(pipeline, "write_shard", dies)
+        patch.setattr(writing, "write_shard", dies)
         with pytest.raises(KeyboardInterrupt):
             prepare(find_card("camvid"), camvid_raw, out, allow_incomplete=True)
     assert (tmp_path / "out.partial/val-00000.h5").exists()

@@ -134,7 +134,7 @@ def test_the_statistics_are_what_an_independent_count_gives(shards, camvid_raw):
         pictures += counts > 0
     assert statistics.splits[0].pixels.tolist() == pixels.tolist()
     assert statistics.splits[0].pictures.tolist() == pictures[:11].tolist()
-    assert statistics.splits[0].median == (48, 64)
+    assert statistics.splits[0].median == (64, 48)
     assert statistics.absent() == ()
 
 

@@ -7,8 +7,9 @@ import pytest
 from helpers.errors import error_naming
 
 from psp.errors import PspError
-from psp.evaluate.shown import Candidates, ShownPicture, load_shown, save_shown, shrunk
+from psp.evaluate.shown import Candidates, ShownPicture, load_shown, save_shown
 from psp.evaluate.tally import PictureScore
+from psp.images.resize import shrunk_labels
 from psp.ranks import Share
 
 
@@ -73,9 +74,9 @@ def test_a_picture_without_labels_is_not_shown():
 
 def test_label_maps_are_shrunk_to_ids_that_were_there(rng):
     label = rng.choice(np.array([3, 77, 255], np.uint8), (700, 1400))
-    small = shrunk(label)
+    small = shrunk_labels(label, 640)
     assert small.shape == (320, 640) and set(np.unique(small)) == {3, 77, 255}
-    assert np.array_equal(shrunk(label[:10, :20]), label[:10, :20])
+    assert np.array_equal(shrunk_labels(label[:10, :20], 640), label[:10, :20])
 
 
 def test_stored_pictures_are_those_of_their_evaluation(tmp_path):

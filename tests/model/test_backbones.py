@@ -183,8 +183,8 @@ def test_the_loss_compares_labels_where_upsampling_puts_the_logits(
     right = torch.randint(0, 4, (2, count, count))
     logits = 20 * F.one_hot(right, 4).permute(0, 3, 1, 2).float()
     labels = torch.full((2, 73, 73), 255, dtype=torch.uint8)
-    first = 0 if align_corners or step == 8 else 73 / 9 / 2 - 0.5
-    apart = step if align_corners or step == 8 else 73 / 9
+    first = 0 if align_corners else 73 / count / 2 - 0.5
+    apart = step if align_corners else 73 / count
     places = torch.tensor([round(first + apart * index) for index in range(count)])
     labels[:, places[:, None], places] = right.to(torch.uint8)
     assert criterion.total_weights(labels)[0] == right.numel()  # no void among them
