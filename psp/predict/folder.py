@@ -295,14 +295,17 @@ def choose_folder(
     pictures: Mapping[str, Path],
     overwrite: bool,
     pack: bool = False,
+    more: bool = False,
 ) -> tuple[PredictionFolder, Mapping[str, Path]]:
     """Return the first candidate that the results may go into, and the unfinished pictures.
+
+    `more`: others than these pictures will be asked for, too.
 
     With `overwrite` that is the first candidate, and all pictures. Raises the PspError of the last
     candidate if none will do.
     """
     for path in candidates:
-        folder = PredictionFolder(path, settings, share, writers, pack, pictures)
+        folder = PredictionFolder(path, settings, share, writers, pack, None if more else pictures)
         if overwrite:
             return folder, pictures
         try:

@@ -176,10 +176,11 @@ def settings_of(request: PredictRequest, header: Header, procedure: Procedure) -
 
 
 def begin(
-    request: PredictRequest, header: Header, own: Mapping[str, Path]
+    request: PredictRequest, header: Header, own: Mapping[str, Path], *, more: bool = False
 ) -> tuple[PredictionFolder, Mapping[str, Path], Procedure]:
     """Return the folder that the results go into, what is not finished in it of this share's
-    pictures, and the procedure. Raises PspError if the folder has other contents."""
+    pictures, and the procedure. `more`: others will be asked for, too, as frames of a video, which
+    are not known before. Raises PspError if the folder has other contents."""
     procedure, settings = _as_begun(request, header, request.procedure(header))
     folder, unfinished = choose_folder(
         _candidates(request),
@@ -189,6 +190,7 @@ def begin(
         own,
         request.overwrite,
         request.pack,
+        more,
     )
     return folder, unfinished, procedure
 

@@ -87,7 +87,7 @@ def predict_video(
     `out` has other contents.
     """
     header = read_header(request.weights)
-    folder, _, procedure = begin(request, header, {_name(0): path_of(source, 0)})
+    folder, _, procedure = begin(request, header, {_name(0): path_of(source, 0)}, more=True)
     about = _about(folder, source, every)
     done = None if request.overwrite else _finished(folder, about, source)
     if done is None:
