@@ -151,14 +151,19 @@ def lovasz_softmax(logits: Tensor, target: Tensor) -> Tensor:
     A picture's loss is the mean, over the classes in its target, of the Lovász extension of
     1 - IoU at the pixels' errors, which are |y - p| for the softmax p and y 0 or 1 (Berman et al.
     2018, equations 8 and 9). It is per picture, as `dice` is and for the same reason. A picture
-    without a valid pixel gives 0.
+    without a valid pixel gives 0. Sorting the errors of absent classes would take longer than to
+    ask a GPU once which ones there are, so this waits for it.
     """
-    total = logits.sum() * 0.0
-    for scores, labels in zip(logits.flatten(2), target.flatten(1), strict=True):
-        present = labels[labels != IGNORE].unique()
-        if len(present):
-            true = labels == present[:, None]  # (present, pixels)
-            errors = (true.float() - scores.softmax(0)[present]).abs()
+    total, flat = logits.sum() * 0.0, target.flatten(1)
+    found = flat.new_zeros(len(flat), IGNORE + 1, dtype=torch.bool).scatter_(1, flat, True)
+    for scores, labels, ids in zip(
+        logits.flatten(2), flat, found[:, :IGNORE].tolist(), strict=True
+    ):
+        present = [index for index, there in enumerate(ids) if there]
+        if present:
+            probability = scores.softmax(0)
+            true = torch.stack([labels == index for index in present])  # (present, pixels)
+            errors = (true.float() - torch.stack([probability[index] for index in present])).abs()
             # A void pixel has no error: it comes last, and changes nothing.
             errors = errors * (labels != IGNORE)
             total = total + (errors * _jaccard_steps(errors.detach(), true)).sum() / len(present)

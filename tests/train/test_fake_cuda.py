@@ -58,7 +58,6 @@ def state_on(device, config):
             "ema": 0.9,
             "loss_stride": 1,
             "dice": 0.5,
-            "lovasz": 0.5,
         },
         {"accumulate": 2},
     ],
