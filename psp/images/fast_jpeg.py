@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from psp.images.jpeg import JPEG, JPEG_END, is_plain
+from psp.images.jpeg import JPEG, JPEG_END, is_closed, is_plain
 from psp.images.opencv import quiet_pixels
 
 _RGB: int | None = getattr(cv2, "IMREAD_COLOR_RGB", None)  # since OpenCV 4.10
@@ -40,7 +40,7 @@ def fast_check(data: bytes) -> bool:
     to say what is wrong.
     """
     flags = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION
-    return _is_whole(data) and quiet_pixels(data, flags) is not None
+    return _is_whole(data) and is_closed(data) and quiet_pixels(data, flags) is not None
 
 
 def _is_whole(data: bytes) -> bool:

@@ -11,6 +11,8 @@ JPEG_END = b"\xff\xd9"
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # not a stuffed byte, a restart or fill
 _SCAN, _END, _NOTES = 0xDA, 0xD9, 0xE1
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # SOF: not DHT, JPG, DAC
+# Tables, scans, notes: segments that may follow each other in any file.
+_SEGMENTS = _FRAMES | frozenset({0xC4, 0xDA, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)})
 _SEQUENTIAL, _PROGRESSIVE = frozenset({0xC0, 0xC1}), frozenset({0xC2})
 _JPEG_LS = 0xF7
 
@@ -82,6 +84,23 @@ def jpeg_fault(data: bytes) -> str | None:
 def has_transform(data: bytes) -> bool:
     """Whether a JPEG has cosine coefficients, so that it can be decoded at 1/8 of its size."""
     return _read(data, scans=False).marker in _SEQUENTIAL | _PROGRESSIVE
+
+
+def is_closed(data: bytes) -> bool:
+    """Whether nothing stands between and after a JPEG's scans that does not belong there.
+
+    A flipped bit in a scan may look like a marker: then libjpeg ends the scan and makes up the
+    rest, and only what reads on to the end mark finds the marker unknown.
+    """
+    at = 2
+    while found := _MARKER.search(data, at):
+        marker = data[found.start() + 1]
+        if marker == _END:
+            return found.end() == len(data)
+        if marker not in _SEGMENTS:
+            return False
+        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
+    return False
 
 
 def is_plain(data: bytes) -> bool:

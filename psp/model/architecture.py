@@ -26,11 +26,11 @@ class Architecture(NetworkSettings):
     aux: bool = True  # an auxiliary head on stage 4, used while training
 
     def __post_init__(self) -> None:
+        if self.classes < 1:
+            raise PspError(f"a network of {self.classes} classes.")
         super().__post_init__()
         if self.stride_in not in STRIDE_IN:
             raise PspError(f"stride_in={self.stride_in}: one of {', '.join(STRIDE_IN)}.")
-        if self.classes < 1:
-            raise PspError(f"a network of {self.classes} classes.")
 
     @property
     def depth(self) -> int:
