@@ -1,6 +1,7 @@
 """How many steps a training has, and how often it validates, where the settings leave it open."""
 
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from psp.events import Notice
 from psp.run_state import FINISHED, run_state
 from psp.runs import Run
 from psp.settings.optimizer import OptimizerSettings
+from psp.train import pace
 from psp.train.from_data import largest_crop, shared_batch, steps_for
 from psp.train.loop import train
 from psp.train.pace import interval, worth
@@ -94,14 +96,24 @@ def test_a_card_without_a_recipe_gets_one_and_the_users_settings_win(plain, jour
         train_request(plain, overrides={"hours": 1, "steps": 7}, device="cpu")
 
 
-def test_hours_become_steps_and_the_command_in_config_json_repeats_the_run(plain, tmp_path):
-    """Timing leaves no trace: not in weights, averages, momentum or random numbers."""
-    more = {"init": "none", "workers": 0, "ema": 0.9, "hours": 0.002, "crop": 41, "batch": 2}
+def test_hours_become_steps_and_the_command_in_config_json_repeats_the_run(
+    plain, tmp_path, monkeypatch
+):
+    """Timing leaves no trace: not in weights, averages, momentum or random numbers.
+
+    Step and validation are timed in earnest, but then said to take 100 s, on any machine.
+    """
+    for timed in (pace.seconds_a_step, pace.seconds_a_validation):
+        slow = partial(lambda timed, state: 100 if timed(state) else 0, timed)
+        monkeypatch.setattr(pace, timed.__name__, slow)
+    monkeypatch.setattr(pace, "TIMED", 2)
+    more = {"init": "none", "workers": 0, "ema": 0.9, "hours": 0.14, "crop": 41, "batch": 2}
     request = train_request(plain, overrides=more, device="cpu")
     finished, events = go(request, tmp_path / "timed")
     assert finished
     config = json.loads((tmp_path / "timed/config.json").read_text())
-    assert config["settings"]["steps"] >= 1 and "0.002" in config["sources"]["steps"]
+    assert 3 <= config["settings"]["steps"] <= 4  # of 504 s less a validation
+    assert "0.14" in config["sources"]["steps"]
     assert any(config["repeat"] in event.text for event in events if isinstance(event, Notice))
     command = config["repeat"].split()[1:]
     assert "--hours" not in command
@@ -109,11 +121,8 @@ def test_hours_become_steps_and_the_command_in_config_json_repeats_the_run(plain
     for name in ("best.safetensors", "last.safetensors"):
         again = (tmp_path / "again" / name).read_bytes()
         assert (tmp_path / "timed" / name).read_bytes() == again
-    with error_naming(PspError, "--hours 0.001", "hours"):
-        go(
-            train_request(plain, overrides={**more, "hours": 0.001, "crop": 89, "batch": 16}),
-            tmp_path / "no",
-        )
+    with error_naming(PspError, "--hours 0.01", "hours"):
+        go(train_request(plain, overrides={**more, "hours": 0.01}), tmp_path / "no")
 
 
 def test_patience_ends_a_run_that_is_then_finished_and_resumes_exactly(plain, tmp_path):
