@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 import psp
 from psp import doctor
 from psp.doctor import BAD, NOTE, OK, examine, lock_problem
@@ -48,6 +50,7 @@ def test_a_torch_that_cannot_be_imported_stops_psp(psp, monkeypatch):
     assert code == 2 and "libcudart" in out and out.splitlines()[-1].endswith("torch")
 
 
+@pytest.mark.slow
 def test_a_driver_that_hangs_is_not_waited_for(monkeypatch):
     fast(monkeypatch, "import time; time.sleep(60)")
     monkeypatch.setattr(doctor, "TORCH_SECONDS", 0.5)

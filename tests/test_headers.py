@@ -162,6 +162,7 @@ def test_a_split_of_a_manifest_is_no_path(tmp_path):
         read_manifest(tmp_path)
 
 
+@pytest.mark.slow
 def test_every_value_of_a_stored_card_is_checked():
     for name in ("voc2012", "scenes"):
         for value, what in poisoned(json.loads(find_card(name).to_json())):

@@ -72,6 +72,7 @@ def contend(path, counter, refused):
                 refused.value += 1
 
 
+@pytest.mark.slow
 def test_there_is_one_holder_at_a_time_however_often_the_file_goes_and_comes(tmp_path):
     counter, refused = tmp_path / "counter", forked.Value("i", 0)
     counter.write_text("0")

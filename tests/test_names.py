@@ -41,6 +41,7 @@ def test_a_run_goes_before_published_weights_of_its_name():
     assert not is_published(name) and find_model(name).path == run.weights("best")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "near"),
     [

@@ -74,6 +74,7 @@ def test_weights_give_the_same_label_maps(old, expected, psp, tmp_path):
         assert digest(labels) == known["sha256"], name
 
 
+@pytest.mark.slow
 def test_a_run_is_evaluated(old, expected, psp, tmp_path):
     shutil.copytree(old / "run", tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
     options = ["--data", old / "shards", "--precision", "fp32", "--device", "cpu", "--json"]

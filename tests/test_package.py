@@ -94,6 +94,7 @@ def readme_commands():
     return commands_of(README_FILE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_command_and_option_in_the_readme_and_docs_exists(page):
     from typer.main import get_command

@@ -73,6 +73,7 @@ def test_a_style_that_is_unknown_or_too_strong_is_refused(fields, subject):
         OverlayStyle("tint", float("nan"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(shipped()))
 def test_a_legend_shows_every_class_color_once(name):
     card = find_card(name)

@@ -3,6 +3,8 @@
 import ast
 from pathlib import Path
 
+import pytest
+
 import psp
 
 SOURCES = sorted(Path(psp.__file__).parent.rglob("*.py"))
@@ -71,6 +73,7 @@ def is_true(value):
     return isinstance(value, ast.Constant) and value.value is True
 
 
+@pytest.mark.slow
 def test_no_source_runs_what_others_wrote():
     assert len(SOURCES) > 100
     found = []

@@ -30,6 +30,7 @@ def run(*arguments, cwd, closed=(), full=()):
     return done.returncode, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["cards"], ["models", "--json"], ["--help"]])
 def test_results_onto_a_full_disk_are_one_line(command, tmp_path):
     code, err = run(*command, cwd=tmp_path, full=[1])
@@ -37,6 +38,7 @@ def test_results_onto_a_full_disk_are_one_line(command, tmp_path):
     assert err.count("\n") == 1 and "the output cannot be written: No space" in err
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_ended_is_no_error(tmp_path):
     for command in (["cards"], ["cards", "show", "voc2012"], ["models", "--json"]):
         reading, writing = os.pipe()

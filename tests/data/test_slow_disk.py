@@ -69,6 +69,7 @@ def test_scoring_reads_each_picture_and_label_once_in_order_and_ahead(split, rea
     assert all(later > earlier - 4 for earlier, later in pairwise(order))
 
 
+@pytest.mark.slow
 def test_a_crop_is_two_reads_from_a_file_that_stays_open(split, reads):
     crops = Crops(split, Augmentation(crop=33), 0)
     for number in range(2 * len(split)):

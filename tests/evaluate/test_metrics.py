@@ -89,6 +89,7 @@ def textbook(target, prediction, classes):
     }
 
 
+@pytest.mark.slow
 def test_1000_random_maps_against_the_definitions(rng):
     """Whole classes are often missing, in the labels, the prediction or both."""
     for _ in range(1000):

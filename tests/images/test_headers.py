@@ -190,6 +190,7 @@ def saved(picture, kind="PNG", **options):
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [b"tEXt", b"zTXt", b"iTXt", b"iCCP"])
 def test_long_notes_in_a_png_do_not_matter(rng, kind):
     pixels = rng.integers(0, 256, (9, 8, 3)).astype(np.uint8)

@@ -104,6 +104,7 @@ def test_convnexts_maps_lie_on_every_eighth_pixel():
         assert rows == list(range(max(0, 8 * index - 7), min(57, 8 * index + 9)))
 
 
+@pytest.mark.slow
 def test_padding_does_not_blow_up_the_gradients_of_a_new_convnext():
     """Zeros reach layer norms, which divide by next to nothing if nothing is added before."""
     backbone = network("convnext_tiny").backbone.eval()

@@ -91,6 +91,7 @@ PROCEDURES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", PROCEDURES, ids=str)
 @pytest.mark.parametrize("engine", OTHERS)
 def test_weights_in_an_engine_give_torchs_probabilities(models, image, engine, options):
@@ -101,6 +102,7 @@ def test_weights_in_an_engine_give_torchs_probabilities(models, image, engine, o
     assert isinstance(notice, Notice) and engine in notice.text and "torch" in notice.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", PROCEDURES, ids=str)
 @pytest.mark.parametrize("engine", OTHERS)
 @pytest.mark.parametrize("name", ["net.onnx", "pixels.onnx"])
@@ -126,6 +128,7 @@ def test_class_ids_are_counted_as_votes_and_have_no_probabilities(models, image,
     assert "class ids" in str(error.value) and "argmax" in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", OTHERS)
 def test_whole_pictures_of_any_size_run_from_weights(models, image, engine):
     weights = models / "mmseg.safetensors"
@@ -149,6 +152,7 @@ def test_a_file_is_run_in_the_windows_that_it_takes(models, image):
         assert "41x41" in str(error.value) and "--size" in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", OTHERS)
 def test_a_fixed_batch_is_filled_up(models, image, tmp_path, engine):
     model = onnx.load(models / "net.onnx")

@@ -170,6 +170,7 @@ def test_a_picture_does_not_know_of_the_others(rng):
     assert all(map(torch.equal, forth, back))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["torch", "caffe"])
 @pytest.mark.parametrize("size", [(1, 1), (63, 110), (190, 7), (7, 190)])
 def test_labels_by_tiles_are_the_argmax_of_the_probabilities(rng, monkeypatch, size, way):
@@ -396,6 +397,7 @@ def test_labels_of_procedures():
     assert Procedure(41, flip=True, name="caffe").label == "ss-flip-caffe"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "shrunk"), [((60, 90), True), ((40, 30), False)])
 def test_pictures_are_shrunk_as_they_were_for_training_and_never_enlarged(rng, size, shrunk):
     network = build(Architecture(classes=3, backbone="resnet18", stem="deep"))

@@ -35,6 +35,7 @@ def pictures(rng):
     return [rng.integers(0, 256, (50, 70, 3), dtype=np.uint8) for _ in range(3)]
 
 
+@pytest.mark.slow
 def test_with_all_levels_it_is_the_label_map_of_the_network(loaded, pictures):
     levels = Levels(loaded, PROCEDURE)
     maps = levels.label_maps(pictures[0], levels.means(pictures[1:]))
@@ -42,6 +43,7 @@ def test_with_all_levels_it_is_the_label_map_of_the_network(loaded, pictures):
     assert np.array_equal(maps[-1], loaded.label_map(pictures[0], PROCEDURE).numpy())
 
 
+@pytest.mark.slow
 def test_a_level_is_off_when_its_mean_is_in_its_place(loaded, pictures):
     """As the whole network gives it whose level has those values for every picture."""
     levels = Levels(loaded, PROCEDURE)
@@ -57,6 +59,7 @@ def test_a_level_is_off_when_its_mean_is_in_its_place(loaded, pictures):
         assert not np.array_equal(expected, maps[-1])
 
 
+@pytest.mark.slow
 def test_means_are_over_all_windows_of_all_pictures(loaded, pictures):
     seen = []
     level = loaded.network.head.conv.levels[1]

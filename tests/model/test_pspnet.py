@@ -203,6 +203,7 @@ def test_a_folded_network_gives_the_same_logits(fields):
     assert (fast - expected).abs().max() <= 0.05 * scale
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16], ids=str)
 def test_a_folded_network_follows_the_weights_to_the_bit(precision):
     torch.manual_seed(0)

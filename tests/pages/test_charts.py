@@ -68,6 +68,7 @@ def test_curves_of_a_run_that_has_just_begun_and_of_changed_loss_terms():
         assert size(draw_curves(records, "run")) == (1000, 660)
 
 
+@pytest.mark.slow
 def test_a_users_own_style_of_matplotlib_stays_and_changes_nothing():
     import matplotlib
 

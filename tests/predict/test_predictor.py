@@ -77,6 +77,7 @@ def net(tmp_path):
 SIZES = [(41, 41), (30, 41), (20, 20), (60, 90), (41, 40), (41, 60), (1, 1), (41, 41), (41, 41)]
 
 
+@pytest.mark.slow
 def test_many_pictures_come_in_order_and_few_are_held(tmp_path, rng, one_thread):
     pictures = [rng.integers(0, 256, (*size, 3), np.uint8) for size in SIZES]
     predictor = package.load(net(tmp_path), "cpu", "fp32", window_batch=3)
@@ -122,6 +123,7 @@ def test_a_picture_that_cannot_be_read_comes_after_those_before_it(tmp_path, rng
         next(results)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["torch", "onnxruntime", "openvino"])
 def test_two_threads_get_the_results_of_one(tmp_path, rng, engine, one_thread):
     pytest.importorskip(engine)

@@ -96,6 +96,7 @@ def test_labelme_shapes_with_undrawn_background(drawn, tmp_path, psp):
     assert (labels["elm"][31:, :5] == 1).all() and (labels["oak"][:19] == 0).all()
 
 
+@pytest.mark.slow
 def test_undrawn_pixels_can_be_ignored(drawn, tmp_path, psp):
     psp("prepare", drawn, "--undrawn", "ignore", check=0)
     card = read_card(tmp_path / "data/lawn.toml")

@@ -115,6 +115,7 @@ def compared(tree):
                         yield from side.elts if literal else (side,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "room"),
     [(LAYOUTS, "."), (IMPORTERS, "zoo")],

@@ -50,6 +50,7 @@ def test_frozen_stages_keep_every_bit(fields, upto, frozen):
     assert changed == names - expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("norms", "where"), [("backbone", "backbone."), ("all", "")])
 def test_frozen_norms_keep_their_statistics_and_learn_their_scale(norms, where):
     changed, names = train_a_little("none", norms)

@@ -83,6 +83,7 @@ def offline(*arguments, **options):
     raise URLError("Name or service not known")
 
 
+@pytest.mark.slow
 def test_without_a_network_imagenet_is_an_error_that_names_the_file(monkeypatch, tmp_path, capfd):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("urllib.request.urlopen", offline)
@@ -95,6 +96,7 @@ def test_without_a_network_imagenet_is_an_error_that_names_the_file(monkeypatch,
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_imagenet_takes_the_file_from_torchs_cache_and_checks_it(
     monkeypatch, tmp_path, torchvision_file
 ):
@@ -207,6 +209,7 @@ def model(tmp_path):
     return source, path
 
 
+@pytest.mark.slow
 def test_a_model_of_the_same_classes_is_taken_whole(model):
     source, path = model
     same = network()
@@ -282,6 +285,7 @@ class Evil:
         return os.system, ("touch executed",)
 
 
+@pytest.mark.slow
 def test_wrong_files_are_refused_and_nothing_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"state_dict": Evil()}, "evil.pth")

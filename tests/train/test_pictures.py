@@ -35,6 +35,7 @@ def drawn(split, folder, indices):
     return [event.text for event in said]
 
 
+@pytest.mark.slow
 def test_a_validation_is_drawn_the_same_in_whatever_order_its_pictures_come(split, tmp_path):
     for name, order in (("one", [0, 1, 2]), ("two", [2, 0, 1])):
         (tmp_path / name).mkdir()

@@ -45,6 +45,7 @@ def megabytes(architecture):
     return round(sum(t.numel() * t.element_size() for t in state) / 1e6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", CATALOG.values(), ids=CATALOG)
 def test_an_entry_is_consistent(entry):
     assert re.fullmatch(

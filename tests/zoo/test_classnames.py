@@ -138,6 +138,7 @@ def test_contexts_order_in_doubt_is_refused(tmp_path, network60):
         assert "\n" not in str(error.value) and not (tmp_path / "w.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_published_context_follows_its_labels_whatever_its_list_says(tmp_path, network60):
     """The labels number the classes by raw value: mmsegmentation's own list of today, by name."""
     card = find_card("context60")
@@ -159,6 +160,7 @@ def test_published_context_follows_its_labels_whatever_its_list_says(tmp_path, n
         import_weights(saved(tmp_path, network60, names), out, card, by_raw_values=True)
 
 
+@pytest.mark.slow
 def test_one_line_says_all_that_a_file_without_configuration_leaves_open(tmp_path, network60):
     path = saved(tmp_path, network60, ALPHABET)
     found = import_weights(path, tmp_path / "w.safetensors", find_card("context60"))

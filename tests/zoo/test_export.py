@@ -111,6 +111,7 @@ FORMS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("include", "options"), FORMS, ids=str)
 def test_every_form_of_a_file_gives_torchs_result(tmp_path, plugin, include, options):
     form = {"backbone": "resnet18", **options}
@@ -144,6 +145,7 @@ def test_every_form_of_a_file_gives_torchs_result(tmp_path, plugin, include, opt
         assert given.name == "logits" and np.abs(found - expected).max() <= tolerance
 
 
+@pytest.mark.slow
 def test_fp16_halves_the_file(tmp_path):
     spec = Architecture(classes=3, backbone="resnet18", stem="deep", bins=(1,), head_width=32)
     model(tmp_path / "w.safetensors", spec)
@@ -153,6 +155,7 @@ def test_fp16_halves_the_file(tmp_path):
     assert 0.48 < half / full < 0.52
 
 
+@pytest.mark.slow
 def test_int8_is_calibrated_and_compared(tmp_path, rng, monkeypatch):
     spec = Architecture(classes=3, backbone="resnet18", stem="deep", bins=(1, 2), head_width=32)
     network = model(tmp_path / "w.safetensors", spec)

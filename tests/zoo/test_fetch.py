@@ -51,6 +51,7 @@ def test_a_file_is_fetched_once_and_compared_with_the_published_digits(
     assert len(said) == 1 and address in said[0]
 
 
+@pytest.mark.slow
 def test_a_file_that_is_there_already_needs_no_network_but_the_right_digits(server, address, path):
     server.close()
     path.parent.mkdir(parents=True)
@@ -64,6 +65,7 @@ def test_a_file_that_is_there_already_needs_no_network_but_the_right_digits(serv
     assert "Remove it" in text and path.read_bytes() == DATA[:-1]  # it is the user's, and stays
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["gone", "half", "dead", "other"])
 def test_what_cannot_be_had_is_one_line_with_the_address_and_no_file(server, path, what):
     server.half = what == "half"
