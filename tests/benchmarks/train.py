@@ -5,13 +5,17 @@
             normalize), on drawn pictures of 512x683 at crop 473
     step    one optimizer step of PSPNet-50 on a CPU at crop 233, batch 2, against torchvision's
             dilated ResNet-50 with a plain concatenating head, with the same loss and optimizer;
-            then ours in bfloat16
+            then ours in bfloat16. --authors DIR, a checkout of hszhao/semseg, puts their network
+            and their loss, at full size, in the place of the plain one, and ours has their stem
 
 Both sides run in turns; printed are the medians of the turns' ratios.
 """
 
 import argparse
+import collections
+import collections.abc
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -167,13 +171,36 @@ def stepper(network: nn.Module, groups: object, precision: torch.dtype, ours: bo
     return step
 
 
-def measure_step(turns: int) -> None:
+def authors_step(folder: Path) -> Callable:
+    """Return a function that does one step of semseg's PSPNet-50, in float32 as it trains."""
+    sys.path.insert(0, str(folder))
+    collections.Iterable = collections.abc.Iterable  # type: ignore[attr-defined]  # until 3.9
+    from model.pspnet import PSPNet as Theirs
+
+    network = Theirs(layers=50, classes=150, pretrained=False).train()
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-4, momentum=0.9, weight_decay=1e-4)
+    images, labels = torch.randn(2, 3, 233, 233), torch.randint(0, 150, (2, 233, 233))
+
+    def step() -> None:
+        _, main, aux = network(images, labels)
+        optimizer.zero_grad()
+        (main + 0.4 * aux).backward()
+        optimizer.step()
+
+    return step
+
+
+def measure_step(turns: int, authors: Path | None) -> None:
     """Print the seconds of a step and the ratios."""
     torch.manual_seed(0)
-    plain = PlainPSPNet(150).train()
-    steps = {"plain fp32": stepper(plain, plain.parameters(), torch.float32, ours=False)}
+    if authors:
+        first, stem, steps = "semseg fp32", "deep", {"semseg fp32": authors_step(authors)}
+    else:
+        plain = PlainPSPNet(150).train()
+        first, stem = "plain fp32", "7x7"
+        steps = {first: stepper(plain, plain.parameters(), torch.float32, ours=False)}
     for name, precision in (("psp fp32", torch.float32), ("psp bf16", torch.bfloat16)):
-        network = build(Architecture(classes=150, backbone="resnet50", stem="7x7")).train()
+        network = build(Architecture(classes=150, backbone="resnet50", stem=stem)).train()
         network = network.to(memory_format=torch.channels_last)
         settings = OptimizerSettings(head_lr=10, bias_lr=2, weight_decay=1e-4, norm_decay=True)
         groups = parameter_groups(network, settings, pretrained="backbone.")
@@ -186,10 +213,10 @@ def measure_step(turns: int) -> None:
             if turn:
                 seconds[name].append(time.perf_counter() - begin)
     for name, values in seconds.items():
-        ratios = [a / b for a, b in zip(seconds["plain fp32"], values, strict=True)]
+        ratios = [a / b for a, b in zip(seconds[first], values, strict=True)]
         print(
             f"step, {name}: {statistics.median(values):.2f} s, "
-            f"{statistics.median(ratios):.2f} times as fast as plain"
+            f"{statistics.median(ratios):.2f} times as fast as {first}"
         )
 
 
@@ -199,9 +226,10 @@ def main() -> None:
     parser.add_argument("--only", choices=("loader", "step"))
     parser.add_argument("--samples", type=int, default=64)
     parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--authors", type=Path, metavar="DIR")
     options = parser.parse_args()
     if options.only != "loader":
-        measure_step(options.turns)
+        measure_step(options.turns, options.authors)
     if options.only != "step":
         measure_loader(options.samples, options.turns)
 

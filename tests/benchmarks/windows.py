@@ -1,4 +1,4 @@
-"""A picture as one window against the authors' square windows: time, in pairs, and peak memory.
+"""A picture as one window against the authors' square windows: time, in pairs; peak memory (Linux).
 
     python tests/benchmarks/windows.py [--backbone resnet50] [--size 683x512] [--pairs 5]
 
@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -42,8 +43,9 @@ def main():
         return time.perf_counter() - begin
 
     if options.memory:
+        before = resident("VmRSS", reset=True)
         seconds(options.memory)
-        print(peak())
+        print(resident("VmHWM") - before)
         return
     seconds("whole")  # to warm up
     pairs = []
@@ -54,16 +56,20 @@ def main():
         command = [sys.executable, __file__, *sys.argv[1:], "--memory", way]
         memory = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         middle = statistics.median(pair[way] for pair in pairs)
-        print(f"{way}: {middle:.2f} s, {memory:.0f} MB at most")
+        print(f"{way}: {middle:.2f} s, {memory:.0f} MB more than the loaded network")
     ratio = statistics.median(pair["square"] / pair["whole"] for pair in pairs)
     print(f"square takes {ratio:.2f} times as long as whole, the median of {len(pairs)} pairs")
 
 
-def peak():
-    """Return the largest resident memory of this process so far, in MB."""
-    import resource
+def resident(line, *, reset=False):
+    """Return a line of /proc/self/status in MB: VmRSS is memory now, VmHWM the most so far.
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    With `reset`, the most is counted from now on.
+    """
+    if reset:
+        Path("/proc/self/clear_refs").write_text("5")
+    status = Path("/proc/self/status").read_text()
+    return int(status.split(f"{line}:")[1].split()[0]) / 1024
 
 
 if __name__ == "__main__":

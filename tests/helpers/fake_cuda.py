@@ -17,9 +17,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+import psp
 from psp.model import constants, pyramid, resample
 
 CUDA = torch.device("cuda:0")
+PACKAGE = f"{Path(psp.__file__).parent}/"
 CACHES = (resample.upsampling, constants.kept_on_device, pyramid.spreads)
 GPU = {
     "is_available": lambda: True,
@@ -36,7 +38,7 @@ _META = torch.library.Library("aten", "IMPL", "Meta")
 def frame_of_psp():
     """Return the innermost frame that is in psp's own code, or None."""
     frame = sys._getframe(1)
-    while frame is not None and "/psp/" not in frame.f_code.co_filename:
+    while frame is not None and not frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
     return frame
 
