@@ -14,16 +14,16 @@ RUN pip install --no-cache-dir --index-url "$TORCH" torch \
     && pip install --no-cache-dir "/src[$EXTRAS]" \
     && rm -rf /src \
     && useradd --uid 1000 --no-create-home psp \
-    && install -d -o psp -g psp /work
+    && install -d -o psp -g psp /srv
 
-# Not root. All that psp writes by itself goes below /work, which is to be mounted; the rest of the
+# Not root. All that psp writes by itself goes below /srv, which is to be mounted; the rest of the
 # file system may be read-only.
 USER psp
-WORKDIR /work
-ENV HOME=/work/.home \
-    PSP_CACHE=/work/.home/psp \
-    TORCH_HOME=/work/.home/torch \
-    MPLCONFIGDIR=/work/.home/matplotlib \
+WORKDIR /srv
+ENV HOME=/srv/.home \
+    PSP_CACHE=/srv/.home/psp \
+    TORCH_HOME=/srv/.home/torch \
+    MPLCONFIGDIR=/srv/.home/matplotlib \
     PYTHONDONTWRITEBYTECODE=1
 
 ENTRYPOINT ["psp"]
