@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+CONFIG_SUFFIXES = (".py", ".yaml", ".yml")  # of mmsegmentation's and semseg's configurations
+
 
 def named(name: str | Path, folder: Path, holds: str) -> Path:
     """Return the path that `name` means: itself, or folder/name if there is a file `holds` in it.

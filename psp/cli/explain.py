@@ -117,18 +117,21 @@ def _samples(given: Path | None, model: "Model") -> "Samples":
     from psp.data.find import shards_folder
     from psp.data.manifest import MANIFEST
 
-    if given is None and model.run is None:
+    if given is not None:
+        folder = given
+    elif model.run is not None:
+        folder = Path(model.run.read_config()["data"])
+    else:
         raise PspError(
             f"{model.path}: where are pictures as it was trained on? Name shards or a folder of "
-            f"photos: --samples DIR"
+            "photos: --samples DIR"
         )
-    folder = given or Path(model.run.read_config()["data"])  # type: ignore[union-attr]
     if (shards_folder(folder) / MANIFEST).is_file():
         return _of_shards(shards_folder(folder))
     if given is None:
         raise PspError(
             f"{folder}: the shards that it was trained on are not there. Name others, or a folder "
-            f"of photos: --samples DIR"
+            "of photos: --samples DIR"
         )
     return _of_photos(folder)
 

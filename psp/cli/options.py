@@ -47,15 +47,9 @@ def _device_word(value: str) -> str:
 Shards = Annotated[
     Path, typer.Argument(help="A folder of shards, made by psp prepare, or its name under data/.")
 ]
-ModelName = Annotated[
-    Path, typer.Argument(help="A run or its name, a weights file, or a name from psp models.")
-]
-ModelOption = Annotated[
-    Path,
-    typer.Option(
-        "-m", "--model", help="A run or its name, a weights file, or a name from psp models."
-    ),
-]
+_MODEL = "A run or its name, a weights file, or a name from psp models."
+ModelName = Annotated[Path, typer.Argument(help=_MODEL)]
+ModelOption = Annotated[Path, typer.Option("-m", "--model", help=_MODEL)]
 ScorableModel = Annotated[
     Path,
     typer.Argument(help="A run or its name, a weights or .onnx file, or a name from psp models."),

@@ -5,7 +5,7 @@ from pathlib import Path
 from psp.data.cardfile import shipped
 from psp.data.manifest import MANIFEST, ShardError, read_manifest
 from psp.errors import nearest
-from psp.names import inside, named
+from psp.names import CONFIG_SUFFIXES, inside, named
 
 DATA = Path("data")  # where psp prepare puts shards by itself
 
@@ -26,7 +26,7 @@ def find_shards(name: str | Path) -> Path:
     Raises ShardError if that is no folder of shards, naming what is near.
     """
     folder = shards_folder(name)
-    if folder.suffix.lower() in (".py", ".yaml", ".yml") and folder.is_file():
+    if folder.suffix.lower() in CONFIG_SUFFIXES and folder.is_file():
         raise ShardError(
             f"{name}: a file, not a folder of shards. To see the recipe in a configuration of "
             f"mmsegmentation or semseg: psp import {name}"

@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from psp.data.augment import apply, choose, limited, matrix
-from psp.data.class_crops import class_draws
+from psp.data.class_crops import Draw, class_draws
 from psp.data.shards import ShardSplit
 from psp.data.warp import shown
 from psp.errors import PspError
@@ -74,7 +74,9 @@ class Crops(Dataset[Crop | PspError]):
 
     def index(self, number: int) -> int:
         """Return which picture of the split sample `number` shows."""
-        draw = self.draws(number)
+        return self._index(number, self.draws(number))
+
+    def _index(self, number: int, draw: Draw | None) -> int:
         if draw is not None:
             return draw.index
         epoch, position = divmod(number, len(self.split))
@@ -95,11 +97,11 @@ class Crops(Dataset[Crop | PspError]):
             return error
 
     def _crop(self, number: int) -> Crop:
-        index = self.index(number)
+        draw = self.draws(number)
+        index = self._index(number, draw)
         label = self.split.label(index)
         rng = np.random.default_rng([self.seed, _CHOICES, number])
         height, width = label.shape
-        draw = self.draws(number)
         seen = draw.pixel(label) if draw else None
         choice = choose(self.settings, height, width, rng, seen)
         if seen is None:  # another place would lose the pixel

@@ -1,8 +1,9 @@
 """JPEGs that were checked before, decoded faster: by OpenCV, where it gives Pillow's very pixels.
 
 Both use libjpeg-turbo, but Pillow hands the file over in small pieces and copies the pixels twice.
-What Pillow refuses OpenCV fills with gray, so this is for files that Pillow has decoded before and
-whose checksum is right: those of shards. Whether the two libraries agree depends on how they were
+What Pillow refuses OpenCV may fill with gray. So `fast_jpeg` is for files that were checked before
+and whose checksum is right, those of shards; and `fast_check` leaves what is doubtful to Pillow.
+Whether the two libraries agree depends on how they were
 built: they are compared once in each process, and where they differ Pillow decodes everything.
 """
 

@@ -21,7 +21,8 @@ _JPEG_LS = 0xF7
 class _Frame:
     """The frame's marker, depth and size, what its scans have brought, what else there is.
 
-    `noted` says whether there are EXIF data or XMP, `ended` whether an end mark follows.
+    `noted` says whether there are EXIF data or XMP, `foreign` whether a marker that no JPEG has
+    there, and `end` where the end mark ends, 0 without one.
     `bits` has the lowest bit that is known of each coefficient 0 to 63 of each component.
     """
 
@@ -30,7 +31,8 @@ class _Frame:
     size: tuple[int, int] = (0, 0)  # height, width
     noted: bool = False
     bits: dict[int, list[int]] = field(default_factory=dict)
-    ended: bool = False
+    foreign: bool = False
+    end: int = 0
 
     def add_scan(self, header: bytes) -> None:
         """Note what a scan's header says that it brings."""
@@ -53,8 +55,9 @@ def _read(data: bytes, *, scans: bool = True) -> _Frame:
     while found := _MARKER.search(data, at):
         marker, at = data[found.start() + 1], found.end()
         if marker == _END:
-            frame.ended = True
+            frame.end = found.end()
             break
+        frame.foreign |= marker not in _SEGMENTS
         length = int.from_bytes(data[at : at + 2], "big")
         content = data[at + 2 : at + length]
         if marker in _FRAMES or marker == _JPEG_LS:
@@ -65,7 +68,7 @@ def _read(data: bytes, *, scans: bool = True) -> _Frame:
             frame.noted = True
         elif marker == _SCAN and not scans:
             break
-        elif marker == _SCAN and len(content) >= 6:
+        elif marker == _SCAN and content and len(content) >= 4 + 2 * content[0]:
             frame.add_scan(content)
         at += length
     return frame
@@ -92,15 +95,8 @@ def is_closed(data: bytes) -> bool:
     A flipped bit in a scan may look like a marker: then libjpeg ends the scan and makes up the
     rest, and only what reads on to the end mark finds the marker unknown.
     """
-    at = 2
-    while found := _MARKER.search(data, at):
-        marker = data[found.start() + 1]
-        if marker == _END:
-            return found.end() == len(data)
-        if marker not in _SEGMENTS:
-            return False
-        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
-    return False
+    frame = _read(data)
+    return frame.end == len(data) and not frame.foreign
 
 
 def is_plain(data: bytes) -> bool:
@@ -120,7 +116,7 @@ def jpeg_lacks_end(data: bytes) -> bool:
     """Whether a file is a JPEG without its end mark; what follows a mark does not count."""
     if not data.startswith(JPEG) or data.endswith(JPEG_END):
         return False
-    return not _read(data).ended
+    return not _read(data).end
 
 
 def jpeg_has_all_scans(data: bytes) -> bool:

@@ -7,9 +7,9 @@ import zipfile
 from pathlib import Path
 
 from psp.files import placeholder
+from psp.names import CONFIG_SUFFIXES
 
 CONVERT = "Convert it with: psp import {path} OUT --card CARD"
-CONFIGS = (".py", ".yaml", ".yml")  # of mmsegmentation and semseg
 _STARTS = (
     (b"\x89HDF", "an HDF5 file, as of Keras. psp imports networks of PyTorch and Caffe alone"),
     (b"\x1f\x8b", "a gzip archive. Unpack it, and give the file in it"),
@@ -52,7 +52,7 @@ def what_it_is(path: Path) -> str | None:
         size = path.stat().st_size
     except OSError:
         return None
-    if path.suffix.lower() in CONFIGS:
+    if path.suffix.lower() in CONFIG_SUFFIXES:
         return f"a configuration, not weights. To see the recipe in it: psp import {path}"
     if not start:
         return "an empty file (0 bytes). Get it again"

@@ -12,7 +12,7 @@ the scaled picture nor the result's probabilities exist as a whole unless they a
 
 import math
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
@@ -84,8 +84,12 @@ class SlidingWindow:
 
         They are exactly the argmax of `probabilities`, but computed in bounded memory.
         """
+        return self.labels_of(self.tiles(image, procedure), image)
+
+    def labels_of(self, tiles: Iterable[Tile], image: NDArray[np.uint8]) -> Tensor:
+        """Return the label map of a picture's tiles, as `label_map` does."""
         labels = torch.empty(image.shape[:2], dtype=torch.uint8, device=self.device)
-        for rows, columns, probabilities in self.tiles(image, procedure):
+        for rows, columns, probabilities in tiles:
             labels[rows, columns] = probabilities.argmax(2)
         return labels
 
@@ -150,7 +154,7 @@ class SlidingWindow:
         procedure.check_sides(self.align_corners)
         views = scaled_views((height, width), procedure, align_corners=self.align_corners)
         pictures = view_pixels(image, views, procedure, self.device)
-        twice = _mirrors(procedure)  # a window has two views
+        twice = procedure.mirrors_windows  # a window has two views
         averaged = 2 if twice and not procedure.rules.sums else 1
         tile = TILE.get(self.device.type, TILE_ELSEWHERE) // self.classes  # pixels
         strips = [
@@ -212,7 +216,7 @@ class SlidingWindow:
 
         The mirrored ones are flipped back. A procedure that `sums` has their sum instead.
         """
-        twice = _mirrors(procedure)
+        twice = procedure.mirrors_windows
         if twice:
             images = torch.cat([images, images.flip(3)])  # (B, 3, height, width)
         count = len(images)
@@ -283,11 +287,6 @@ class SlidingWindow:
     def _up(self, length: int, crop: int) -> Tensor:
         """Return the matrix that upsamples logits to a window's side, (crop, length)."""
         return upsampling(length, crop, align_corners=self.align_corners, device=self.device)
-
-
-def _mirrors(procedure: Procedure) -> bool:
-    """Whether each window goes through the network mirrored, too."""
-    return procedure.flip and procedure.rules.mirrors == "window"
 
 
 def sliding_window(

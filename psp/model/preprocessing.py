@@ -35,6 +35,14 @@ class Preprocessing:
         rows = images.reshape(batch, height, width * 3).to(torch.float32, copy=True)
         return rows.sub_(mean).div_(std).view(batch, height, width, 3).permute(0, 3, 1, 2)
 
+    def undone(self, images: Tensor) -> Tensor:
+        """Map normalized (B, 3, H, W) to the pixels that they are of, rounded: uint8."""
+        std, mean = (
+            on_device(np.array(values, np.float32), images.device).view(3, 1, 1)
+            for values in (self.std, self.mean)
+        )
+        return (images.float() * std + mean).round_().clamp_(0, 255).to(torch.uint8)
+
     @property
     def fill(self) -> tuple[int, int, int]:
         """The mean as a uint8 color, for what lies outside a picture."""

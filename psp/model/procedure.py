@@ -111,6 +111,11 @@ class Procedure:
         return find_rules(self.name)
 
     @property
+    def mirrors_windows(self) -> bool:
+        """Whether each window goes through the network mirrored, too."""
+        return self.flip and self.rules.mirrors == "window"
+
+    @property
     def window(self) -> Size | None:
         """A window's width and height; None: as large as the picture."""
         if self.windows == "square":

@@ -56,7 +56,7 @@ def _windows(
     """
     height, width = image.shape[:2]
     views = scaled_views((height, width), procedure, align_corners=model.align_corners)
-    passes = 1 + (procedure.flip and procedure.rules.mirrors == "window")
+    passes = 1 + procedure.mirrors_windows
     sides = {view.sides for view in views}
     count = passes * len(windows(views, slice(0, width)))
     return (sides.pop(), count) if len(sides) == 1 else ((1, 1), model.window_batch)
@@ -73,9 +73,6 @@ def _together(model: SlidingWindow, images: list[Image], procedure: Procedure) -
     logits = iter(model.logits(torch.cat(windows), procedure))
     results = []
     for image, step, own in zip(images, steps, windows, strict=True):
-        labels = torch.empty(image.shape[:2], dtype=torch.uint8, device=model.device)
         given = list(islice(logits, len(own)))
-        for rows, columns, probabilities in model.tiles_of(step, procedure, given):
-            labels[rows, columns] = probabilities.argmax(2)
-        results.append(labels)
+        results.append(model.labels_of(model.tiles_of(step, procedure, given), image))
     return results

@@ -23,6 +23,7 @@ from psp.model.onnx_metadata import is_onnx, read_metadata
 from psp.model.preprocessing import IMAGENET, Preprocessing, preprocessing_from
 from psp.model.procedure import Published, parse_windows
 from psp.model.pspnet import PSPNet, build_shapes
+from psp.settings.resize import LARGEST_SIDE
 from psp.settings.size import Sides, is_sides, size_of
 
 FORMAT = "psp-weights"
@@ -31,7 +32,6 @@ HEADER = "psp"  # the key of the metadata that has all of it
 # What an ONNX file of psp export has, each as JSON, for programs that know nothing of psp's header.
 ONNX_KEYS = ("classes", "palette", "preprocessing", "procedure", "windows", HEADER)
 CROPS = (9, 8193)  # sides of windows; psp's own are 4097 at most
-LARGEST_SIDE = 32768
 
 
 @dataclass(frozen=True)

@@ -34,9 +34,8 @@ class Packs:
 
     def __init__(self, out: Path, share: Share, writers: Iterable["Writer"]) -> None:
         self.out = out
-        ending = f"-{share}.tar" if share.total > 1 else ".tar"
         self.writers = {writer.name: writer for writer in writers if writer.write}
-        self.files = {name: f"{w.folder}{ending}" for name, w in self.writers.items()}
+        self.files = {name: pack_name(w.folder, share) for name, w in self.writers.items()}
         self._ends: dict[str, int] = {}  # of the tars that are open
         self._open: dict[str, IO[bytes]] = {}
         self._synced = time.monotonic()
@@ -113,6 +112,11 @@ class Packs:
             except OSError as error:
                 raise _unwritable(self.out / file, error) from None
         self._open = {}
+
+
+def pack_name(folder: str, share: Share) -> str:
+    """Return the name of the tar that has a share of the files of a folder."""
+    return f"{folder}-{share}.tar" if share.total > 1 else f"{folder}.tar"
 
 
 def end_of(place: Place) -> int:

@@ -38,11 +38,14 @@ PARTS = {
     ),
     "aux": ("backbone", "aux", "aux_width"),
 }
-# Settings in which networks of the same tensors differ: a run takes them from its model.
+# What published weights differ in: a run takes these from the model that it starts from, as tensors
+# of the same shapes would mean something else without them. Most of them are settings, too.
 DETAILS = (
     "stem_widths",
+    "stride_in",
     "first_dilation",
     "basic_dilation",
+    "level_width",
     "head_width",
     "aux_width",
     "align_corners",
@@ -71,7 +74,8 @@ def follow(config: TrainConfig, model: Path, given: Collection[str]) -> TrainCon
     Raises PspError for a given backbone, stem or detail of them that is not the model's.
     """
     theirs = read_header(model).architecture
-    for name in ("backbone", "stem", *DETAILS):
+    settable = (name for name in DETAILS if name in NetworkSettings.declared)
+    for name in ("backbone", "stem", *settable):
         ours, other = getattr(config.network, name), getattr(theirs, name)
         if name in given and ours != other:
             raise PspError(

@@ -20,7 +20,7 @@ from psp.model.weights import is_weights, read_header
 from psp.names import inside
 from psp.runs import CONFIG, RUNS, run_folder
 from psp.settings.network import NetworkSettings
-from psp.train.finetune import Beginning, from_model
+from psp.train.finetune import DETAILS, Beginning, from_model
 from psp.zoo.catalog import entries
 from psp.zoo.fetch import fetch_file, torch_hub_path
 from psp.zoo.find import find_model, is_published
@@ -29,20 +29,6 @@ from psp.zoo.importers.registry import find_importer
 from psp.zoo.tensors import first_of, mismatches, read_tensors
 
 WAYS_OUT = "give a weights file with --init PATH, or start from random weights with --init none"
-
-
-# What published weights differ in: a run takes these from the model that it starts from, as tensors
-# of the same shapes would mean something else without them.
-DETAILS = (
-    "stem_widths",
-    "stride_in",
-    "first_dilation",
-    "basic_dilation",
-    "level_width",
-    "head_width",
-    "aux_width",
-    "align_corners",
-)
 
 
 def inherit(spec: Architecture, init: str) -> tuple[Architecture, Preprocessing]:

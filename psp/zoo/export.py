@@ -265,9 +265,7 @@ def _as_taken(normalized: Tensor, form: Form) -> Any:
     """Return normalized pictures (B, 3, H, W) as the file takes them."""
     if form.preprocess is None:
         return normalized.contiguous().numpy()
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (form.preprocess.mean, form.preprocess.std))
-    pixels = (normalized * std + mean).round().clamp(0, 255).to(torch.uint8)
-    return pixels.permute(0, 2, 3, 1).contiguous().numpy()
+    return form.preprocess.undone(normalized).permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def _random_pictures(size: tuple[int, int], form: Form) -> tuple[Any, Tensor]:

@@ -10,6 +10,7 @@ from psp.cli.tables.scores import procedure_line
 from psp.errors import printable
 from psp.files import json_line
 from psp.images.kinds import LeftOut
+from psp.predict.packs import pack_name
 from psp.predict.pipeline import PredictRequest, PredictResult
 from psp.predict.records import RECORDS
 from psp.ranks import Share
@@ -76,8 +77,7 @@ def _say_result(
     writers = [writer for writer in request.writers if writer.name != "gallery"]
     kinds = [place for writer in writers for place in writer.places]
     if request.pack:
-        ending = f"-{request.share}.tar" if request.share.total > 1 else ".tar"
-        kinds = [f"{kind[:-1]}{ending}" if kind.endswith("/") else kind for kind in kinds]
+        kinds = [pack_name(k[:-1], request.share) if k.endswith("/") else k for k in kinds]
     places = ", ".join(kinds)
     where = f"{places} and more in {result.out}" if result.out.is_dir() else str(result.out)
     say(f"{_pictures(predicted)} predicted: {where}")

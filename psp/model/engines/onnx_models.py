@@ -15,7 +15,7 @@ from psp.errors import PspError
 from psp.events import Notice, Report
 from psp.files import read_bytes
 from psp.model.engines.loaded import Loaded
-from psp.model.engines.session import Session, SessionNetwork
+from psp.model.engines.session import Open, Session, SessionNetwork
 from psp.model.fold import fold
 from psp.model.onnx_form import Form
 from psp.model.onnx_metadata import is_onnx
@@ -26,8 +26,6 @@ from psp.settings.size import size_of
 # Largest difference from torch's logits, as a share of their range. Rounding gives 1e-6 and 1e-2.
 TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 1e-1}
 KEPT = 4  # sizes of windows whose graphs are kept: each is as large as the weights
-
-Open = Callable[[bytes, torch.device, torch.dtype], Session]
 
 
 def loader(open_session: Open) -> Callable[[Path, torch.device, torch.dtype, Report], Loaded]:

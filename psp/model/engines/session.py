@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from psp.errors import PspError
-from psp.model.constants import on_device
 from psp.model.pspnet import Logits
 from psp.model.weights import Header
 
@@ -105,12 +104,7 @@ class SessionNetwork:
     def _input(self, images: Tensor) -> NDArray[np.generic]:
         """Return what the graph takes; pixels are what normalization made of them."""
         if self.pixels:
-            preprocessing = self.header.preprocessing
-            std, mean = (
-                on_device(np.array(values, np.float32), images.device).view(3, 1, 1)
-                for values in (preprocessing.std, preprocessing.mean)
-            )
-            images = (images.float() * std + mean).round_().clamp_(0, 255).to(torch.uint8)
+            images = self.header.preprocessing.undone(images)
         if self.last:
             images = images.permute(0, 2, 3, 1)
         array: NDArray[np.generic] = images.contiguous().cpu().numpy()
